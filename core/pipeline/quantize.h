@@ -1,0 +1,60 @@
+// Model → validated GGUF file, streamed: rows are read, encoded and written at their final offset in
+// `OUTPUT.part`, finished tensors are noted in a checkpoint, the result is validated and renamed.
+// Data's way and the promises about crashes: docs/design/streaming.md, docs/formats/checkpoint.md.
+// Memory does not grow with the model: a few slices of rows per thread.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/base/job_context.h"
+
+namespace quantized {
+
+struct CheckpointOptions {
+  bool enabled = true;
+  std::filesystem::path directory;     // holds one folder per fingerprint
+  std::filesystem::path resume_from;   // empty: use what fits; else this one or kCheckpoint
+};
+
+struct SubstitutedType {
+  std::string tensor, wanted_type, used_type, why;
+};
+
+struct QuantizeResult {
+  std::filesystem::path output_path;
+  std::string level;                   // canonical: "Q4_K_M"
+  std::string fingerprint;             // of source, recipe and tool version
+  std::string original_dtype;          // "float16"
+  uint64_t original_size_bytes = 0;
+  uint64_t file_size_bytes = 0;
+  uint64_t tensors = 0;
+  uint32_t layers_processed = 0;
+  uint64_t units_reused = 0;           // tensors taken from the checkpoint
+  double bits_per_weight = 0;
+  std::vector<SubstitutedType> substitutions;
+  bool already_done = false;           // the output was there, made by the same job, and is valid
+};
+
+struct QuantizeRequest {
+  std::filesystem::path model_path;
+  std::string model_name;              // as the user typed it, for messages
+  std::string level;                   // any case
+  std::filesystem::path output_path;
+  bool overwrite = false;
+  CheckpointOptions checkpoint;
+  std::string pre_tokenizer;
+  // The result that an earlier job stored for this output path, if any.
+  std::optional<QuantizeResult> previous;
+};
+
+// Errors: kModelNotFound, kValidationFailed (source or output), kInvalidArgument (level, output
+// there already), kOutOfMemory and kDiskFull (before any work), kCheckpoint, kCancelled, kIo. After
+// kCancelled the checkpoint and the .part file stay, after any other error without checkpoint none.
+absl::StatusOr<QuantizeResult> Quantize(const QuantizeRequest& request, JobContext& context);
+
+}  // namespace quantized

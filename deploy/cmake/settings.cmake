@@ -1,0 +1,66 @@
+# Compiler settings as two interface targets that every target of ours links privately:
+# quantized_settings (language, floating point, sanitizers) and quantized_warnings.
+
+option(QUANTIZED_SERVICE "Build the daemon, the worker and the client" ON)
+option(QUANTIZED_WERROR "Treat warnings as errors" OFF)
+option(QUANTIZED_TIDY "Run clang-tidy while compiling" OFF)
+option(QUANTIZED_FUZZ "Build fuzz targets with libFuzzer (needs clang)" OFF)
+set(QUANTIZED_SANITIZE "" CACHE STRING "Sanitizers, as in -fsanitize=: address,undefined or thread")
+set(QUANTIZED_CUDA "AUTO" CACHE STRING "Build the CUDA module: AUTO (where nvcc is found), ON, OFF")
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+find_program(MOLD_PROGRAM mold)
+if(MOLD_PROGRAM)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_library(quantized_settings INTERFACE)
+target_include_directories(quantized_settings INTERFACE ${CMAKE_SOURCE_DIR})
+# Exactness: a product and a sum are rounded apart, on every target (docs/architecture.md, "Exactness").
+target_compile_options(quantized_settings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>)
+target_link_options(quantized_settings INTERFACE -Wl,--as-needed)
+if(QUANTIZED_SANITIZE)
+  target_compile_options(quantized_settings INTERFACE
+    -fsanitize=${QUANTIZED_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(quantized_settings INTERFACE -fsanitize=${QUANTIZED_SANITIZE})
+endif()
+if(QUANTIZED_FUZZ)
+  target_compile_options(quantized_settings INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+add_library(quantized_warnings INTERFACE)
+target_compile_options(quantized_warnings INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers>
+  $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wthread-safety -Wno-unused-command-line-argument>)
+if(QUANTIZED_WERROR)
+  target_compile_options(quantized_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
+endif()
+
+if(QUANTIZED_TIDY)
+  find_program(CLANG_TIDY_PROGRAM NAMES clang-tidy-14 clang-tidy REQUIRED)
+endif()
+
+# CUDA is a variant: without nvcc the table's cuda entries stay null.
+if(QUANTIZED_CUDA STREQUAL "AUTO" OR QUANTIZED_CUDA)
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER} found; the tree has no device code yet, nothing is built with it")
+  elseif(QUANTIZED_CUDA STREQUAL "AUTO")
+    message(STATUS "CUDA: off, no nvcc found")
+  else()
+    message(FATAL_ERROR "QUANTIZED_CUDA is ON but no nvcc was found")
+  endif()
+else()
+  message(STATUS "CUDA: off, as asked")
+endif()

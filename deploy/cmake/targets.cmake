@@ -1,0 +1,59 @@
+# The functions that make every target of the project.
+include(GoogleTest)
+
+# Settings that all targets of ours share.
+function(quantized_target name)
+  target_link_libraries(${name} PRIVATE quantized_settings quantized_warnings)
+  if(QUANTIZED_TIDY)
+    set_target_properties(${name} PROPERTIES CXX_CLANG_TIDY "${CLANG_TIDY_PROGRAM};--quiet")
+  endif()
+endfunction()
+
+# quantized_test(NAME SOURCES … [DEPS …] [LABELS …]): one GoogleTest program. Tests are named
+# after it in ctest: NAME.Suite.Case.
+function(quantized_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  quantized_target(${name})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(${name} TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST
+    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 600)
+endfunction()
+
+# quantized_library(NAME SOURCES … [DEPS …] [TESTS …] [TEST_DEPS …]): the static library of one
+# folder, named by its path (core_gguf), and NAME_test from the test files beside it.
+function(quantized_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;TESTS;TEST_DEPS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  quantized_target(${name})
+  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PUBLIC ${ARG_DEPS})
+  if(BUILD_TESTING AND ARG_TESTS AND NOT QUANTIZED_FUZZ)
+    quantized_test(${name}_test SOURCES ${ARG_TESTS} DEPS ${name} ${ARG_TEST_DEPS})
+  endif()
+endfunction()
+
+# quantized_program(NAME SOURCES … DEPS …): an installed program.
+function(quantized_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  quantized_target(${name})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endfunction()
+
+# quantized_fuzz_target(NAME SOURCE … CORPUS folder DEPS …): in the fuzz preset a libFuzzer program;
+# elsewhere a test that runs the seed corpus once through the same entry point.
+function(quantized_fuzz_target name)
+  cmake_parse_arguments(ARG "" "SOURCE;CORPUS" "DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCE})
+  quantized_target(${name})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  if(QUANTIZED_FUZZ)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    add_test(NAME ${name}.Seeds COMMAND ${name} -runs=0 ${ARG_CORPUS})
+  else()
+    target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz/replay_main.cc)
+    add_test(NAME ${name}.Seeds COMMAND ${name} ${ARG_CORPUS})
+  endif()
+endfunction()

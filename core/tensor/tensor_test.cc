@@ -9,6 +9,7 @@
 #include "core/tensor/byte_source.h"
 #include "core/tensor/dtype.h"
 #include "core/tensor/shape.h"
+#include "core/tensor/text.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/paths.h"
@@ -98,6 +99,14 @@ TEST(ByteSourceTest, KnowsGitLfsPointers) {
   const absl::Status status = GitLfsPointerError(*source, "a GGUF file");
   EXPECT_EQ(status.message(), "m.gguf: git-lfs pointer instead of a GGUF file: run git lfs pull");
   EXPECT_EQ(ErrorOf(status), Error::kValidationFailed);
+}
+
+TEST(TextTest, NamesBecomePrintable) {
+  EXPECT_EQ(PrintableName("model.norm.weight"), "model.norm.weight");
+  EXPECT_EQ(PrintableName("a\x1b[2J\n\"\xff"), "a\\x1b[2J\\n\\\"\\xff");
+  EXPECT_EQ(PrintableName("ß"), "\\xc3\\x9f");
+  EXPECT_EQ(PrintableName(std::string(120, 'x')), std::string(120, 'x'));
+  EXPECT_EQ(PrintableName(std::string(1000, 'x')), std::string(120, 'x') + "...");
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ struct AttemptEnd {
   int signal = 0;                  // that killed it, 0 for none
   bool stopped_by_us = false;      // Stop was called before it ended
   bool unresponsive = false;       // killed for want of heartbeats
-  uint64_t peak_memory_bytes = 0;  // the highest heartbeat or rusage, whichever is more
+  uint64_t peak_memory_bytes = 0;  // the highest heartbeat; the kernel's word where it crashed
   std::string log_tail;            // last lines of its log, control characters removed
 };
 
@@ -51,8 +51,8 @@ class Attempt {
 class Executor {
  public:
   virtual ~Executor() = default;
-  // Starts a worker for `start`. `observer` must outlive the Attempt. The worker's stdout and stderr
-  // go to `log_path` (created, capped). Errors: kInternal where no process could be made.
+  // Starts a worker for `start`. `observer` must outlive the Attempt. The worker's stdout and
+  // stderr go to `log_path` (created, capped). Errors: kInternal where no process could be made.
   virtual absl::StatusOr<std::unique_ptr<Attempt>> Start(const v1::StartAttempt& start,
                                                          const std::string& log_path,
                                                          AttemptObserver& observer) = 0;

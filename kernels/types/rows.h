@@ -1,0 +1,55 @@
+// Rows of blocks from functions of one block. A `Block` is the struct of one encoded block: byte
+// for byte what a GGUF file holds, with `kValues` values. Blocks of the encoded data need no
+// alignment: each is built on the stack and copied.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstring>
+
+#include "hwy/base.h"
+
+namespace quantized::kernels {
+
+static_assert(std::endian::native == std::endian::little, "blocks are little-endian");
+
+// Called by every encoder whose search does not weigh values yet: weights must never be dropped
+// in silence.
+inline void RefuseImportance(const float* importance) { HWY_ASSERT(importance == nullptr); }
+
+// kEncode(const float* x, Block& block) for each block of rows * cols values.
+template <class Block, auto kEncode>
+void EncodeBlocks(const float* x, size_t rows, size_t cols, std::byte* out) {
+  HWY_ASSERT(cols % Block::kValues == 0);
+  const size_t blocks = rows * (cols / Block::kValues);
+  for (size_t b = 0; b < blocks; ++b) {
+    Block block;
+    kEncode(x + b * Block::kValues, block);
+    std::memcpy(out + b * sizeof(Block), &block, sizeof(Block));
+  }
+}
+
+// kDecode(const Block& block, float* out) for each block of `count` values.
+template <class Block, auto kDecode>
+void DecodeBlocks(const std::byte* in, size_t count, float* out) {
+  HWY_ASSERT(count % Block::kValues == 0);
+  for (size_t b = 0; b < count / Block::kValues; ++b) {
+    Block block;
+    std::memcpy(&block, in + b * sizeof(Block), sizeof(Block));
+    kDecode(block, out + b * Block::kValues);
+  }
+}
+
+// Whether kIsFinite(const Block& block) holds for each block of `count` values.
+template <class Block, auto kIsFinite>
+bool AllBlocksFinite(const std::byte* in, size_t count) {
+  HWY_ASSERT(count % Block::kValues == 0);
+  for (size_t b = 0; b < count / Block::kValues; ++b) {
+    Block block;
+    std::memcpy(&block, in + b * sizeof(Block), sizeof(Block));
+    if (!kIsFinite(block)) return false;
+  }
+  return true;
+}
+
+}  // namespace quantized::kernels

@@ -12,7 +12,9 @@ namespace quantized::kernels {
 
 // Encodes `rows` rows of `cols` f32 values (row-major, no padding) at `x` into
 // rows * RowBytes(type, cols) bytes at `out`. `importance` has `cols` weights >= 0 that hold for
-// each row, or is null. `cols` is a multiple of the type's block_values. Rows are independent.
+// each row, or is null; an encoder that cannot weigh yet stops the process rather than ignore them.
+// `cols` is a multiple of the type's block_values. Rows are independent. Values beyond the type's
+// range give blocks that `is_finite` refuses; NaN and infinity give unspecified bytes.
 // Thread-safe; allocates nothing.
 using EncodeRows = void (*)(const float* x, const float* importance, size_t rows, size_t cols,
                             std::byte* out);
@@ -26,9 +28,9 @@ using CheckFinite = bool (*)(const std::byte* in, size_t count);
 
 struct Codec {
   TypeId id;
-  EncodeRows encode_ref;    // plain scalar, the specification
-  EncodeRows encode_simd;   // Highway; picks the best target of this processor
-  EncodeRows encode_cuda;   // opened at run time; null without the CUDA module
+  EncodeRows encode_ref;   // plain scalar, the specification
+  EncodeRows encode_simd;  // Highway; picks the best target of this processor
+  EncodeRows encode_cuda;  // opened at run time; null without the CUDA module
   DecodeValues decode;
   CheckFinite is_finite;
 };

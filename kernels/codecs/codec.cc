@@ -1,0 +1,67 @@
+#include "kernels/codecs/codec.h"
+
+#include <algorithm>
+
+#include "kernels/bf16/bf16.h"
+#include "kernels/f16/f16.h"
+#include "kernels/f32/f32.h"
+#include "kernels/q2_k/q2_k.h"
+#include "kernels/q3_k/q3_k.h"
+#include "kernels/q4_0/q4_0.h"
+#include "kernels/q4_1/q4_1.h"
+#include "kernels/q4_k/q4_k.h"
+#include "kernels/q5_0/q5_0.h"
+#include "kernels/q5_1/q5_1.h"
+#include "kernels/q5_k/q5_k.h"
+#include "kernels/q6_k/q6_k.h"
+#include "kernels/q8_0/q8_0.h"
+
+namespace quantized::kernels {
+namespace {
+
+constexpr Codec kCodecs[] = {
+    // type, plain, Highway, CUDA, decode, check
+    {TypeId::kF32, EncodeF32, nullptr, nullptr, DecodeF32, IsFiniteF32},
+    {TypeId::kF16, EncodeF16Ref, nullptr, nullptr, DecodeF16Ref, IsFiniteF16},
+    {TypeId::kQ4_0, EncodeQ4_0Ref, nullptr, nullptr, DecodeQ4_0, IsFiniteQ4_0},
+    {TypeId::kQ4_1, EncodeQ4_1Ref, nullptr, nullptr, DecodeQ4_1, IsFiniteQ4_1},
+    {TypeId::kQ5_0, EncodeQ5_0Ref, nullptr, nullptr, DecodeQ5_0, IsFiniteQ5_0},
+    {TypeId::kQ5_1, EncodeQ5_1Ref, nullptr, nullptr, DecodeQ5_1, IsFiniteQ5_1},
+    {TypeId::kQ8_0, EncodeQ8_0Ref, nullptr, nullptr, DecodeQ8_0, IsFiniteQ8_0},
+    {TypeId::kQ2_K, EncodeQ2KRef, nullptr, nullptr, DecodeQ2K, IsFiniteQ2K},
+    {TypeId::kQ3_K, EncodeQ3KRef, nullptr, nullptr, DecodeQ3K, IsFiniteQ3K},
+    {TypeId::kQ4_K, EncodeQ4KRef, nullptr, nullptr, DecodeQ4K, IsFiniteQ4K},
+    {TypeId::kQ5_K, EncodeQ5KRef, nullptr, nullptr, DecodeQ5K, IsFiniteQ5K},
+    {TypeId::kQ6_K, EncodeQ6KRef, nullptr, nullptr, DecodeQ6K, IsFiniteQ6K},
+    {TypeId::kBF16, EncodeBF16Ref, nullptr, nullptr, DecodeBF16Ref, IsFiniteBF16},
+};
+
+constexpr bool StrictlyOrderedById() {
+  for (size_t i = 1; i < std::size(kCodecs); ++i) {
+    if (kCodecs[i - 1].id >= kCodecs[i].id) return false;
+  }
+  return true;
+}
+static_assert(StrictlyOrderedById());
+
+constexpr bool NoneLacksItsPlainForm() {
+  return std::ranges::all_of(kCodecs, [](const Codec& codec) {
+    return codec.encode_ref != nullptr && codec.decode != nullptr && codec.is_finite != nullptr;
+  });
+}
+static_assert(NoneLacksItsPlainForm());
+
+}  // namespace
+
+std::span<const Codec> AllCodecs() { return kCodecs; }
+
+const Codec* FindCodec(TypeId id) {
+  const auto* row = std::ranges::lower_bound(kCodecs, id, {}, &Codec::id);
+  return row != std::end(kCodecs) && row->id == id ? row : nullptr;
+}
+
+EncodeRows BestEncoder(const Codec& codec) {
+  return codec.encode_simd != nullptr ? codec.encode_simd : codec.encode_ref;
+}
+
+}  // namespace quantized::kernels

@@ -1,0 +1,61 @@
+// Q4_0: 32 values as 4-bit integers times one f16 scale, 18 bytes. Value j is d * (q[j] - 8).
+// Nibbles: byte j holds value j in its low half and value j + 16 in its high half.
+// Encoding: the value m of largest magnitude (the first one) gets code 0, so d = m / -8; the other
+// codes are x / d + 8 to the nearest, at most 15, where the division is a multiplication by the f32
+// inverse of the unrounded d.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/types/half.h"
+#include "kernels/types/host_device.h"
+#include "kernels/types/rounding.h"
+
+namespace quantized::kernels {
+
+struct BlockQ4_0 {
+  static constexpr int kValues = 32;
+  uint16_t d;  // f16
+  uint8_t nibbles[kValues / 2];
+};
+static_assert(sizeof(BlockQ4_0) == 18);
+
+QUANTIZED_HOST_DEVICE inline void EncodeBlockQ4_0(const float* x, BlockQ4_0& block) {
+  float largest = 0, magnitude = 0;
+  for (int j = 0; j < BlockQ4_0::kValues; ++j) {
+    if (std::fabs(x[j]) > magnitude) {
+      magnitude = std::fabs(x[j]);
+      largest = x[j];
+    }
+  }
+  const float d = largest / -8;
+  const float inverse = d != 0 ? 1.0f / d : 0.0f;
+  block.d = F32ToF16(d);
+  // The narrowing to 8 bits comes before the clamp. It shows where the inverse overflows to
+  // infinity: the codes are then 0, and d is 0 as an f16.
+  const auto code = [inverse](float value) {
+    const auto q = static_cast<int8_t>(TruncateToInt(value * inverse + 8.5f));
+    return q < 15 ? q : 15;
+  };
+  for (int j = 0; j < 16; ++j) {
+    block.nibbles[j] = static_cast<uint8_t>((code(x[j]) & 15) | (code(x[j + 16]) & 15) << 4);
+  }
+}
+
+QUANTIZED_HOST_DEVICE inline void DecodeBlockQ4_0(const BlockQ4_0& block, float* out) {
+  const float d = F16ToF32(block.d);
+  for (int j = 0; j < 16; ++j) {
+    out[j] = static_cast<float>((block.nibbles[j] & 15) - 8) * d;
+    out[j + 16] = static_cast<float>((block.nibbles[j] >> 4) - 8) * d;
+  }
+}
+
+// The contracts of EncodeRows, DecodeValues and CheckFinite (kernels/codecs/codec.h).
+void EncodeQ4_0Ref(const float* x, const float* importance, size_t rows, size_t cols,
+                   std::byte* out);
+void DecodeQ4_0(const std::byte* in, size_t count, float* out);
+bool IsFiniteQ4_0(const std::byte* in, size_t count);
+
+}  // namespace quantized::kernels

@@ -1,0 +1,24 @@
+#include "kernels/packed_scales/encode_block.h"
+#include "kernels/q5_k/q5_k.h"
+#include "kernels/types/half.h"
+#include "kernels/types/rows.h"
+
+namespace quantized::kernels {
+
+void EncodeQ5KRef(const float* x, const float* importance, size_t rows, size_t cols,
+                  std::byte* out) {
+  RefuseImportance(importance);
+  EncodeBlocks<BlockQ5K, EncodeBlockWithPackedScales<BlockQ5K>>(x, rows, cols, out);
+}
+
+void DecodeQ5K(const std::byte* in, size_t count, float* out) {
+  DecodeBlocks<BlockQ5K, DecodeBlockQ5K>(in, count, out);
+}
+
+bool IsFiniteQ5K(const std::byte* in, size_t count) {
+  return AllBlocksFinite<BlockQ5K, [](const BlockQ5K& block) {
+    return IsFiniteF16(block.scales.d) && IsFiniteF16(block.scales.dmin);
+  }>(in, count);
+}
+
+}  // namespace quantized::kernels

@@ -1,0 +1,132 @@
+#include "core/gguf/reader.h"
+
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/check.h"
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+#include "core/gguf/split.h"
+#include "core/tensor/text.h"
+
+namespace quantized::gguf {
+namespace {
+
+absl::Status Damaged(std::string_view file_name, std::string_view what) {
+  return MakeError(Error::kValidationFailed,
+                   absl::StrCat(std::string(file_name), ": ", std::string(what)));
+}
+
+struct OpenFile {
+  std::unique_ptr<ByteSource> bytes;
+  FileHeader header;
+};
+
+absl::StatusOr<OpenFile> OpenOne(const std::filesystem::path& path) {
+  OpenFile file;
+  ASSIGN_OR_RETURN(file.bytes, OpenFileBytes(path));
+  ASSIGN_OR_RETURN(file.header, ParseFileHeader(*file.bytes));
+  return file;
+}
+
+// The number of files of the model that this header belongs to.
+uint64_t SplitCount(const FileHeader& header) {
+  return header.metadata.GetUnsigned("split.count").value_or(1);
+}
+
+// A file of a split model must say itself what its name says.
+absl::Status CheckSplitKeys(std::string_view file_name, const FileHeader& header,
+                            const SplitName& name) {
+  const auto number = header.metadata.GetUnsigned("split.no");
+  if (SplitCount(header) != name.count || number != name.number - 1) {
+    return Damaged(file_name,
+                   absl::StrCat("split.no ", number ? absl::StrCat(*number) : "is missing",
+                                " and split.count ", SplitCount(header), ", expected ",
+                                name.number - 1, " and ", name.count, " from the file's name"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void GgufReader::AddPart(std::unique_ptr<ByteSource> bytes, FileHeader header) {
+  const uint32_t part = static_cast<uint32_t>(parts_.size());
+  if (part == 0) {
+    metadata_ = std::move(header.metadata);
+    version_ = header.version;
+  }
+  for (TensorInfo& tensor : header.tensors) {
+    tensor.part = part;
+    tensors_.push_back(std::move(tensor));
+  }
+  parts_.push_back({std::move(bytes), header.size_bytes});
+}
+
+// What only all files together show.
+absl::Status GgufReader::CheckJoined() const {
+  std::unordered_set<std::string_view> names;
+  for (const TensorInfo& tensor : tensors_) {
+    if (names.insert(tensor.name).second) continue;
+    return Damaged(parts_[tensor.part].bytes->name(),
+                   absl::StrCat("tensor ", PrintableName(tensor.name),
+                                " is in an earlier file of the model, too"));
+  }
+  const auto expected = metadata_.GetUnsigned("split.tensors.count");
+  if (expected && *expected != tensors_.size()) {
+    return Damaged(parts_[0].bytes->name(),
+                   absl::StrCat("split.tensors.count is ", *expected, ", the model's ",
+                                parts_.size(), " files hold ", tensors_.size(), " tensors"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<GgufReader>> GgufReader::Open(std::unique_ptr<ByteSource> bytes) {
+  ASSIGN_OR_RETURN(FileHeader header, ParseFileHeader(*bytes));
+  if (SplitCount(header) != 1) {
+    return Damaged(bytes->name(), absl::StrCat("split.count is ", SplitCount(header),
+                                               ", expected a model in one file"));
+  }
+  std::unique_ptr<GgufReader> reader(new GgufReader);
+  reader->AddPart(std::move(bytes), std::move(header));
+  return reader;
+}
+
+absl::StatusOr<std::unique_ptr<GgufReader>> GgufReader::Open(const std::filesystem::path& path) {
+  ASSIGN_OR_RETURN(OpenFile given, OpenOne(path));
+  std::unique_ptr<GgufReader> reader(new GgufReader);
+  if (SplitCount(given.header) == 1) {
+    reader->AddPart(std::move(given.bytes), std::move(given.header));
+    return reader;
+  }
+  auto name = ParseSplitName(given.bytes->name());
+  if (!name) {
+    return Damaged(given.bytes->name(),
+                   absl::StrCat("split.count is ", SplitCount(given.header),
+                                ", but the name does not end in -NNNNN-of-NNNNN.gguf"));
+  }
+  RETURN_IF_ERROR(CheckSplitKeys(given.bytes->name(), given.header, *name));
+  for (name->number = 1; name->number <= name->count; ++name->number) {
+    const std::filesystem::path part_path = path.parent_path() / FormatSplitName(*name);
+    if (!std::filesystem::exists(part_path)) {
+      return Damaged(part_path.filename().string(),
+                     absl::StrCat("missing, the model has ", name->count, " files"));
+    }
+    ASSIGN_OR_RETURN(OpenFile part, OpenOne(part_path));
+    RETURN_IF_ERROR(CheckSplitKeys(part.bytes->name(), part.header, *name));
+    reader->AddPart(std::move(part.bytes), std::move(part.header));
+  }
+  RETURN_IF_ERROR(reader->CheckJoined());
+  return reader;
+}
+
+absl::Status GgufReader::Read(const TensorInfo& tensor, uint64_t first_byte,
+                              std::span<std::byte> out) const {
+  CHECK(tensor.part < parts_.size());
+  CHECK(first_byte <= tensor.size_bytes && out.size() <= tensor.size_bytes - first_byte);
+  return parts_[tensor.part].bytes->ReadAt(tensor.offset + first_byte, out);
+}
+
+}  // namespace quantized::gguf

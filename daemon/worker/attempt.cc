@@ -1,0 +1,129 @@
+#include "daemon/worker/attempt.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <new>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/check.h"
+#include "core/base/error.h"
+#include "core/base/version.h"
+#include "daemon/worker/crash_report.h"
+#include "daemon/worker/daemon_channel.h"
+#include "daemon/worker/error_detail.h"
+#include "daemon/worker/job_kind.h"
+#include "daemon/worker/json_log.h"
+#include "daemon/worker/out_of_memory.h"
+#include "daemon/worker/progress_reporter.h"
+#include "daemon/worker/watch.h"
+
+namespace quantized {
+namespace {
+
+constexpr int kCalledByHand = 2;
+
+bool IsSocket(int fd) {
+  struct stat status;
+  return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+// Before any other thread starts.
+void SetUpProcess() {
+  // The daemon's end is ours. Should it have ended before this call, the socket tells.
+  CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+  CHECK(fcntl(kWorkerSocket, F_SETFD, FD_CLOEXEC) == 0);
+  // Where memory runs out, the kernel is to take the worker and not the daemon. Not vital.
+  std::ofstream("/proc/self/oom_score_adj") << 500;
+  sigset_t signals;  // Watch reads it
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  CHECK(pthread_sigmask(SIG_BLOCK, &signals, nullptr) == 0);
+  InstallCrashReport();
+  InstallOutOfMemoryReport();
+}
+
+v1::WorkerFrame HelloFrame() {
+  v1::WorkerFrame frame;
+  v1::Hello& hello = *frame.mutable_hello();
+  hello.set_version(std::string(kVersion));
+  hello.set_api_version(kApiVersion);
+  hello.set_pid(getpid());
+  return frame;
+}
+
+absl::StatusOr<v1::JobResult> RunJob(const v1::StartAttempt& start, std::stop_token stop,
+                                     ProgressReporter& reporter) {
+  const JobKind* kind = FindJobKind(start.spec().operation_case());
+  if (kind == nullptr) {
+    return MakeError(Error::kNotImplemented,
+                     absl::StrCat("operation ", start.spec().operation_case(),
+                                  " of the job is none that this worker knows"));
+  }
+  try {
+    return kind->run(start, std::move(stop), reporter);
+  } catch (const std::bad_alloc&) {
+    return AllocationFailed();
+  }
+}
+
+// Sends the last word; returns the exit code.
+int SayLastWord(DaemonChannel& channel, const absl::StatusOr<v1::JobResult>& result) {
+  absl::Status status = result.status();
+  CHECK(channel.Send(HeartbeatFrame()).ok());
+  v1::WorkerFrame frame;
+  if (result.ok()) {
+    *frame.mutable_result() = *result;
+    status = channel.Send(frame);
+    if (status.ok()) return 0;
+  }
+  *frame.mutable_error() = ErrorDetailOf(status);
+  CHECK(channel.Send(frame).ok());
+  return frame.error().exit_code();
+}
+
+int Work(DaemonChannel& channel, const v1::StartAttempt& start) {
+  JsonLog log("worker", start.job_id(), start.attempt());
+  log.Info("attempt begins", {{"version", kVersion}});
+  ProgressReporter reporter(channel, log);
+  absl::StatusOr<v1::JobResult> result;
+  {
+    Watch watch(channel, reporter);
+    result = RunJob(start, watch.stop(), reporter);
+  }
+  reporter.Flush();
+  if (result.ok()) {
+    log.Info("attempt succeeded");
+  } else {
+    log.Error("attempt failed", {{"error", RowOf(ErrorOf(result.status())).error_type},
+                                 {"why", std::string_view(result.status().message().data(),
+                                                          result.status().message().size())}});
+  }
+  return SayLastWord(channel, result);
+}
+
+}  // namespace
+
+int RunAttempt() {
+  if (!IsSocket(kWorkerSocket)) {
+    std::fputs("quantize-worker is started by quantized and works for it; see --help\n", stderr);
+    return kCalledByHand;
+  }
+  SetUpProcess();
+  DaemonChannel channel(kWorkerSocket);
+  CHECK(channel.Send(HelloFrame()).ok());
+  const v1::DaemonFrame first = channel.Receive();
+  if (!first.has_start()) {
+    return SayLastWord(channel, MakeError(Error::kCancelled, "the job was cancelled"));
+  }
+  return Work(channel, first.start());
+}
+
+}  // namespace quantized

@@ -1,0 +1,13 @@
+// One attempt, from Hello to the last word, over the socket at descriptor kWorkerSocket.
+// Contract of the conversation: proto/quantized/v1/worker.proto; life of the process:
+// docs/design/worker.md.
+#pragma once
+
+namespace quantized {
+
+// Returns the exit code: 0 after a result, else that of the error's row; does nothing but return
+// once the last word was sent. 2 when the descriptor is no socket, that is, when somebody called
+// the program by hand. Ends the process at once when the daemon goes away.
+int RunAttempt();
+
+}  // namespace quantized

@@ -1,0 +1,23 @@
+#include "daemon/worker/job_kind.h"
+
+#include "daemon/worker/noop.h"
+
+namespace quantized {
+namespace {
+
+constexpr JobKind kJobKinds[] = {
+    {v1::JobSpec::kNoop, "noop", &RunNoop},
+};
+
+}  // namespace
+
+std::span<const JobKind> AllJobKinds() { return kJobKinds; }
+
+const JobKind* FindJobKind(v1::JobSpec::OperationCase operation) {
+  for (const JobKind& kind : kJobKinds) {
+    if (kind.operation == operation) return &kind;
+  }
+  return nullptr;
+}
+
+}  // namespace quantized

@@ -1,0 +1,27 @@
+// What a worker can do: one row per operation of a JobSpec.
+#pragma once
+
+#include <span>
+#include <stop_token>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "core/base/job_context.h"
+#include "quantized/v1/worker.pb.h"
+
+namespace quantized {
+
+struct JobKind {
+  v1::JobSpec::OperationCase operation;
+  std::string_view name;
+  // Does the work of `start`. Errors are those of the job; kCancelled once `stop` was requested.
+  absl::StatusOr<v1::JobResult> (*run)(const v1::StartAttempt& start, std::stop_token stop,
+                                       ProgressSink& progress);
+};
+
+std::span<const JobKind> AllJobKinds();
+
+// Null where no row has it.
+const JobKind* FindJobKind(v1::JobSpec::OperationCase operation);
+
+}  // namespace quantized

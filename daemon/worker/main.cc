@@ -1,0 +1,30 @@
+// quantize-worker: does the work of one job. The daemon starts it without arguments.
+#include <cstdio>
+#include <string_view>
+
+#include "core/base/version.h"
+#include "daemon/worker/attempt.h"
+
+namespace {
+
+constexpr std::string_view kHelp =
+    "Usage: quantize-worker            work for the daemon that started it\n"
+    "       quantize-worker --version  show the version and exit\n"
+    "       quantize-worker --help     show this message and exit\n";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc == 1) return quantized::RunAttempt();
+  const std::string_view argument = argv[1];
+  if (argc == 2 && argument == "--version") {
+    std::printf("quantize-worker %s\n", quantized::kVersion.data());
+    return 0;
+  }
+  if (argc == 2 && argument == "--help") {
+    std::fputs(kHelp.data(), stdout);
+    return 0;
+  }
+  std::fputs(kHelp.data(), stderr);
+  return 2;
+}

@@ -1,0 +1,16 @@
+// The job that does nothing: what is left of a job when its work is taken away.
+#pragma once
+
+#include <stop_token>
+
+#include "absl/status/statusor.h"
+#include "core/base/job_context.h"
+#include "quantized/v1/worker.pb.h"
+
+namespace quantized {
+
+// Error: kCancelled when `stop` was requested.
+absl::StatusOr<v1::JobResult> RunNoop(const v1::StartAttempt& start, std::stop_token stop,
+                                      ProgressSink& progress);
+
+}  // namespace quantized

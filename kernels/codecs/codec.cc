@@ -22,18 +22,18 @@ namespace {
 constexpr Codec kCodecs[] = {
     // type, plain, Highway, CUDA, decode, check
     {TypeId::kF32, EncodeF32, nullptr, nullptr, DecodeF32, IsFiniteF32},
-    {TypeId::kF16, EncodeF16Ref, nullptr, nullptr, DecodeF16Ref, IsFiniteF16},
+    {TypeId::kF16, EncodeF16Ref, EncodeF16Simd, nullptr, DecodeF16Simd, IsFiniteF16},
     {TypeId::kQ4_0, EncodeQ4_0Ref, nullptr, nullptr, DecodeQ4_0, IsFiniteQ4_0},
     {TypeId::kQ4_1, EncodeQ4_1Ref, nullptr, nullptr, DecodeQ4_1, IsFiniteQ4_1},
-    {TypeId::kQ5_0, EncodeQ5_0Ref, nullptr, nullptr, DecodeQ5_0, IsFiniteQ5_0},
+    {TypeId::kQ5_0, EncodeQ5_0Ref, EncodeQ5_0Simd, nullptr, DecodeQ5_0, IsFiniteQ5_0},
     {TypeId::kQ5_1, EncodeQ5_1Ref, nullptr, nullptr, DecodeQ5_1, IsFiniteQ5_1},
-    {TypeId::kQ8_0, EncodeQ8_0Ref, nullptr, nullptr, DecodeQ8_0, IsFiniteQ8_0},
+    {TypeId::kQ8_0, EncodeQ8_0Ref, EncodeQ8_0Simd, nullptr, DecodeQ8_0, IsFiniteQ8_0},
     {TypeId::kQ2_K, EncodeQ2KRef, nullptr, nullptr, DecodeQ2K, IsFiniteQ2K},
     {TypeId::kQ3_K, EncodeQ3KRef, nullptr, nullptr, DecodeQ3K, IsFiniteQ3K},
-    {TypeId::kQ4_K, EncodeQ4KRef, nullptr, nullptr, DecodeQ4K, IsFiniteQ4K},
-    {TypeId::kQ5_K, EncodeQ5KRef, nullptr, nullptr, DecodeQ5K, IsFiniteQ5K},
-    {TypeId::kQ6_K, EncodeQ6KRef, nullptr, nullptr, DecodeQ6K, IsFiniteQ6K},
-    {TypeId::kBF16, EncodeBF16Ref, nullptr, nullptr, DecodeBF16Ref, IsFiniteBF16},
+    {TypeId::kQ4_K, EncodeQ4KRef, EncodeQ4KSimd, nullptr, DecodeQ4K, IsFiniteQ4K},
+    {TypeId::kQ5_K, EncodeQ5KRef, EncodeQ5KSimd, nullptr, DecodeQ5K, IsFiniteQ5K},
+    {TypeId::kQ6_K, EncodeQ6KRef, EncodeQ6KSimd, nullptr, DecodeQ6K, IsFiniteQ6K},
+    {TypeId::kBF16, EncodeBF16Ref, EncodeBF16Simd, nullptr, DecodeBF16Simd, IsFiniteBF16},
 };
 
 constexpr bool StrictlyOrderedById() {

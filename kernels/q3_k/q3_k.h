@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "kernels/search/descent.h"
+#include "kernels/types/extremes.h"
 #include "kernels/types/half.h"
 #include "kernels/types/host_device.h"
 #include "kernels/types/rounding.h"
@@ -42,13 +43,7 @@ QUANTIZED_HOST_DEVICE inline float ScaleOf(const BlockQ3K& block, int j) {
 
 // Writes d and scales.
 QUANTIZED_HOST_DEVICE inline void EncodeScales(const float* scales, BlockQ3K& block) {
-  float largest = 0, magnitude = 0;
-  for (int j = 0; j < BlockQ3K::kSubBlocks; ++j) {
-    if (std::fabs(scales[j]) > magnitude) {
-      magnitude = std::fabs(scales[j]);
-      largest = scales[j];
-    }
-  }
+  const float largest = FirstLargest(scales, BlockQ3K::kSubBlocks);
   for (uint8_t& byte : block.scales) byte = 0;
   block.d = 0;
   if (largest == 0) return;

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/types/extremes.h"
 #include "kernels/types/half.h"
 #include "kernels/types/host_device.h"
 #include "kernels/types/rounding.h"
@@ -23,13 +24,7 @@ struct BlockQ4_0 {
 static_assert(sizeof(BlockQ4_0) == 18);
 
 QUANTIZED_HOST_DEVICE inline void EncodeBlockQ4_0(const float* x, BlockQ4_0& block) {
-  float largest = 0, magnitude = 0;
-  for (int j = 0; j < BlockQ4_0::kValues; ++j) {
-    if (std::fabs(x[j]) > magnitude) {
-      magnitude = std::fabs(x[j]);
-      largest = x[j];
-    }
-  }
+  const float largest = FirstLargest(x, BlockQ4_0::kValues);
   const float d = largest / -8;
   const float inverse = d != 0 ? 1.0f / d : 0.0f;
   block.d = F32ToF16(d);

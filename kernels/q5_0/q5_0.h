@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/types/extremes.h"
 #include "kernels/types/half.h"
 #include "kernels/types/host_device.h"
 #include "kernels/types/rounding.h"
@@ -26,13 +27,7 @@ struct BlockQ5_0 {
 static_assert(sizeof(BlockQ5_0) == 22);
 
 QUANTIZED_HOST_DEVICE inline void EncodeBlockQ5_0(const float* x, BlockQ5_0& block) {
-  float largest = 0, magnitude = 0;
-  for (int j = 0; j < BlockQ5_0::kValues; ++j) {
-    if (std::fabs(x[j]) > magnitude) {
-      magnitude = std::fabs(x[j]);
-      largest = x[j];
-    }
-  }
+  const float largest = FirstLargest(x, BlockQ5_0::kValues);
   const float d = largest / -16;
   const float inverse = d != 0 ? 1.0f / d : 0.0f;
   block.d = F32ToF16(d);

@@ -62,6 +62,8 @@ QUANTIZED_HOST_DEVICE inline void DecodeBlockQ5K(const BlockQ5K& block, float* o
 // The contracts of EncodeRows, DecodeValues and CheckFinite (kernels/codecs/codec.h).
 void EncodeQ5KRef(const float* x, const float* importance, size_t rows, size_t cols,
                   std::byte* out);
+void EncodeQ5KSimd(const float* x, const float* importance, size_t rows, size_t cols,
+                   std::byte* out);
 void DecodeQ5K(const std::byte* in, size_t count, float* out);
 bool IsFiniteQ5K(const std::byte* in, size_t count);
 

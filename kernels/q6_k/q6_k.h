@@ -16,6 +16,7 @@
 #include <cstdint>
 
 #include "kernels/search/symmetric.h"
+#include "kernels/types/extremes.h"
 #include "kernels/types/half.h"
 #include "kernels/types/host_device.h"
 #include "kernels/types/rounding.h"
@@ -41,14 +42,8 @@ QUANTIZED_HOST_DEVICE inline float ScaleOf(const BlockQ6K& block, int j) {
 
 // Writes d and scales. False if the block is to be all zero bytes.
 QUANTIZED_HOST_DEVICE inline bool EncodeScales(const float* scales, BlockQ6K& block) {
-  float largest = 0, magnitude = 0;
-  for (int j = 0; j < BlockQ6K::kSubBlocks; ++j) {
-    if (std::fabs(scales[j]) > magnitude) {
-      magnitude = std::fabs(scales[j]);
-      largest = scales[j];
-    }
-  }
-  if (magnitude < kSmallestMagnitude) return false;
+  const float largest = FirstLargest(scales, BlockQ6K::kSubBlocks);
+  if (std::fabs(largest) < kSmallestMagnitude) return false;
   const float inverse = -128.0f / largest;
   for (int j = 0; j < BlockQ6K::kSubBlocks; ++j) {
     const int code = NearestInt(inverse * scales[j]);

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "kernels/search/symmetric.h"
+#include "kernels/types/extremes.h"
 #include "kernels/types/host_device.h"
 #include "kernels/types/rounding.h"
 
@@ -20,14 +21,8 @@ namespace quantized::kernels {
 // magnitude is below kSmallestMagnitude, scale and codes are 0.
 template <int kValues, int kLevels>
 QUANTIZED_HOST_DEVICE float SearchDescent(const float* x, uint8_t* codes) {
-  float largest = 0, magnitude = 0;
-  for (int i = 0; i < kValues; ++i) {
-    if (std::fabs(x[i]) > magnitude) {
-      magnitude = std::fabs(x[i]);
-      largest = x[i];
-    }
-  }
-  if (magnitude < kSmallestMagnitude) {
+  const float largest = FirstLargest(x, kValues);
+  if (std::fabs(largest) < kSmallestMagnitude) {
     for (int i = 0; i < kValues; ++i) codes[i] = 0;
     return 0;
   }

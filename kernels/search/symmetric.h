@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/types/extremes.h"
 #include "kernels/types/host_device.h"
 #include "kernels/types/rounding.h"
 
@@ -42,14 +43,8 @@ QUANTIZED_HOST_DEVICE SymmetricSums SymmetricCandidate(const float* x, float inv
 // magnitude is below kSmallestMagnitude, scale and codes are 0.
 template <int kValues, int kLevels>
 QUANTIZED_HOST_DEVICE float SearchSymmetric(const float* x, uint8_t* codes) {
-  float largest = 0, magnitude = 0;
-  for (int i = 0; i < kValues; ++i) {
-    if (std::fabs(x[i]) > magnitude) {
-      magnitude = std::fabs(x[i]);
-      largest = x[i];
-    }
-  }
-  if (magnitude < kSmallestMagnitude) {
+  const float largest = FirstLargest(x, kValues);
+  if (std::fabs(largest) < kSmallestMagnitude) {
     for (int i = 0; i < kValues; ++i) codes[i] = 0;
     return 0;
   }

@@ -11,8 +11,7 @@ namespace quantized::kernels::testing {
 // Not thread-safe: the choice belongs to the process.
 template <class Body>
 void ForEachSimdTarget(const Body& body) {
-  for (int64_t remaining = hwy::SupportedTargets(); remaining != 0; remaining &= remaining - 1) {
-    const int64_t target = remaining & -remaining;
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
     hwy::SetSupportedTargetsForTest(target);
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
     SCOPED_TRACE(hwy::TargetName(target));

@@ -17,11 +17,17 @@ static_assert(std::endian::native == std::endian::little, "blocks are little-end
 // in silence.
 inline void RefuseImportance(const float* importance) { HWY_ASSERT(importance == nullptr); }
 
+// Blocks in `rows` rows of `cols` values.
+template <class Block>
+size_t BlockCount(size_t rows, size_t cols) {
+  HWY_ASSERT(cols % Block::kValues == 0);
+  return rows * (cols / Block::kValues);
+}
+
 // kEncode(const float* x, Block& block) for each block of rows * cols values.
 template <class Block, auto kEncode>
 void EncodeBlocks(const float* x, size_t rows, size_t cols, std::byte* out) {
-  HWY_ASSERT(cols % Block::kValues == 0);
-  const size_t blocks = rows * (cols / Block::kValues);
+  const size_t blocks = BlockCount<Block>(rows, cols);
   for (size_t b = 0; b < blocks; ++b) {
     Block block;
     kEncode(x + b * Block::kValues, block);

@@ -1,0 +1,206 @@
+#include "kernels/codecs/codec.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "kernels/testing/each_target.h"
+#include "kernels/testing/rows.h"
+
+namespace quantized::kernels {
+namespace {
+
+constexpr TypeId kWithoutWeights[] = {TypeId::kF32, TypeId::kF16, TypeId::kQ8_0, TypeId::kBF16};
+
+class CodecTest : public ::testing::TestWithParam<Codec> {
+ protected:
+  const Codec& codec() const { return GetParam(); }
+  const QuantType& type() const { return QuantTypeOf(codec().id); }
+
+  std::vector<std::byte> Encode(EncodeRows encode, std::span<const float> x, size_t rows) const {
+    const size_t cols = x.size() / rows;
+    std::vector<std::byte> out(rows * RowBytes(type(), cols));
+    encode(x.data(), nullptr, rows, cols, out.data());
+    return out;
+  }
+  std::vector<float> Decode(std::span<const std::byte> bytes, size_t count) const {
+    std::vector<float> out(count);
+    codec().decode(bytes.data(), count, out.data());
+    return out;
+  }
+};
+
+TEST_P(CodecTest, SimdFormGivesThePlainFormsBytes) {
+  if (codec().encode_simd == nullptr) GTEST_SKIP() << type().name << " has no SIMD form";
+  // Shapes around the batches of 1 to 16 blocks that the forms work in.
+  struct Shape {
+    size_t rows, blocks;
+  };
+  for (const Shape shape :
+       {Shape{1, 1}, {1, 2}, {1, 3}, {3, 1}, {1, 16}, {5, 7}, {1, 33}, {3, 17}}) {
+    for (const testing::RowKind& kind : testing::AllRowKinds()) {
+      SCOPED_TRACE(::testing::Message()
+                   << kind.name << " " << shape.rows << " x " << shape.blocks << " blocks");
+      // Types without blocks: odd counts, so that the last vector is not full.
+      const size_t cols =
+          type().block_values > 1 ? shape.blocks * type().block_values : 13 * shape.blocks;
+      std::vector<float> x(shape.rows * cols);
+      kind.fill(x, /*seed=*/x.size());
+      const std::vector<std::byte> want = Encode(codec().encode_ref, x, shape.rows);
+      testing::ForEachSimdTarget(
+          [&] { EXPECT_TRUE(Encode(codec().encode_simd, x, shape.rows) == want); });
+    }
+  }
+}
+
+TEST_P(CodecTest, EncodesRowsIndependently) {
+  const size_t cols = 3 * std::max<size_t>(type().block_values, 11);
+  std::vector<float> x(5 * cols);
+  testing::RowKindNamed("many-scales").fill(x, 1);
+  std::vector<std::byte> apart;
+  for (size_t row = 0; row < 5; ++row) {
+    const auto bytes = Encode(BestEncoder(codec()), std::span(x).subspan(row * cols, cols), 1);
+    apart.insert(apart.end(), bytes.begin(), bytes.end());
+  }
+  EXPECT_TRUE(Encode(BestEncoder(codec()), x, 5) == apart);
+}
+
+TEST_P(CodecTest, EncodedBytesNeedNoAlignment) {
+  std::vector<float> x(std::max<size_t>(type().block_values, 32) * 17);
+  testing::RowKindNamed("normal").fill(x, 2);
+  const std::vector<std::byte> want = Encode(codec().encode_ref, x, 1);
+  std::vector<std::byte> shifted(want.size() + 1);
+  BestEncoder(codec())(x.data(), nullptr, 1, x.size(), shifted.data() + 1);
+  EXPECT_TRUE(std::ranges::equal(std::span(shifted).subspan(1), want));
+  EXPECT_TRUE(codec().is_finite(shifted.data() + 1, x.size()));
+  std::vector<float> decoded(x.size());
+  codec().decode(shifted.data() + 1, x.size(), decoded.data());
+  EXPECT_EQ(decoded, Decode(want, x.size()));
+}
+
+// A search that keeps its promise may not lose more than the type must, nor less than it can.
+TEST_P(CodecTest, ErrorOnNormalValuesIsTheTypes) {
+  struct Bounds {
+    TypeId id;
+    double low, high;  // of the root mean square error, in standard deviations
+  };
+  constexpr Bounds kBounds[] = {
+      {TypeId::kF32, 0, 0},          {TypeId::kF16, 1e-5, 3e-4},   {TypeId::kQ4_0, 0.08, 0.10},
+      {TypeId::kQ4_1, 0.07, 0.085},  {TypeId::kQ5_0, 0.04, 0.05},  {TypeId::kQ5_1, 0.033, 0.042},
+      {TypeId::kQ8_0, 0.004, 0.006}, {TypeId::kQ2_K, 0.25, 0.35},  {TypeId::kQ3_K, 0.15, 0.2},
+      {TypeId::kQ4_K, 0.06, 0.085},  {TypeId::kQ5_K, 0.03, 0.042}, {TypeId::kQ6_K, 0.015, 0.025},
+      {TypeId::kBF16, 1e-3, 2e-3},
+  };
+  const auto* bounds = std::ranges::find(kBounds, codec().id, &Bounds::id);
+  ASSERT_NE(bounds, std::end(kBounds));
+  std::vector<float> x(256 * 64);
+  testing::RowKindNamed("normal").fill(x, 3);
+  const std::vector<float> decoded = Decode(Encode(codec().encode_ref, x, 1), x.size());
+  double error = 0, energy = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    error += std::pow(static_cast<double>(x[i]) - decoded[i], 2);
+    energy += std::pow(static_cast<double>(x[i]), 2);
+  }
+  EXPECT_GE(std::sqrt(error / energy), bounds->low);
+  EXPECT_LE(std::sqrt(error / energy), bounds->high);
+}
+
+TEST_P(CodecTest, SeesEveryValueOrScaleThatIsNotFinite) {
+  constexpr size_t kCount = 8192;
+  std::vector<float> x(kCount);
+  testing::RowKindNamed("normal").fill(x, 4);
+  const std::vector<std::byte> good = Encode(codec().encode_ref, x, 1);
+  ASSERT_TRUE(codec().is_finite(good.data(), kCount));
+  for (const float bad :
+       {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), 1e30f}) {
+    if (bad == 1e30f && (codec().id == TypeId::kF32 || codec().id == TypeId::kBF16 ||
+                         codec().id == TypeId::kQ3_K || codec().id == TypeId::kQ6_K)) {
+      continue;  // 1e30 fits, or drowns in a search that overflows to a scale of zero
+    }
+    if (std::isinf(bad) && (codec().id == TypeId::kQ3_K || codec().id == TypeId::kQ6_K)) continue;
+    for (const size_t at : {size_t{0}, size_t{2047}, size_t{2048}, kCount - 1}) {
+      std::vector<float> y = x;
+      y[at] = bad;
+      EXPECT_FALSE(codec().is_finite(Encode(codec().encode_ref, y, 1).data(), kCount))
+          << bad << " at " << at;
+    }
+  }
+}
+
+TEST_P(CodecTest, NeverDropsImportanceInSilence) {
+  if (std::ranges::count(kWithoutWeights, codec().id) != 0) {
+    GTEST_SKIP() << type().name << " has nothing to weigh";
+  }
+  const std::vector<float> x(256, 1.0f), weights(256, 1.0f);
+  std::vector<std::byte> out(RowBytes(type(), 256));
+  for (const EncodeRows encode : {codec().encode_ref, codec().encode_simd}) {
+    if (encode == nullptr) continue;
+    EXPECT_DEATH(encode(x.data(), weights.data(), 1, 256, out.data()), "importance");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CodecTest,
+                         ::testing::ValuesIn(AllCodecs().begin(), AllCodecs().end()),
+                         [](const auto& instance) {
+                           return std::string(QuantTypeOf(instance.param.id).name);
+                         });
+
+TEST(Codecs, AreFoundById) {
+  for (const Codec& codec : AllCodecs()) EXPECT_EQ(FindCodec(codec.id), &codec);
+  EXPECT_EQ(FindCodec(TypeId::kI8), nullptr);
+  EXPECT_EQ(FindCodec(TypeId::kQ8_1), nullptr);
+}
+
+TEST(Codecs, F32IsACopy) {
+  const Codec& codec = *FindCodec(TypeId::kF32);
+  const std::vector<float> x = {1.5f, -0.0f, 1e-45f, 3e38f};
+  std::vector<std::byte> bytes(16);
+  BestEncoder(codec)(x.data(), nullptr, 2, 2, bytes.data());
+  EXPECT_EQ(std::memcmp(bytes.data(), x.data(), 16), 0);
+  std::vector<float> back(4);
+  codec.decode(bytes.data(), 4, back.data());
+  EXPECT_EQ(std::memcmp(back.data(), x.data(), 16), 0);
+}
+
+// The scale fields, by name: what the reference tool looks at.
+TEST(Codecs, LookAtEveryScaleOfABlock) {
+  struct Field {
+    TypeId id;
+    size_t offset;
+  };
+  for (const Field field : {Field{TypeId::kQ4_0, 0},
+                            {TypeId::kQ4_1, 0},
+                            {TypeId::kQ4_1, 2},
+                            {TypeId::kQ5_0, 0},
+                            {TypeId::kQ5_1, 0},
+                            {TypeId::kQ5_1, 2},
+                            {TypeId::kQ8_0, 0},
+                            {TypeId::kQ2_K, 80},
+                            {TypeId::kQ2_K, 82},
+                            {TypeId::kQ3_K, 108},
+                            {TypeId::kQ4_K, 0},
+                            {TypeId::kQ4_K, 2},
+                            {TypeId::kQ5_K, 0},
+                            {TypeId::kQ5_K, 2},
+                            {TypeId::kQ6_K, 208}}) {
+    const QuantType& type = QuantTypeOf(field.id);
+    SCOPED_TRACE(::testing::Message() << type.name << " at " << field.offset);
+    std::vector<std::byte> blocks(3 * type.block_bytes, std::byte{0x11});
+    const size_t count = 3 * type.block_values;
+    EXPECT_TRUE(FindCodec(field.id)->is_finite(blocks.data(), count));
+    for (const std::byte high : {std::byte{0x7C}, std::byte{0xFC}, std::byte{0x7E}}) {
+      std::vector<std::byte> bad = blocks;
+      bad[2 * type.block_bytes + field.offset + 1] = high;
+      EXPECT_FALSE(FindCodec(field.id)->is_finite(bad.data(), count));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace quantized::kernels

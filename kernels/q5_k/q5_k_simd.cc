@@ -1,0 +1,34 @@
+#include "kernels/q5_k/q5_k.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/q5_k/q5_k_simd.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/packed_scales/encode_block-inl.h"
+#include "kernels/types/rows.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace quantized::kernels {
+namespace HWY_NAMESPACE {
+
+void EncodeQ5K(const float* x, size_t blocks, std::byte* out) {
+  EncodeBatchWithPackedScales<BlockQ5K>(x, blocks, out);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace quantized::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace quantized::kernels {
+
+HWY_EXPORT(EncodeQ5K);
+
+void EncodeQ5KSimd(const float* x, const float* importance, size_t rows, size_t cols,
+                   std::byte* out) {
+  RefuseImportance(importance);
+  HWY_DYNAMIC_DISPATCH(EncodeQ5K)(x, BlockCount<BlockQ5K>(rows, cols), out);
+}
+
+}  // namespace quantized::kernels
+#endif

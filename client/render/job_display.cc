@@ -1,0 +1,169 @@
+#include "client/render/job_display.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace quantized {
+namespace {
+
+using std::chrono::seconds;
+
+// The plain form prints a line per step or per pause, whichever comes first.
+constexpr int kPlainPercentStep = 5;
+constexpr seconds kPlainPause{30};
+// Most jobs start at once; only a wait that is felt is told.
+constexpr seconds kWaitWorthTelling{1};
+
+struct PhaseLabel {
+  v1::Phase phase;
+  std::string_view label;
+};
+constexpr std::array kPhaseLabels = {
+    PhaseLabel{v1::PROBE, "Reading"},       PhaseLabel{v1::LOAD, "Loading"},
+    PhaseLabel{v1::QUANTIZE, "Quantizing"}, PhaseLabel{v1::VALIDATE, "Validating"},
+    PhaseLabel{v1::PUBLISH, "Publishing"},
+};
+
+std::string LabelOf(v1::Phase phase) {
+  const auto row = std::find_if(kPhaseLabels.begin(), kPhaseLabels.end(),
+                                [&](const PhaseLabel& one) { return one.phase == phase; });
+  return std::string(row == kPhaseLabels.end() ? "Working" : row->label);
+}
+
+}  // namespace
+
+void JobDisplay::OnJob(const v1::Job& job, TimePoint now) {
+  output_.Note(Verbosity::kVerbose, fmt::format("Job {}", job.id()));
+  waiting_ = job.state() == v1::Job::PENDING;
+  waiting_since_ = now;
+  queue_position_ = job.queue_position();
+}
+
+void JobDisplay::OnEvent(const v1::JobEvent& event, TimePoint now) {
+  switch (event.kind_case()) {
+    case v1::JobEvent::kState:
+      return OnState(event.state(), event.attempt());
+    case v1::JobEvent::kPhase:
+      return OnPhase(event.phase().phase(), now);
+    case v1::JobEvent::kMessage:
+      return TellOnce(event.message().line(), false);
+    case v1::JobEvent::kWarning:
+      return TellOnce(event.warning().line(), true);
+    case v1::JobEvent::kCheckpoint:
+      return output_.Note(Verbosity::kDebug,
+                          fmt::format("Checkpoint: {} units in {}", event.checkpoint().units(),
+                                      event.checkpoint().path()));
+    case v1::JobEvent::kProgress:
+      return OnProgress(event.progress(), now);
+    case v1::JobEvent::kSnapshot: {
+      const v1::Job& job = event.snapshot().job();
+      queue_position_ = job.queue_position();
+      phase_ = job.phase();
+      if (job.progress().total() > 0) OnProgress(job.progress(), now);
+      return;
+    }
+    case v1::JobEvent::kFinished:
+      return OnFinished(event.finished(), now);
+    case v1::JobEvent::kKeepAlive:
+    case v1::JobEvent::KIND_NOT_SET:
+      return;
+  }
+}
+
+void JobDisplay::OnState(const v1::StateChange& change, int attempt) {
+  output_.Note(Verbosity::kVerbose,
+               fmt::format("State: {} {} (attempt {})", v1::Job::State_Name(change.to()),
+                           change.reason(), attempt));
+  const bool again = change.to() == v1::Job::PENDING && attempt > 0;
+  if (again) {
+    output_.DropProgress();
+    output_.Note(Verbosity::kNormal, fmt::format("Attempt {} ended ({}); the job runs again",
+                                                 attempt, change.reason()));
+  }
+  if (change.to() != v1::Job::PENDING) waiting_ = false;
+}
+
+void JobDisplay::OnPhase(v1::Phase phase, TimePoint now) {
+  if (phase > phase_) CompletePhase(now);
+  output_.Note(Verbosity::kVerbose, fmt::format("Phase: {}", v1::Phase_Name(phase)));
+  phase_ = phase;
+  progress_.Clear();
+  printed_percent_ = -1;
+}
+
+void JobDisplay::OnProgress(const v1::Progress& progress, TimePoint now) {
+  progress_ = progress;
+  progress_received_ = now;
+  if (progress_.total() > 0) Show(now);
+}
+
+void JobDisplay::OnFinished(const v1::Finished& finished, TimePoint now) {
+  if (finished.state() == v1::Job::SUCCEEDED) {
+    CompletePhase(now);
+  } else {
+    output_.KeepProgress();
+  }
+  waiting_ = false;
+  progress_.Clear();
+}
+
+void JobDisplay::OnConnectionLost(std::string_view why) {
+  output_.DropProgress();
+  output_.Note(Verbosity::kNormal, "Connection to the daemon lost; the job goes on, reconnecting");
+  output_.Note(Verbosity::kDebug, why);
+}
+
+void JobDisplay::OnReconnected() { output_.Note(Verbosity::kNormal, "Connected again"); }
+
+void JobDisplay::Tick(TimePoint now) {
+  if (waiting_ && now - waiting_since_ >= kWaitWorthTelling) {
+    waiting_ = false;
+    output_.Note(Verbosity::kNormal,
+                 queue_position_ > 0
+                     ? fmt::format("Waiting in the queue (position {})", queue_position_)
+                     : std::string("Waiting in the queue"));
+  }
+  if (output_.progress() == ProgressMode::kTty && progress_.total() > 0) Show(now);
+}
+
+void JobDisplay::TellOnce(const std::string& line, bool warning) {
+  if (!told_.insert(line).second) return;
+  if (warning) {
+    output_.Warn(line);
+  } else {
+    output_.Note(Verbosity::kNormal, line);
+  }
+}
+
+// The last progress of a phase may have been dropped on its way; that the next phase began says
+// that all was done.
+void JobDisplay::CompletePhase(TimePoint now) {
+  if (progress_.total() > 0) {
+    progress_.set_done(progress_.total());
+    Show(now);
+  }
+  output_.KeepProgress();
+}
+
+void JobDisplay::Show(TimePoint now) {
+  const ProgressState state = StateAt(now);
+  if (output_.progress() == ProgressMode::kPlain) {
+    const int percent = PercentOf(state);
+    const bool step = percent / kPlainPercentStep != printed_percent_ / kPlainPercentStep;
+    if (printed_percent_ >= 0 && !step && now - printed_at_ < kPlainPause) return;
+    if (percent == 100 && printed_percent_ == 100) return;
+    printed_percent_ = percent;
+    printed_at_ = now;
+  }
+  output_.ShowProgress(state);
+}
+
+ProgressState JobDisplay::StateAt(TimePoint now) const {
+  const std::chrono::duration<double> since = now - progress_received_;
+  return {LabelOf(phase_), progress_.done(), progress_.total(), progress_.unit(),
+          progress_.elapsed_seconds() + since.count()};
+}
+
+}  // namespace quantized

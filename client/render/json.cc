@@ -1,0 +1,189 @@
+#include "client/render/json.h"
+
+#include <google/protobuf/util/time_util.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "client/rpc/error_detail.h"
+#include "core/base/error.h"
+#include "core/base/version.h"
+
+namespace quantized {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string Line(const Json& object) {
+  return object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string Indented(const Json& object) {
+  return object.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+// Digits that mean something, so that 0.1 + 0.2 does not show its binary tail.
+double Rounded(double value, double steps_per_unit) {
+  return std::round(value * steps_per_unit) / steps_per_unit;
+}
+double Ratio(double value) { return Rounded(value, 1e4); }
+double Seconds(double value) { return Rounded(value, 1e3); }
+
+Json Time(bool known, const google::protobuf::Timestamp& time) {
+  return known ? Json(google::protobuf::util::TimeUtil::ToString(time)) : Json(nullptr);
+}
+
+Json ResultObject(const v1::QuantizeResult& result, std::string_view job_id) {
+  Json metadata = {{"original_dtype", result.original_dtype()},
+                   {"original_size", result.original_size_bytes()},
+                   {"layers_processed", result.layers_processed()},
+                   {"job_id", job_id},
+                   {"attempts", result.attempts()},
+                   {"already_done", result.already_done()},
+                   {"fingerprint", result.fingerprint()},
+                   {"tensors", result.tensors()},
+                   {"units_reused", result.units_reused()},
+                   {"threads", result.threads()},
+                   {"cpu_seconds", Seconds(result.cpu_seconds())},
+                   {"bits_per_weight", Ratio(result.bits_per_weight())},
+                   {"host_memory_bytes", result.peak_memory_bytes()},
+                   {"device_memory_bytes", 0}};
+  Json substitutions = Json::array();
+  for (const v1::Substitution& one : result.substitutions()) {
+    substitutions.push_back({{"tensor", one.tensor()},
+                             {"wanted_type", one.wanted_type()},
+                             {"used_type", one.used_type()},
+                             {"why", one.why()}});
+  }
+  metadata["substitutions"] = std::move(substitutions);
+  return {{"status", "success"},
+          {"output_path", result.output_path()},
+          {"format", result.format()},
+          {"quantization_level", result.level()},
+          {"file_size", result.file_size_bytes()},
+          {"compression_ratio", Ratio(result.compression_ratio())},
+          {"duration_seconds", Seconds(result.duration_seconds())},
+          {"peak_memory_bytes", result.peak_memory_bytes()},
+          {"validation_status", result.validation_status()},
+          {"metadata", std::move(metadata)}};
+}
+
+Json ErrorObject(const absl::Status& status, std::string_view log_tail, std::string_view job_id) {
+  const ErrorRow& row = RowOf(ErrorOf(status));
+  Json object = {{"status", "error"},
+                 {"error_code", row.exit_code},
+                 {"error_type", row.error_type},
+                 {"message", std::string(status.message())},
+                 {"suggestion", SuggestionOf(status)}};
+  if (!job_id.empty()) object["job_id"] = job_id;
+  if (!log_tail.empty()) object["log_tail"] = log_tail;
+  return object;
+}
+
+Json SpecObject(const v1::JobSpec& spec) {
+  if (!spec.has_quantize()) return {{"operation", "noop"}};
+  const v1::QuantizeSpec& quantize = spec.quantize();
+  return {{"operation", "quantize"},
+          {"model_name", quantize.model_name()},
+          {"model_path", quantize.model_path()},
+          {"format", quantize.format()},
+          {"levels", std::vector<std::string>(quantize.levels().begin(), quantize.levels().end())},
+          {"output_path", quantize.output_path()},
+          {"overwrite", quantize.overwrite()},
+          {"checkpoints", quantize.checkpoint().enabled()},
+          {"checkpoint_dir", quantize.checkpoint().directory()},
+          {"resume_from", quantize.checkpoint().resume_from()},
+          {"threads", quantize.threads()},
+          {"pre_tokenizer", quantize.pre_tokenizer()}};
+}
+
+Json JobObject(const v1::Job& job) {
+  const v1::Progress& progress = job.progress();
+  Json object = {{"id", job.id()},
+                 {"state", v1::Job::State_Name(job.state())},
+                 {"reason", job.reason()},
+                 {"phase", v1::Phase_Name(job.phase())},
+                 {"progress",
+                  {{"done", progress.done()},
+                   {"total", progress.total()},
+                   {"unit", progress.unit()},
+                   {"bytes_written", progress.bytes_written()},
+                   {"elapsed_seconds", Seconds(progress.elapsed_seconds())}}},
+                 {"attempt", job.attempt()},
+                 {"queue_position", job.queue_position()},
+                 {"create_time", Time(job.has_create_time(), job.create_time())},
+                 {"start_time", Time(job.has_start_time(), job.start_time())},
+                 {"end_time", Time(job.has_end_time(), job.end_time())},
+                 {"spec", SpecObject(job.spec())}};
+  if (job.result().has_quantize()) {
+    object["result"] = ResultObject(job.result().quantize(), job.id());
+  }
+  if (job.has_error()) {
+    const absl::Status status = StatusOf(job.error());
+    object["error"] = ErrorObject(status, LogTailOf(status), job.id());
+  }
+  return object;
+}
+
+}  // namespace
+
+std::string JsonResult(const v1::QuantizeResult& result, std::string_view job_id) {
+  return Indented(ResultObject(result, job_id));
+}
+
+std::string JsonError(const absl::Status& status, std::string_view log_tail,
+                      std::string_view job_id) {
+  return Indented(ErrorObject(status, log_tail, job_id));
+}
+
+std::string JsonJob(const v1::Job& job) { return Indented(JobObject(job)); }
+
+std::string JsonJobs(std::span<const v1::Job> jobs) {
+  Json list = Json::array();
+  for (const v1::Job& job : jobs) list.push_back(JobObject(job));
+  return Indented({{"jobs", std::move(list)}});
+}
+
+std::string JsonServer(const v1::ServerInfo& info, std::string_view address) {
+  return Indented(
+      {{"status", "running"},
+       {"address", address},
+       {"version", info.version()},
+       {"api_version", info.api_version()},
+       {"pid", info.pid()},
+       {"start_time", Time(info.has_start_time(), info.start_time())},
+       {"embedded", info.embedded()},
+       {"store_path", info.store_path()},
+       {"log_path", info.log_path()},
+       {"sqlite_version", info.sqlite_version()},
+       {"slots", info.slots()},
+       {"jobs_pending", info.jobs_pending()},
+       {"jobs_running", info.jobs_running()},
+       {"formats", std::vector<std::string>(info.formats().begin(), info.formats().end())}});
+}
+
+std::string JsonStopped(bool stopped, int64_t jobs_left) {
+  return Indented({{"status", stopped ? "stopped" : "stopping"}, {"jobs_left", jobs_left}});
+}
+
+std::string JsonLog(std::string_view job_id, std::string_view log) {
+  return Indented({{"job_id", job_id}, {"log", log}});
+}
+
+std::string JsonVersion() { return Indented({{"name", "llm-quantize"}, {"version", kVersion}}); }
+
+std::string JsonMessageLine(std::string_view event, std::string_view message) {
+  return Line({{"event", event}, {"message", message}});
+}
+
+std::string JsonProgressLine(const ProgressState& state) {
+  return Line({{"event", "progress"},
+               {"label", state.label},
+               {"done", state.done},
+               {"total", state.total},
+               {"unit", state.unit},
+               {"percent", PercentOf(state)},
+               {"elapsed_seconds", Seconds(state.elapsed_seconds)}});
+}
+
+}  // namespace quantized

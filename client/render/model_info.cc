@@ -1,0 +1,108 @@
+#include "client/render/model_info.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "client/render/text.h"
+#include "core/base/error.h"
+
+namespace quantized {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+enum class KeyKind { kText, kNumber, kBigNumber };  // big ones get thousands separators
+
+struct KeyRow {
+  std::string_view key;    // JSON
+  std::string_view label;  // human
+  KeyKind kind;
+};
+// The contract's keys, in its order.
+constexpr std::array kKeys = {
+    KeyRow{"model_name", "Model", KeyKind::kText},
+    KeyRow{"architecture", "Architecture", KeyKind::kText},
+    KeyRow{"parameter_count", "Parameters", KeyKind::kBigNumber},
+    KeyRow{"hidden_size", "Hidden Size", KeyKind::kNumber},
+    KeyRow{"num_layers", "Layers", KeyKind::kNumber},
+    KeyRow{"num_heads", "Heads", KeyKind::kNumber},
+    KeyRow{"vocab_size", "Vocab Size", KeyKind::kNumber},
+    KeyRow{"torch_dtype", "Dtype", KeyKind::kText},
+};
+
+bool IsContractKey(std::string_view key) {
+  return std::any_of(kKeys.begin(), kKeys.end(), [&](const KeyRow& row) { return row.key == key; });
+}
+
+// "block_count" → "Block Count".
+std::string TitleOf(std::string_view key) {
+  std::string title;
+  bool begins = true;
+  for (const char c : key) {
+    title += c == '_' ? ' ' : begins ? static_cast<char>(std::toupper(c)) : c;
+    begins = c == '_';
+  }
+  return title;
+}
+
+std::string ValueText(const Json& value) {
+  return Printable(value.is_string() ? value.get<std::string>() : value.dump());
+}
+
+std::string ContractValue(const KeyRow& row, const Json& value) {
+  if (row.kind == KeyKind::kBigNumber) return WithThousands(value.get<uint64_t>());
+  return ValueText(value);
+}
+
+std::string TextAt(const Json& object, std::string_view key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+absl::Status BadInspection(std::string_view what) {
+  return MakeError(Error::kInternal, fmt::format("the inspection of the model {}", what));
+}
+
+}  // namespace
+
+absl::StatusOr<ModelInfoText> FormatModelInfo(std::string_view inspection) {
+  const Json read = Json::parse(inspection, nullptr, /*allow_exceptions=*/false);
+  if (!read.is_object()) return BadInspection("is not a JSON object");
+  ModelInfoText text;
+  Json ordered = Json::object();
+  for (const KeyRow& row : kKeys) {
+    const auto found = read.find(row.key);
+    if (found == read.end()) return BadInspection(fmt::format("lacks the key '{}'", row.key));
+    const bool fits = row.kind == KeyKind::kText ? found->is_string() : found->is_number_unsigned();
+    if (!fits) {
+      return BadInspection(fmt::format("has '{}' of type {}", row.key, found->type_name()));
+    }
+    ordered[std::string(row.key)] = *found;
+    text.human += fmt::format("{}: {}\n", row.label, ContractValue(row, *found));
+  }
+  for (const auto& [key, value] : read.items()) {
+    if (IsContractKey(key)) continue;
+    ordered[key] = value;
+    if (value.is_structured() || value.is_null()) continue;
+    text.human += fmt::format("{}: {}\n", Printable(TitleOf(key)), ValueText(value));
+  }
+  text.json = ordered.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return text;
+}
+
+absl::Status ErrorInInspection(std::string_view inspection) {
+  const Json read = Json::parse(inspection, nullptr, /*allow_exceptions=*/false);
+  if (!read.is_object()) return absl::OkStatus();
+  const std::string type = TextAt(read, "error_type");
+  if (type.empty()) return absl::OkStatus();
+  const auto rows = AllErrors();
+  const auto row = std::find_if(rows.begin(), rows.end(),
+                                [&](const ErrorRow& one) { return one.error_type == type; });
+  return MakeError(row == rows.end() ? Error::kInternal : row->error, TextAt(read, "message"),
+                   TextAt(read, "suggestion"));
+}
+
+}  // namespace quantized

@@ -1,0 +1,23 @@
+// What `quantize-worker inspect` tells of a model, in the contract's two forms.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace quantized {
+
+struct ModelInfoText {
+  std::string human;
+  std::string json;
+};
+
+// `inspection` is the object that the worker printed. kInternal when it is no object, lacks a key
+// of the contract or has one of another type.
+absl::StatusOr<ModelInfoText> FormatModelInfo(std::string_view inspection);
+
+// The error in `inspection` when the worker reported one; OK when it is not an error object.
+absl::Status ErrorInInspection(std::string_view inspection);
+
+}  // namespace quantized

@@ -1,0 +1,48 @@
+#include "client/render/progress_line.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "client/render/text.h"
+
+namespace quantized {
+namespace {
+
+constexpr int kBarCells = 20;
+
+struct BarStyle {
+  std::string_view done, left;
+};
+constexpr BarStyle kUtf8Bar{"━", "─"};
+constexpr BarStyle kAsciiBar{"#", "."};
+
+std::string Repeat(std::string_view cell, int count) {
+  std::string text;
+  for (int i = 0; i < count; ++i) text += cell;
+  return text;
+}
+
+}  // namespace
+
+int PercentOf(const ProgressState& state) {
+  if (state.total == 0) return 0;
+  const uint64_t done = std::min(state.done, state.total);
+  return static_cast<int>(static_cast<double>(done) * 100 / static_cast<double>(state.total));
+}
+
+std::string ProgressLine(const ProgressState& state, bool utf8, int columns) {
+  const int percent = PercentOf(state);
+  const std::string head = Printable(state.label) + " ";
+  const std::string tail =
+      fmt::format(" {}% {}/{} {} [{} elapsed]", percent, state.done, state.total,
+                  Printable(state.unit), FormatElapsed(state.elapsed_seconds));
+  const int room = columns - static_cast<int>(head.size() + tail.size());
+  const int cells = std::clamp(room, 0, kBarCells);
+  if (cells == 0) return (head + tail.substr(1)).substr(0, std::max(columns, 0));
+  const int filled = cells * percent / 100;
+  const BarStyle& style = utf8 ? kUtf8Bar : kAsciiBar;
+  return head + Repeat(style.done, filled) + Repeat(style.left, cells - filled) + tail;
+}
+
+}  // namespace quantized

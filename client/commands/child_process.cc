@@ -1,0 +1,106 @@
+#include "client/commands/child_process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "core/base/error.h"
+
+namespace quantized {
+namespace {
+
+// Reads both descriptors until both end; false when one gives more than `max_bytes`.
+bool ReadBoth(std::array<int, 2> fds, std::array<std::string*, 2> texts, size_t max_bytes) {
+  std::array<pollfd, 2> waiting = {pollfd{fds[0], POLLIN, 0}, pollfd{fds[1], POLLIN, 0}};
+  while (waiting[0].fd >= 0 || waiting[1].fd >= 0) {
+    if (poll(waiting.data(), waiting.size(), -1) < 0 && errno != EINTR) return true;
+    for (size_t i = 0; i < waiting.size(); ++i) {
+      if (waiting[i].fd < 0 || waiting[i].revents == 0) continue;
+      std::array<char, 65536> bytes;
+      const ssize_t count = read(waiting[i].fd, bytes.data(), bytes.size());
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) {
+        waiting[i].fd = -1;  // poll skips it
+        continue;
+      }
+      texts[i]->append(bytes.data(), count);
+      if (texts[i]->size() > max_bytes) return false;
+    }
+  }
+  return true;
+}
+
+absl::StatusOr<pid_t> Spawn(std::vector<std::string>& arguments, int out_fd, int err_fd) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, err_fd, STDERR_FILENO);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t pipe_signal;
+  sigemptyset(&pipe_signal);
+  sigaddset(&pipe_signal, SIGPIPE);
+  posix_spawnattr_setsigdefault(&attributes, &pipe_signal);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  pid_t pid = 0;
+  const int error =
+      posix_spawn(&pid, arguments[0].c_str(), &actions, &attributes, argv.data(), environ);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) {
+    return MakeError(Error::kInternal,
+                     fmt::format("cannot start {}: {}", arguments[0], std::strerror(error)),
+                     "install all programs of llm-quantize in one folder");
+  }
+  return pid;
+}
+
+}  // namespace
+
+absl::StatusOr<ChildOutput> RunChild(std::vector<std::string> arguments, size_t max_bytes) {
+  std::array<int, 2> out, err;
+  if (pipe2(out.data(), O_CLOEXEC) != 0) return ErrnoError(errno, "make a pipe for", arguments[0]);
+  if (pipe2(err.data(), O_CLOEXEC) != 0) {
+    const absl::Status status = ErrnoError(errno, "make a pipe for", arguments[0]);
+    close(out[0]);
+    close(out[1]);
+    return status;
+  }
+  const auto pid = Spawn(arguments, out[1], err[1]);
+  close(out[1]);
+  close(err[1]);
+  ChildOutput output;
+  bool within_limit = true;
+  if (pid.ok()) {
+    within_limit = ReadBoth({out[0], err[0]}, {&output.out, &output.err}, max_bytes);
+    if (!within_limit) kill(*pid, SIGKILL);
+    int status = 0;
+    while (waitpid(*pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (WIFSIGNALED(status)) output.signal = WTERMSIG(status);
+    if (WIFEXITED(status)) output.exit_code = WEXITSTATUS(status);
+  }
+  close(out[0]);
+  close(err[0]);
+  if (!pid.ok()) return pid.status();
+  if (!within_limit) {
+    return MakeError(Error::kInternal,
+                     fmt::format("{} printed more than {} bytes", arguments[0], max_bytes));
+  }
+  return output;
+}
+
+}  // namespace quantized

@@ -1,0 +1,12 @@
+// The output formats of the contract, and which of them this version makes.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+namespace quantized {
+
+inline constexpr std::array<std::string_view, 3> kOutputFormats = {"gguf", "awq", "gptq"};
+inline constexpr std::string_view kGguf = "gguf";
+
+}  // namespace quantized

@@ -1,0 +1,103 @@
+#include "client/commands/help.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "client/commands/command_table.h"
+
+namespace quantized {
+namespace {
+
+// The left and right column of one line.
+using Line = std::pair<std::string, std::string>;
+
+std::string Columns(const std::vector<Line>& lines) {
+  size_t width = 0;
+  for (const Line& line : lines) width = std::max(width, line.first.size());
+  std::string text;
+  for (const Line& line : lines) {
+    text += fmt::format("  {:<{}}  {}\n", line.first, width, line.second);
+  }
+  return text;
+}
+
+Line LineOf(const OptionRow& row) {
+  std::string left;
+  if (row.short_name != 0) left += fmt::format("-{}, ", row.short_name);
+  left += row.name;
+  if (!row.value_name.empty()) left += fmt::format(" {}", row.value_name);
+
+  std::string right(row.help);
+  // The help of a choice lists its values and marks the default itself.
+  if (!row.default_value.empty() && row.kind != ValueKind::kChoice) {
+    right += fmt::format(" [default: {}]", row.default_value);
+  }
+  if (!row.env.empty()) right += fmt::format(" [env: {}]", row.env);
+  if (row.required) right += " [required]";
+  return {left, right};
+}
+
+std::vector<Line> LinesOf(std::span<const OptionRow> rows) {
+  std::vector<Line> lines;
+  for (const OptionRow& row : rows) lines.push_back(LineOf(row));
+  return lines;
+}
+
+std::string UsageOf(const Command& command) {
+  std::string usage = fmt::format("llm-quantize {} [OPTIONS]", command.name);
+  for (const ArgumentRow& argument : command.arguments) {
+    usage += argument.required ? fmt::format(" {}", argument.name)
+                               : fmt::format(" [{}]", argument.name);
+  }
+  return usage;
+}
+
+std::string HelpOfCommand(const Command& command) {
+  std::string text = fmt::format("Usage: {}\n\n{}\n", UsageOf(command), command.summary);
+  if (!command.arguments.empty()) {
+    std::vector<Line> lines;
+    for (const ArgumentRow& row : command.arguments) lines.emplace_back(row.name, row.help);
+    text += "\nArguments:\n" + Columns(lines);
+  }
+  std::vector<Line> lines = LinesOf(command.options);
+  lines.push_back(LineOf(GlobalOptions().back()));  // --help
+  text += "\nOptions:\n" + Columns(lines);
+  text += "\nThe options of 'llm-quantize --help' are valid here too.\n";
+  return text;
+}
+
+std::string HelpOfGroup(std::string_view group) {
+  std::vector<Line> lines;
+  for (const Command* command : AllCommands()) {
+    const bool belongs = group.empty() || command->name.starts_with(std::string(group) + " ");
+    if (belongs) lines.emplace_back(command->name, command->summary);
+  }
+  std::string text = group.empty()
+                         ? std::string("Usage: llm-quantize [OPTIONS] COMMAND [ARGS]\n")
+                         : fmt::format("Usage: llm-quantize {} [OPTIONS] COMMAND [ARGS]\n", group);
+  text += "\nOptions:\n" + Columns(LinesOf(GlobalOptions()));
+  text += "\nCommands:\n" + Columns(lines);
+  return text;
+}
+
+}  // namespace
+
+std::string HelpText(const Command* command, std::string_view group) {
+  return command != nullptr ? HelpOfCommand(*command) : HelpOfGroup(group);
+}
+
+std::string CliReference() {
+  std::string text =
+      "# Command line reference\n\n"
+      "Made from the command table (`client/commands/command_table.cc`); a test compares them.\n\n";
+  text += fmt::format("```\n{}```\n", HelpOfGroup(""));
+  for (const Command* command : AllCommands()) {
+    text += fmt::format("\n## {}\n\n```\n{}```\n", command->name, HelpOfCommand(*command));
+  }
+  return text;
+}
+
+}  // namespace quantized

@@ -1,0 +1,42 @@
+// The folder that a daemon keeps all it knows in, and the lock that makes it the only one there:
+//
+//   STATE_DIR/quantized.db        the store (store.h)
+//            /db.lock             held with flock for the daemon's life; names its pid
+//            /logs/JOB/ATTEMPT.log
+//            /daemon.log
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace quantized {
+
+// A folder of mode 0700 that belongs to this user: made, with its parents, if it is not there.
+// Errors: kIo when it belongs to another user, or others may enter it.
+absl::Status EnsurePrivateDirectory(const std::filesystem::path& path);
+
+// Move-only; the destructor gives the lock back.
+class StateDir {
+ public:
+  // Errors: kIo as above, and when another daemon holds the lock (the message names its pid).
+  static absl::StatusOr<StateDir> Open(const std::filesystem::path& path);
+
+  StateDir(StateDir&& other) noexcept;
+  StateDir& operator=(StateDir&&) = delete;
+  ~StateDir();
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path store_path() const { return path_ / "quantized.db"; }
+  std::filesystem::path logs_path() const { return path_ / "logs"; }
+
+ private:
+  StateDir(std::filesystem::path path, int lock_fd) : path_(std::move(path)), lock_fd_(lock_fd) {}
+
+  std::filesystem::path path_;
+  int lock_fd_;
+};
+
+}  // namespace quantized

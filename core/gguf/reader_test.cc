@@ -383,5 +383,18 @@ TEST(GgufReaderTest, MissingFileIsNotFound) {
   EXPECT_EQ(ErrorOf(GgufReader::Open(folder.path() / "none.gguf").status()), Error::kModelNotFound);
 }
 
+// So that the fuzz target starts from files that get through the parser, and from others.
+TEST(GgufReaderTest, FuzzSeedsAreWhatTheirFoldersSay) {
+  for (const bool valid : {true, false}) {
+    const auto folder =
+        testing::SourceDir() / "tests/fuzz/corpus/gguf" / (valid ? "valid" : "hostile");
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      const auto file = ReadFile(entry.path(), 1 << 20);
+      ASSERT_TRUE(file.ok()) << file.status();
+      EXPECT_EQ(OpenMemory(*file).ok(), valid) << entry.path();
+    }
+  }
+}
+
 }  // namespace
 }  // namespace quantized::gguf

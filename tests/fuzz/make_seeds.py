@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Writes the seeds of the GGUF and safetensors fuzz targets: tests/fuzz/make_seeds.py.
+
+The files are committed; run this again only to change them. `valid` seeds open, `hostile` ones are
+refused, each by another check (the unit tests of the readers assert the messages).
+"""
+import json
+import pathlib
+import struct
+
+CORPUS = pathlib.Path(__file__).parent / "corpus"
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+HUGE = 2**64 - 1
+
+
+def write(target, kind, seeds):
+    folder = CORPUS / target / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in seeds.items():
+        (folder / name).write_bytes(data)
+
+
+def flip(data, bit):
+    flipped = bytearray(data)
+    flipped[bit // 8] ^= 1 << (bit % 8)
+    return bytes(flipped)
+
+
+# --- safetensors ---
+
+def safetensors(header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def entry(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def twice(name, first, second):
+    return ('{"%s":%s,"%s":%s}' % (name, json.dumps(first), name, json.dumps(second))).encode()
+
+
+def safetensors_seeds():
+    dtypes = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "U8": 1,
+              "I8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1}
+    header, end = {}, 0
+    for dtype, size in dtypes.items():
+        header["t." + dtype] = entry(dtype, [2, 1], end, end + 2 * size)
+        end += 2 * size
+    two = safetensors({"__metadata__": {"format": "pt"}, "layers.2.w": entry("F32", [1], 4, 8),
+                       "layers.10.w": entry("U8", [2, 2], 0, 4), "none": entry("F16", [0], 8, 8)},
+                      b"01234567")
+    write("safetensors", "valid", {
+        "all_dtypes": safetensors(header, bytes(end)),
+        "empty": safetensors({}),
+        "scalar": safetensors({"s": entry("F32", [], 0, 4)}, b"abcd"),
+        "two": two,
+    })
+    one = entry("U8", [4], 0, 4)
+    write("safetensors", "hostile", {
+        "bit_flipped_length": flip(two, 3),
+        "bit_flipped_name": flip(two, 8 * 40 + 5),
+        "bit_flipped_offsets": flip(two, 8 * 100 + 1),
+        "deep_nesting": safetensors(b'{"a":' + b"[" * 3000),
+        "dtype_unknown": safetensors({"t": entry("F4", [8], 0, 4)}, b"0123"),
+        "gap": safetensors({"a": entry("U8", [1], 0, 1), "b": entry("U8", [2], 2, 4)}, b"0123"),
+        "git_lfs_pointer": POINTER,
+        "huge_length": struct.pack("<Q", HUGE) + b"{}",
+        "huge_offsets": safetensors({"t": entry("U8", [4], HUGE - 4, HUGE)}, b"0123"),
+        "huge_shape": safetensors({"t": entry("F64", [2**32, 2**32], 0, 4)}, b"0123"),
+        "key_twice": safetensors(b'{"t":{"dtype":"U8","dtype":"I8","shape":[4],'
+                                 b'"data_offsets":[0,4]}}', b"0123"),
+        "left_over": safetensors({"t": one}, b"01234"),
+        "name_twice": safetensors(twice("t", entry("U8", [2], 0, 2), entry("U8", [2], 2, 4)),
+                                  b"0123"),
+        "negative": safetensors({"t": entry("U8", [-4], 0, 4)}, b"0123"),
+        "no_file": b"",
+        "overlap": safetensors({"a": entry("U8", [3], 0, 3), "b": entry("U8", [2], 2, 4)},
+                               b"0123"),
+        "short_data": safetensors({"t": one}, b"01"),
+        "truncated_header": two[:60],
+        "truncated_length": two[:5],
+        "utf8": safetensors(b'{"\xff\xfe":{}}'),
+    })
+
+
+# --- GGUF ---
+
+def string(text):
+    data = text if isinstance(text, bytes) else text.encode()
+    return struct.pack("<Q", len(data)) + data
+
+
+def pair(key, value_type, value):
+    return string(key) + struct.pack("<I", value_type) + value
+
+
+def array(key, element_type, count, elements):
+    return pair(key, 9, struct.pack("<IQ", element_type, count) + elements)
+
+
+def tensor(name, dims, tensor_type, offset):
+    return (string(name) + struct.pack("<I", len(dims)) + b"".join(struct.pack("<Q", d) for d in dims)
+            + struct.pack("<IQ", tensor_type, offset))
+
+
+def gguf(pairs, tensors, data=b"", version=3, pair_count=None, tensor_count=None, alignment=32):
+    count = lambda given, items: len(items) if given is None else given
+    head = b"GGUF" + struct.pack("<IQQ", version, count(tensor_count, tensors),
+                                 count(pair_count, pairs)) + b"".join(pairs) + b"".join(tensors)
+    return head + bytes(-len(head) % alignment) + data
+
+
+def gguf_seeds():
+    numbers = [(0, "<B", 1), (1, "<b", -1), (2, "<H", 2), (3, "<h", -2), (4, "<I", 3), (5, "<i", -3),
+               (6, "<f", 1.5), (10, "<Q", 4), (11, "<q", -4), (12, "<d", 0.5), (7, "<B", 1)]
+    pairs = [pair("k%d" % t, t, struct.pack(f, v)) for t, f, v in numbers]
+    pairs += [array("a%d" % t, t, 2, 2 * struct.pack(f, v)) for t, f, v in numbers]
+    strings = array("tokenizer.ggml.tokens", 8, 3, string("a") + string("") + string(b"\xff"))
+    llama = [pair("general.architecture", 8, string("llama")),
+             pair("llama.block_count", 4, struct.pack("<I", 1)),
+             pair("llama.attention.head_count", 4, struct.pack("<I", 2)), strings]
+    model = gguf(llama, [tensor("token_embd.weight", [4, 3], 1, 0),
+                         tensor("blk.0.ffn_up.weight", [32, 2], 8, 32),
+                         tensor("output_norm.weight", [4], 0, 128)], bytes(range(160)))
+    aligned = gguf([pair("general.alignment", 4, struct.pack("<I", 8))],
+                   [tensor("t", [3], 24, 8)], b"........abc", alignment=8)
+    write("gguf", "valid", {
+        "aligned_8": aligned,
+        "empty": gguf([], []),
+        "model": model,
+        "values": gguf(pairs + [strings], []),
+        "version_2": gguf([pair("a", 8, string("b"))], [tensor("t", [1], 0, 0)], bytes(32), version=2),
+    })
+    data = bytes(64)
+    one_tensor = lambda *args: gguf([], [tensor(*args)], data)
+    write("gguf", "hostile", {
+        "alignment_0": gguf([pair("general.alignment", 4, struct.pack("<I", 0))], []),
+        "alignment_2g": gguf([pair("general.alignment", 4, struct.pack("<I", 2**31))], []),
+        "array_count_huge": gguf([array("a", 4, HUGE // 2, b"1234")], []),
+        "array_nested": gguf([array("a", 9, 1, struct.pack("<IQ", 9, 1) * 50)], []),
+        "beyond_file": one_tensor("t", [17], 0, 0),
+        "big_endian": gguf([], [], version=3 << 24),
+        "bit_flipped_count": flip(model, 8 * 9 + 2),
+        "bit_flipped_key": flip(model, 8 * 26 + 7),
+        "bit_flipped_type": flip(model, 8 * 56 + 4),
+        "bool_2": gguf([pair("a", 7, b"\x02")], []),
+        "dims_0": one_tensor("t", [], 0, 0),
+        "dims_overflow": one_tensor("t", [2**32, 2**32], 0, 0),
+        "dims_zero": one_tensor("t", [4, 0], 0, 0),
+        "element_type": gguf([array("a", 77, 1, bytes(8))], []),
+        "git_lfs_pointer": POINTER,
+        "key_twice": gguf([pair("a", 0, b"1"), pair("a", 0, b"2")], []),
+        "magic": b"GGML" + bytes(40),
+        "name_twice": gguf([], [tensor("t", [4], 0, 0), tensor("t", [4], 0, 32)], data),
+        "no_file": b"",
+        "offset_wraps": one_tensor("t", [4], 0, HUGE - 31),
+        "overlap": gguf([], [tensor("a", [9], 0, 0), tensor("b", [4], 0, 32)], data),
+        "pair_count_huge": gguf([], [], pair_count=HUGE),
+        "row_is_no_block": one_tensor("t", [33], 8, 0),
+        "split_part": gguf([pair("split.count", 2, struct.pack("<H", 2))], []),
+        "string_huge": gguf([pair("a", 8, struct.pack("<Q", HUGE - 7))], []),
+        "tensor_count_huge": gguf([], [], tensor_count=HUGE),
+        "tensor_type": one_tensor("t", [4], 4, 0),
+        "truncated_key": model[:30],
+        "truncated_tensor": model[:200],
+        "truncated_version": model[:6],
+        "unaligned": one_tensor("t", [4], 0, 8),
+        "value_type": gguf([pair("a", 13, bytes(8))], []),
+        "version_1": gguf([], [], version=1),
+    })
+
+
+safetensors_seeds()
+gguf_seeds()

@@ -44,13 +44,6 @@ constexpr bool StrictlyOrderedById() {
 }
 static_assert(StrictlyOrderedById());
 
-constexpr bool NoneLacksItsPlainForm() {
-  return std::ranges::all_of(kCodecs, [](const Codec& codec) {
-    return codec.encode_ref != nullptr && codec.decode != nullptr && codec.is_finite != nullptr;
-  });
-}
-static_assert(NoneLacksItsPlainForm());
-
 }  // namespace
 
 std::span<const Codec> AllCodecs() { return kCodecs; }

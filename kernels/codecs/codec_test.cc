@@ -151,8 +151,13 @@ INSTANTIATE_TEST_SUITE_P(All, CodecTest,
                            return std::string(QuantTypeOf(instance.param.id).name);
                          });
 
-TEST(Codecs, AreFoundById) {
-  for (const Codec& codec : AllCodecs()) EXPECT_EQ(FindCodec(codec.id), &codec);
+TEST(Codecs, AreFoundByIdAndHaveAPlainForm) {
+  for (const Codec& codec : AllCodecs()) {
+    EXPECT_EQ(FindCodec(codec.id), &codec);
+    EXPECT_NE(codec.encode_ref, nullptr);
+    EXPECT_NE(codec.decode, nullptr);
+    EXPECT_NE(codec.is_finite, nullptr);
+  }
   EXPECT_EQ(FindCodec(TypeId::kI8), nullptr);
   EXPECT_EQ(FindCodec(TypeId::kQ8_1), nullptr);
 }

@@ -48,6 +48,15 @@ HWY_INLINE FloatVec NearestSmall(FloatVec v) {
   return hn::Sub(hn::Add(v, shift), shift);
 }
 
+// Towards zero; unspecified for what does not fit an int.
+HWY_INLINE IntVec Truncate(FloatVec v) {
+#if HWY_TARGET == HWY_SCALAR
+  return hn::Set(IntLanes(), TruncateToInt(hn::GetLane(v)));  // the cast would be undefined for NaN
+#else
+  return hn::ConvertTo(IntLanes(), v);
+#endif
+}
+
 // Stores codes that fit a byte, one per lane.
 HWY_INLINE void StoreBytes(IntVec codes, uint8_t* out) {
   hn::StoreU(hn::DemoteTo(ByteLanes(), codes), ByteLanes(), out);

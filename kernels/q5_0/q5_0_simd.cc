@@ -17,7 +17,7 @@ namespace HWY_NAMESPACE {
 // The codes of values x[0] … x[kLanes - 1].
 HWY_INLINE IntVec CodesQ5_0(const float* HWY_RESTRICT x, FloatVec inverse, FloatVec offset) {
   const FloatVec scaled = hn::Add(hn::Mul(hn::LoadU(Lanes(), x), inverse), offset);
-  return hn::Min(hn::ConvertTo(IntLanes(), scaled), hn::Set(IntLanes(), 31));
+  return hn::Min(Truncate(scaled), hn::Set(IntLanes(), 31));
 }
 
 // The fifth bits of the codes, the first lane's in bit 0.

@@ -17,7 +17,7 @@ namespace HWY_NAMESPACE {
 // Half away from zero, then towards zero. The largest float below a half is added so that the sum
 // does not round up to the next integer from below; exact for |v| < 2^22.
 HWY_INLINE IntVec RoundHalfAway(FloatVec v) {
-  return hn::ConvertTo(IntLanes(), hn::Add(v, hn::CopySign(SetAll(0x1.fffffep-2f), v)));
+  return Truncate(hn::Add(v, hn::CopySign(SetAll(0x1.fffffep-2f), v)));
 }
 
 // Lane = block for the scale; the codes of a block, which have no order, along its values.

@@ -1,13 +1,11 @@
-// A log of JSON objects, one per line, on standard error: level, time (UTC, microseconds),
-// component, job, attempt, message and further fields. Any text may go in; it is escaped, and bytes
-// that are no UTF-8 are replaced. Thread-safe.
+// A log of JSON objects, one per line (daemon/worker/json_line.h), on standard error. Thread-safe.
 #pragma once
 
-#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
+
+#include "daemon/worker/json_line.h"
 
 namespace spdlog {
 class logger;
@@ -17,7 +15,7 @@ namespace quantized {
 
 class JsonLog {
  public:
-  using Fields = std::initializer_list<std::pair<std::string_view, std::string_view>>;
+  using Fields = JsonFields;
 
   // `job` and `attempt` stand in every line.
   JsonLog(std::string_view component, std::string_view job, int attempt);

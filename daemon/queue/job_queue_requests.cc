@@ -94,6 +94,12 @@ void JobQueue::Submit(const v1::SubmitJobRequest& request, Reply<v1::Job> reply)
 }
 
 absl::Status JobQueue::DoSubmit(const v1::SubmitJobRequest& request, const Reply<v1::Job>& reply) {
+  if (stopping_) {
+    AfterCommit([reply] {
+      reply(MakeError(Error::kDaemonUnavailable, "the daemon is stopping", "try again"));
+    });
+    return absl::OkStatus();
+  }
   ASSIGN_OR_RETURN(const std::optional<StoredJob> known,
                    store_->FindJobByRequest(request.request_id()));
   if (known) {
@@ -118,7 +124,7 @@ absl::Status JobQueue::DoSubmit(const v1::SubmitJobRequest& request, const Reply
   *job.mutable_create_time() = TimestampOf(NowMicros());
   const std::string id = job.id();
   RETURN_IF_ERROR(table_->Add(std::move(job)));
-  AfterCommit([this, reply, job = View(*table_->Live(id))] { reply(job); });
+  AfterCommit([reply, job = View(*table_->Live(id))] { reply(job); });
   return absl::OkStatus();
 }
 

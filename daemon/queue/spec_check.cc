@@ -95,6 +95,14 @@ absl::Status CheckQuantize(const v1::QuantizeSpec& spec) {
 
 }  // namespace
 
+std::vector<std::string_view> AcceptedFormats() {
+  std::vector<std::string_view> names;
+  for (const FormatRow& row : kFormats) {
+    if (row.implemented) names.push_back(row.name);
+  }
+  return names;
+}
+
 absl::Status CheckSubmit(const v1::SubmitJobRequest& request) {
   if (!IsUuid(request.request_id())) {
     return BadField("request_id", absl::StrCat("found '", request.request_id().substr(0, 64),

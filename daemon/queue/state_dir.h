@@ -6,11 +6,12 @@
 //            /daemon.log
 #pragma once
 
+#include <chrono>
 #include <filesystem>
-#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "daemon/queue/file_lock.h"
 
 namespace quantized {
 
@@ -21,22 +22,21 @@ absl::Status EnsurePrivateDirectory(const std::filesystem::path& path);
 // Move-only; the destructor gives the lock back.
 class StateDir {
  public:
-  // Errors: kIo as above, and when another daemon holds the lock (the message names its pid).
-  static absl::StatusOr<StateDir> Open(const std::filesystem::path& path);
-
-  StateDir(StateDir&& other) noexcept;
-  StateDir& operator=(StateDir&&) = delete;
-  ~StateDir();
+  // Waits up to `patience` for the lock: a daemon that is stopping still holds it. Errors: kIo as
+  // above, and when another daemon keeps the lock (the message names its pid).
+  static absl::StatusOr<StateDir> Open(const std::filesystem::path& path,
+                                       std::chrono::milliseconds patience);
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path store_path() const { return path_ / "quantized.db"; }
   std::filesystem::path logs_path() const { return path_ / "logs"; }
 
  private:
-  StateDir(std::filesystem::path path, int lock_fd) : path_(std::move(path)), lock_fd_(lock_fd) {}
+  StateDir(std::filesystem::path path, FileLock lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
 
   std::filesystem::path path_;
-  int lock_fd_;
+  FileLock lock_;
 };
 
 }  // namespace quantized

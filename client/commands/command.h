@@ -86,6 +86,8 @@ struct Command {
   std::span<const ArgumentRow> arguments;
   std::span<const OptionRow> options;
   CommandResult (*run)(const Values& values, CommandContext& context);
+  // What else a user needs to know: whole lines, at the end of the help. May be empty.
+  std::string_view notes = {};
 };
 
 // How a command reaches the daemon; `may_start` as in ConnectionOptions.

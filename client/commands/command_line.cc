@@ -163,7 +163,8 @@ class Splitter {
   }
 
   absl::Status RefuseExtras(const CommandLine& line) const {
-    const std::vector<std::string> extras = app_.remaining();
+    std::vector<std::string> extras = app_.remaining();
+    std::erase(extras, "--");  // the mark before words that are no options
     std::vector<std::string> known;
     for (const auto& [row, option] : options_) known.emplace_back(row->name);
     for (const std::string& extra : extras) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "client/commands/command_table.h"
+#include "core/base/error.h"
 
 namespace quantized {
 namespace {
@@ -49,8 +50,8 @@ std::vector<Line> LinesOf(std::span<const OptionRow> rows) {
 std::string UsageOf(const Command& command) {
   std::string usage = fmt::format("llm-quantize {} [OPTIONS]", command.name);
   for (const ArgumentRow& argument : command.arguments) {
-    usage += argument.required ? fmt::format(" {}", argument.name)
-                               : fmt::format(" [{}]", argument.name);
+    usage +=
+        argument.required ? fmt::format(" {}", argument.name) : fmt::format(" [{}]", argument.name);
   }
   return usage;
 }
@@ -65,6 +66,7 @@ std::string HelpOfCommand(const Command& command) {
   std::vector<Line> lines = LinesOf(command.options);
   lines.push_back(LineOf(GlobalOptions().back()));  // --help
   text += "\nOptions:\n" + Columns(lines);
+  if (!command.notes.empty()) text += fmt::format("\n{}", command.notes);
   text += "\nThe options of 'llm-quantize --help' are valid here too.\n";
   return text;
 }
@@ -97,6 +99,14 @@ std::string CliReference() {
   for (const Command* command : AllCommands()) {
     text += fmt::format("\n## {}\n\n```\n{}```\n", command->name, HelpOfCommand(*command));
   }
+  text += "\n## Exit codes\n\n| code | `error_type` |\n|---|---|\n| 0 | success |\n";
+  for (const ErrorRow& row : AllErrors()) {
+    text += fmt::format("| {} | {} |\n", row.exit_code, row.error_type);
+  }
+  text +=
+      "\nWhere Ctrl-C ended a job the program dies by SIGINT, which shells report as 130. SIGTERM "
+      "and "
+      "SIGHUP end the program only; the job goes on.\n";
   return text;
 }
 

@@ -62,6 +62,7 @@ constexpr Command kInfoCommand = {.name = "info",
                                   .summary = "Display model information.",
                                   .arguments = kArguments,
                                   .options = {},
-                                  .run = RunInfo};
+                                  .run = RunInfo,
+                                  .notes = "Needs no daemon. Hub IDs are not in this version.\n"};
 
 }  // namespace quantized

@@ -182,7 +182,8 @@ constexpr Command kJobsAttachCommand = {
     .summary = "Come back to a job: show its progress and print its result.",
     .arguments = kOptionalJobArgument,
     .options = {},
-    .run = RunAttach};
+    .run = RunAttach,
+    .notes = "Ctrl-C cancels the job, as in 'quantize'.\n"};
 constexpr Command kJobsLogsCommand = {.name = "jobs logs",
                                       .summary = "Print the log of a job's attempt.",
                                       .arguments = kJobArgument,
@@ -193,7 +194,8 @@ constexpr Command kJobsWaitCommand = {
     .summary = "Wait silently for the end of a job and print its result.",
     .arguments = kOptionalJobArgument,
     .options = {},
-    .run = RunWait};
+    .run = RunWait,
+    .notes = "Ctrl-C ends the waiting only.\n"};
 constexpr Command kJobsCancelCommand = {.name = "jobs cancel",
                                         .summary = "Cancel a job; its checkpoint is kept.",
                                         .arguments = kJobArgument,

@@ -78,6 +78,12 @@ constexpr std::array kOptions = {
     OptionRow{.name = "--detach", .help = "Submit the job, print its id and do not wait for it"},
 };
 
+constexpr std::string_view kNotes =
+    "The output is named {MODEL}-{LEVEL}.gguf unless --output-name names it, to which .gguf is "
+    "added\n"
+    "where it is missing. The same command given again after an interruption resumes by itself.\n"
+    "Ctrl-C cancels the job and keeps its checkpoint; closing the terminal leaves it running.\n";
+
 // What can be refused without looking at a model.
 absl::Status CheckOptions(const Values& values) {
   RETURN_IF_ERROR(CheckLevelSyntax(values.Text("--quant-level")));
@@ -153,6 +159,7 @@ constexpr Command kQuantizeCommand = {.name = "quantize",
                                       .summary = "Quantize a model to a specified format.",
                                       .arguments = kArguments,
                                       .options = kOptions,
-                                      .run = RunQuantize};
+                                      .run = RunQuantize,
+                                      .notes = kNotes};
 
 }  // namespace quantized

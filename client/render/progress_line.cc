@@ -27,8 +27,9 @@ std::string Repeat(std::string_view cell, int count) {
 
 int PercentOf(const ProgressState& state) {
   if (state.total == 0) return 0;
-  const uint64_t done = std::min(state.done, state.total);
-  return static_cast<int>(static_cast<double>(done) * 100 / static_cast<double>(state.total));
+  if (state.done >= state.total) return 100;
+  const double share = static_cast<double>(state.done) / static_cast<double>(state.total);
+  return std::min(static_cast<int>(share * 100), 99);
 }
 
 std::string ProgressLine(const ProgressState& state, bool utf8, int columns) {

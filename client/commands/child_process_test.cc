@@ -1,0 +1,58 @@
+#include "client/commands/child_process.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include "core/base/error.h"
+
+namespace quantized {
+namespace {
+
+absl::StatusOr<ChildOutput> Shell(const std::string& script, size_t max_bytes = 1 << 20) {
+  return RunChild({"/bin/sh", "-c", script}, max_bytes);
+}
+
+TEST(RunChildTest, TakesBothStreamsAndTheExitCode) {
+  const auto child = Shell("echo out; echo err >&2; exit 6");
+  ASSERT_TRUE(child.ok()) << child.status();
+  EXPECT_EQ(child->out, "out\n");
+  EXPECT_EQ(child->err, "err\n");
+  EXPECT_EQ(child->exit_code, 6);
+  EXPECT_EQ(child->signal, 0);
+}
+
+TEST(RunChildTest, TellsTheSignalThatKilledIt) {
+  const auto child = Shell("kill -SEGV $$");
+  ASSERT_TRUE(child.ok()) << child.status();
+  EXPECT_EQ(child->signal, SIGSEGV);
+}
+
+TEST(RunChildTest, TakesMoreThanAPipeHolds) {
+  const auto child = Shell("head -c 500000 /dev/zero; head -c 500000 /dev/zero >&2");
+  ASSERT_TRUE(child.ok()) << child.status();
+  EXPECT_EQ(child->out.size(), 500000);
+  EXPECT_EQ(child->err.size(), 500000);
+}
+
+TEST(RunChildTest, EndsOneThatPrintsTooMuch) {
+  const auto child = Shell("exec cat /dev/zero", 100000);
+  ASSERT_FALSE(child.ok());
+  EXPECT_THAT(std::string(child.status().message()), ::testing::HasSubstr("more than 100000"));
+}
+
+TEST(RunChildTest, GivesItNoInput) {
+  const auto child = Shell("cat");
+  ASSERT_TRUE(child.ok());
+  EXPECT_EQ(child->out, "");
+}
+
+TEST(RunChildTest, NamesAProgramThatIsNotThere) {
+  const auto child = RunChild({"/no/such/program"}, 100);
+  ASSERT_FALSE(child.ok());
+  EXPECT_THAT(std::string(child.status().message()),
+              ::testing::HasSubstr("/no/such/program: No such file or directory"));
+}
+
+}  // namespace
+}  // namespace quantized

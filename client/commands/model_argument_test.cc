@@ -1,0 +1,59 @@
+#include "client/commands/model_argument.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "core/base/error.h"
+#include "tests/support/paths.h"
+
+namespace quantized {
+namespace {
+
+namespace fs = std::filesystem;
+
+class ModelArgumentTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    before_ = fs::current_path();
+    fs::current_path(dir_.path());
+  }
+  void TearDown() override { fs::current_path(before_); }
+  testing::TempDir dir_;
+  fs::path before_;
+};
+
+TEST_F(ModelArgumentTest, WhatExistsIsAPath) {
+  fs::create_directories("org/name");
+  std::ofstream("model");
+  EXPECT_EQ(*ResolveModel("org/name"), dir_.path() / "org/name");
+  EXPECT_EQ(*ResolveModel("./org/name/"), dir_.path() / "org/name");
+  EXPECT_EQ(*ResolveModel("model"), dir_.path() / "model");
+  EXPECT_EQ(*ResolveModel("."), dir_.path());
+  EXPECT_EQ(*ResolveModel("org/.."), fs::canonical(dir_.path()));
+}
+
+TEST_F(ModelArgumentTest, AMissingPathIsNotFound) {
+  for (const std::string_view model : {"./m", "../m", "/no/m", "~/m", "m.gguf", "m.safetensors",
+                                       "m/", "a/b/c", "a b", "", "a//b", "-x"}) {
+    const auto path = ResolveModel(model);
+    ASSERT_FALSE(path.ok()) << model;
+    EXPECT_EQ(ErrorOf(path.status()), Error::kModelNotFound) << model;
+    EXPECT_THAT(std::string(path.status().message()),
+                ::testing::StartsWith("Model '" + std::string(model) + "' not found"));
+  }
+}
+
+TEST_F(ModelArgumentTest, AHubIdIsRefusedForNow) {
+  for (const std::string_view model :
+       {"meta-llama/Llama-2-7b-hf", "gpt2", "org/name@main", "invalid-model"}) {
+    const auto path = ResolveModel(model);
+    ASSERT_FALSE(path.ok()) << model;
+    EXPECT_EQ(ErrorOf(path.status()), Error::kNotImplemented) << model;
+    EXPECT_FALSE(SuggestionOf(path.status()).empty());
+  }
+}
+
+}  // namespace
+}  // namespace quantized

@@ -1,0 +1,125 @@
+#include "client/render/json.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+
+namespace quantized {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+std::vector<std::string> Keys(const Json& object, size_t count) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : object.items()) keys.push_back(key);
+  keys.resize(std::min(count, keys.size()));
+  return keys;
+}
+
+v1::QuantizeResult ContractResult() {
+  v1::QuantizeResult result;
+  result.set_output_path("/path/to/model.gguf");
+  result.set_format("gguf");
+  result.set_level("Q4_K_M");
+  result.set_file_size_bytes(4123456789);
+  result.set_compression_ratio(0.279966);
+  result.set_duration_seconds(1523.40001);
+  result.set_peak_memory_bytes(17179869184);
+  result.set_validation_status("valid");
+  result.set_original_dtype("float16");
+  result.set_original_size_bytes(14728495104);
+  result.set_layers_processed(32);
+  return result;
+}
+
+TEST(JsonResultTest, HasTheContractsKeysFirstWithItsTypes) {
+  const std::string text = JsonResult(ContractResult(), "JOB");
+  EXPECT_TRUE(text.ends_with("}\n"));
+  const Json object = Json::parse(text);
+  EXPECT_THAT(Keys(object, 10), ElementsAre("status", "output_path", "format", "quantization_level",
+                                            "file_size", "compression_ratio", "duration_seconds",
+                                            "peak_memory_bytes", "validation_status", "metadata"));
+  EXPECT_THAT(Keys(object["metadata"], 3),
+              ElementsAre("original_dtype", "original_size", "layers_processed"));
+  EXPECT_EQ(object["status"], "success");
+  EXPECT_EQ(object["file_size"], 4123456789);
+  EXPECT_TRUE(object["file_size"].is_number_integer());
+  EXPECT_EQ(object["compression_ratio"], 0.28);
+  EXPECT_EQ(object["duration_seconds"], 1523.4);
+  EXPECT_EQ(object["peak_memory_bytes"], 17179869184);
+  EXPECT_EQ(object["metadata"]["original_size"], 14728495104);
+  EXPECT_EQ(object["metadata"]["layers_processed"], 32);
+}
+
+TEST(JsonResultTest, NumbersStayOfOneTypeWhenTheyAreWhole) {
+  v1::QuantizeResult result;
+  const Json object = Json::parse(JsonResult(result, ""));
+  EXPECT_TRUE(object["compression_ratio"].is_number_float());
+  EXPECT_TRUE(object["duration_seconds"].is_number_float());
+  EXPECT_TRUE(object["file_size"].is_number_unsigned());
+}
+
+TEST(JsonErrorTest, HasTheContractsKeysForEveryError) {
+  for (const ErrorRow& row : AllErrors()) {
+    const Json object = Json::parse(JsonError(MakeError(row.error, "what", "do this"), "", ""));
+    EXPECT_THAT(Keys(object, 10),
+                ElementsAre("status", "error_code", "error_type", "message", "suggestion"));
+    EXPECT_EQ(object["status"], "error");
+    EXPECT_EQ(object["error_code"], row.exit_code);
+    EXPECT_EQ(object["error_type"], row.error_type);
+    EXPECT_EQ(object["message"], "what");
+    EXPECT_EQ(object["suggestion"], "do this");
+  }
+}
+
+TEST(JsonErrorTest, ASuggestionIsNeverMissing) {
+  const Json object = Json::parse(JsonError(MakeError(Error::kIo, "what"), "tail", "JOB"));
+  EXPECT_EQ(object["suggestion"], "");
+  EXPECT_EQ(object["job_id"], "JOB");
+  EXPECT_EQ(object["log_tail"], "tail");
+}
+
+TEST(JsonTest, BytesThatAreNotUtf8AndControlsStayValidJson) {
+  v1::QuantizeResult result = ContractResult();
+  result.set_output_path("/a/\xff\x1b[2J");
+  const std::string text = JsonResult(result, "");
+  EXPECT_THAT(text, Not(HasSubstr("\x1b")));
+  EXPECT_EQ(Json::parse(text)["output_path"], "/a/\xef\xbf\xbd\x1b[2J");
+}
+
+TEST(JsonJobTest, TellsStateSpecAndOutcome) {
+  v1::Job job;
+  job.set_id("JOB");
+  job.set_state(v1::Job::FAILED);
+  job.mutable_create_time()->set_seconds(1'700'000'000);
+  v1::QuantizeSpec& spec = *job.mutable_spec()->mutable_quantize();
+  spec.set_model_path("/m");
+  spec.add_levels("Q8_0");
+  job.mutable_error()->set_error(6);
+  job.mutable_error()->set_message("damaged");
+  const Json object = Json::parse(JsonJobs({&job, 1}))["jobs"][0];
+  EXPECT_EQ(object["id"], "JOB");
+  EXPECT_EQ(object["state"], "FAILED");
+  EXPECT_EQ(object["create_time"], "2023-11-14T22:13:20Z");
+  EXPECT_TRUE(object["end_time"].is_null());
+  EXPECT_EQ(object["spec"]["levels"], Json::array({"Q8_0"}));
+  EXPECT_EQ(object["error"]["error_code"], 6);
+  EXPECT_FALSE(object.contains("result"));
+}
+
+TEST(JsonLineTest, IsOneObjectInOneLine) {
+  const std::string line = JsonProgressLine({"Quantizing", 8, 32, "layers", 1.5});
+  EXPECT_EQ(line,
+            "{\"event\":\"progress\",\"label\":\"Quantizing\",\"done\":8,\"total\":32,"
+            "\"unit\":\"layers\",\"percent\":25,\"elapsed_seconds\":1.5}\n");
+  EXPECT_EQ(JsonMessageLine("message", "a\nb"), "{\"event\":\"message\",\"message\":\"a\\nb\"}\n");
+}
+
+}  // namespace
+}  // namespace quantized

@@ -1,0 +1,79 @@
+#include "client/render/model_info.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/error.h"
+
+namespace quantized {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::string_view kInspection = R"({"file_format":"safetensors","vocab_size":32000,
+  "model_name":"meta-llama/Llama-2-7b-hf","architecture":"LlamaForCausalLM",
+  "parameter_count":6738415616,"hidden_size":4096,"num_layers":32,"num_heads":32,
+  "torch_dtype":"float16","tensor_types":{"F16":291}})";
+
+TEST(ModelInfoTest, HumanFormIsTheContracts) {
+  const auto text = FormatModelInfo(kInspection);
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_EQ(text->human,
+            "Model: meta-llama/Llama-2-7b-hf\n"
+            "Architecture: LlamaForCausalLM\n"
+            "Parameters: 6,738,415,616\n"
+            "Hidden Size: 4096\n"
+            "Layers: 32\n"
+            "Heads: 32\n"
+            "Vocab Size: 32000\n"
+            "Dtype: float16\n"
+            "File Format: safetensors\n");
+}
+
+TEST(ModelInfoTest, JsonHasTheContractsKeysFirst) {
+  const auto text = FormatModelInfo(kInspection);
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_EQ(text->json,
+            R"({
+  "model_name": "meta-llama/Llama-2-7b-hf",
+  "architecture": "LlamaForCausalLM",
+  "parameter_count": 6738415616,
+  "hidden_size": 4096,
+  "num_layers": 32,
+  "num_heads": 32,
+  "vocab_size": 32000,
+  "torch_dtype": "float16",
+  "file_format": "safetensors",
+  "tensor_types": {
+    "F16": 291
+  }
+}
+)");
+}
+
+TEST(ModelInfoTest, WhatIsNotAnInspectionIsRefused) {
+  for (const std::string_view text :
+       {"", "[]", "{", R"({"model_name":"m"})", R"({"model_name":7})"}) {
+    const auto info = FormatModelInfo(text);
+    ASSERT_FALSE(info.ok()) << text;
+    EXPECT_EQ(ErrorOf(info.status()), Error::kInternal) << text;
+  }
+  std::string wrong_type(kInspection);
+  wrong_type.replace(wrong_type.find("4096"), 4, "\"4k\"");
+  EXPECT_THAT(std::string(FormatModelInfo(wrong_type).status().message()),
+              HasSubstr("'hidden_size' of type string"));
+}
+
+TEST(ModelInfoTest, AnErrorObjectComesBackAsTheError) {
+  const absl::Status status = ErrorInInspection(
+      R"({"status":"error","error_code":6,"error_type":"ValidationError","message":"bad","suggestion":"s"})");
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(ErrorOf(status), Error::kValidationFailed);
+  EXPECT_EQ(status.message(), "bad");
+  EXPECT_EQ(SuggestionOf(status), "s");
+  EXPECT_TRUE(ErrorInInspection(kInspection).ok());
+  EXPECT_TRUE(ErrorInInspection("not json").ok());
+}
+
+}  // namespace
+}  // namespace quantized

@@ -1,0 +1,32 @@
+// From the name of a checkpoint's tensor to the name and the rule under which it is written.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "core/arch/architecture.h"
+
+namespace quantized {
+
+struct TensorMatch {
+  const TensorRule* rule = nullptr;
+  bool is_bias = false;
+  std::string gguf_name;  // "blk.0.attn_q.weight"
+};
+
+// Null for a tensor that is no part of the text model or is made anew at run time: vision, audio
+// and projector parts, rotary tables, masks. Errors: kValidationFailed for a name that no rule of
+// `architecture` knows and for a layer beyond the `layers` of the configuration.
+absl::StatusOr<std::optional<TensorMatch>> MatchTensorName(const Architecture& architecture,
+                                                           uint32_t layers, std::string_view name);
+
+// The name under which a rule's weight is written: "blk.3.ffn_up.weight".
+std::string GgufName(const TensorRule& rule, uint32_t layer);
+
+// The checkpoint's name of a rule's weight, for messages: "model.layers.3.mlp.up_proj.weight".
+std::string CheckpointName(const TensorRule& rule, uint32_t layer);
+
+}  // namespace quantized

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the GGUF and safetensors fuzz targets: tests/fuzz/make_seeds.py.
+"""Writes the seeds of the GGUF, safetensors and frames fuzz targets: tests/fuzz/make_seeds.py.
 
 The files are committed; run this again only to change them. `valid` seeds open, `hostile` ones are
 refused, each by another check (the unit tests of the readers assert the messages).
@@ -172,5 +172,41 @@ def gguf_seeds():
     })
 
 
+# --- frames of a worker (proto/quantized/v1/worker.proto); the first byte sizes the portions ---
+
+
+def frame(field, message):
+    body = bytes([field << 3 | 2, len(message)]) + message
+    return struct.pack("<I", len(body)) + body
+
+
+def frames_seeds():
+    hello = frame(1, b"\x0a\x050.1.0\x10\x01\x18\x2a")
+    phase = frame(2, b"\x08\x05")
+    message = frame(3, b"\x0a\x0bLoading it!")
+    progress = frame(5, b"\x08\x03\x10\x20\x1a\x06layers\x20\x80\x10")
+    heartbeat = frame(7, b"\x08\x80\x80\x40")
+    result = frame(8, b"\x12\x00")
+    error = frame(9, b"\x08\x06\x10\x06\x22\x03odd")
+    write("frames", "valid", {
+        "hello": b"\x00" + hello,
+        "job": b"\x06" + hello + phase + message + progress + heartbeat + result,
+        "failure": b"\x3f" + hello + phase + error,
+        "beginning": b"\x02" + hello + message[:7],
+    })
+    write("frames", "hostile", {
+        "length_just_too_long": b"\x01" + struct.pack("<I", 2**20 + 1),
+        "length_huge": b"\x01" + hello + b"\xff\xff\xff\xff" + hello,
+        "empty": b"\x03" + bytes(4),
+        "unknown_kind": b"\x03" + frame(15, b""),
+        "no_message": b"\x03\x03\x00\x00\x00\xff\xff\xff",
+        "inner_length": b"\x03\x02\x00\x00\x00\x0a\x7f",
+        "no_utf8": b"\x03" + frame(3, b"\x0a\x02\xff\x1b"),
+        "bit_flipped": b"\x03" + flip(hello, 33),
+        "nothing": b"\x00",
+    })
+
+
 safetensors_seeds()
 gguf_seeds()
+frames_seeds()

@@ -26,6 +26,12 @@ std::optional<std::filesystem::path> LargeGoldenDir() {
   return path;
 }
 
+std::optional<std::filesystem::path> SmolLm2Dir() {
+  const std::filesystem::path model = SourceDir() / "build/models/SmolLM2-135M-Instruct";
+  if (!std::filesystem::exists(model)) return std::nullopt;
+  return model;
+}
+
 TempDir::TempDir()
     : path_(std::filesystem::temp_directory_path() / ("quantized-test-" + NewUlid())) {
   CHECK(std::filesystem::create_directories(path_));

@@ -19,6 +19,10 @@ std::filesystem::path GoldenDir();
 // any.
 std::optional<std::filesystem::path> LargeGoldenDir();
 
+// SmolLM2-135M-Instruct in float16 as tests/support/make_smollm2.sh makes it (tests/run.sh does), if
+// it was made.
+std::optional<std::filesystem::path> SmolLm2Dir();
+
 // A fresh folder, removed when the object dies.
 class TempDir {
  public:

@@ -77,6 +77,29 @@ HWY_INLINE FloatVec FirstLargestOfRuns(const float* HWY_RESTRICT x) {
   return hn::IfThenElse(tie, hn::Load(d, first), largest);
 }
 
+struct Span {
+  FloatVec min, max;
+};
+
+// Smallest and largest value of each of kLanes runs, as the plain forms find them. Where all
+// values are equal, `max` is `min` to the bit.
+template <size_t kValues>
+HWY_INLINE Span SpanOfRuns(const float* HWY_RESTRICT x) {
+  const Lanes d;
+  Span span = {ExtremeOfRuns<kValues>(x, MinOp()), ExtremeOfRuns<kValues>(x, MaxOp())};
+  const LaneMask zero = hn::Eq(span.min, hn::Zero(d));
+  if (HWY_UNLIKELY(!hn::AllFalse(d, zero))) {
+    HWY_ALIGN float first[kLanes];
+    for (size_t run = 0; run < kLanes; ++run) {
+      first[run] = FirstSmallest(x + run * kValues, kValues);
+    }
+    span.min = hn::IfThenElse(zero, hn::Load(d, first), span.min);
+  }
+  // A run of one value has the distance +0, whichever zeros it is made of.
+  span.max = hn::IfThenElse(hn::Eq(span.max, span.min), span.min, span.max);
+  return span;
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace quantized::kernels
 HWY_AFTER_NAMESPACE();

@@ -26,14 +26,14 @@ struct BlockQ2K {
   static constexpr int kSubBlocks = 16;
   static constexpr int kSubValues = 16;
   static constexpr int kMaxCode = 3;
+  static constexpr AffineGrid kGrid = {-0.5f, 0.1f, 15, /*absolute_error=*/true,
+                                       /*weigh_by_magnitude=*/true};
   uint8_t scales[kSubBlocks];  // scale in the low half, minimum in the high half
   uint8_t codes[kValues / 4];
   uint16_t d;     // f16
   uint16_t dmin;  // f16
 };
 static_assert(sizeof(BlockQ2K) == 84);
-
-inline constexpr AffineGrid kGridQ2K = {-0.5f, 0.1f, 15, /*absolute_error=*/true};
 
 // Scale and minimum of sub-block `j` as decoded.
 QUANTIZED_HOST_DEVICE inline AffineFit ScaleOf(const BlockQ2K& block, int j) {
@@ -70,27 +70,6 @@ QUANTIZED_HOST_DEVICE inline void PackCodes(const uint8_t* codes, BlockQ2K& bloc
   }
 }
 
-QUANTIZED_HOST_DEVICE inline void EncodeBlockQ2K(const float* x, BlockQ2K& block) {
-  uint8_t codes[BlockQ2K::kValues];
-  AffineFit fits[BlockQ2K::kSubBlocks];
-  for (int j = 0; j < BlockQ2K::kSubBlocks; ++j) {
-    float weights[BlockQ2K::kSubValues];
-    for (int i = 0; i < BlockQ2K::kSubValues; ++i) weights[i] = std::fabs(x[16 * j + i]);
-    fits[j] = SearchAffine<BlockQ2K::kSubValues, BlockQ2K::kMaxCode>(x + 16 * j, weights, kGridQ2K,
-                                                                     codes + 16 * j);
-  }
-  EncodeScales(fits, block);
-  for (int j = 0; j < BlockQ2K::kSubBlocks; ++j) {
-    const AffineFit sub = ScaleOf(block, j);
-    if (sub.scale == 0) continue;
-    for (int i = 16 * j; i < 16 * j + 16; ++i) {
-      codes[i] = static_cast<uint8_t>(
-          Clamp(NearestInt((x[i] + sub.min) / sub.scale), 0, BlockQ2K::kMaxCode));
-    }
-  }
-  PackCodes(codes, block);
-}
-
 QUANTIZED_HOST_DEVICE inline void DecodeBlockQ2K(const BlockQ2K& block, float* out) {
   for (int j = 0; j < BlockQ2K::kSubBlocks; ++j) {
     const AffineFit sub = ScaleOf(block, j);
@@ -104,6 +83,8 @@ QUANTIZED_HOST_DEVICE inline void DecodeBlockQ2K(const BlockQ2K& block, float* o
 // The contracts of EncodeRows, DecodeValues and CheckFinite (kernels/codecs/codec.h).
 void EncodeQ2KRef(const float* x, const float* importance, size_t rows, size_t cols,
                   std::byte* out);
+void EncodeQ2KSimd(const float* x, const float* importance, size_t rows, size_t cols,
+                   std::byte* out);
 void DecodeQ2K(const std::byte* in, size_t count, float* out);
 bool IsFiniteQ2K(const std::byte* in, size_t count);
 

@@ -1,4 +1,5 @@
 #include "kernels/q2_k/q2_k.h"
+#include "kernels/search/affine_block.h"
 #include "kernels/types/half.h"
 #include "kernels/types/rows.h"
 
@@ -7,7 +8,7 @@ namespace quantized::kernels {
 void EncodeQ2KRef(const float* x, const float* importance, size_t rows, size_t cols,
                   std::byte* out) {
   RefuseImportance(importance);
-  EncodeBlocks<BlockQ2K, EncodeBlockQ2K>(x, rows, cols, out);
+  EncodeBlocks<BlockQ2K, EncodeAffineBlock<BlockQ2K>>(x, rows, cols, out);
 }
 
 void DecodeQ2K(const std::byte* in, size_t count, float* out) {

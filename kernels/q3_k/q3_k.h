@@ -107,6 +107,8 @@ QUANTIZED_HOST_DEVICE inline void DecodeBlockQ3K(const BlockQ3K& block, float* o
 // The contracts of EncodeRows, DecodeValues and CheckFinite (kernels/codecs/codec.h).
 void EncodeQ3KRef(const float* x, const float* importance, size_t rows, size_t cols,
                   std::byte* out);
+void EncodeQ3KSimd(const float* x, const float* importance, size_t rows, size_t cols,
+                   std::byte* out);
 void DecodeQ3K(const std::byte* in, size_t count, float* out);
 bool IsFiniteQ3K(const std::byte* in, size_t count);
 

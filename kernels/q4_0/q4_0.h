@@ -50,6 +50,8 @@ QUANTIZED_HOST_DEVICE inline void DecodeBlockQ4_0(const BlockQ4_0& block, float*
 // The contracts of EncodeRows, DecodeValues and CheckFinite (kernels/codecs/codec.h).
 void EncodeQ4_0Ref(const float* x, const float* importance, size_t rows, size_t cols,
                    std::byte* out);
+void EncodeQ4_0Simd(const float* x, const float* importance, size_t rows, size_t cols,
+                    std::byte* out);
 void DecodeQ4_0(const std::byte* in, size_t count, float* out);
 bool IsFiniteQ4_0(const std::byte* in, size_t count);
 

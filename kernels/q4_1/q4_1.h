@@ -54,6 +54,8 @@ QUANTIZED_HOST_DEVICE inline void DecodeBlockQ4_1(const BlockQ4_1& block, float*
 // The contracts of EncodeRows, DecodeValues and CheckFinite (kernels/codecs/codec.h).
 void EncodeQ4_1Ref(const float* x, const float* importance, size_t rows, size_t cols,
                    std::byte* out);
+void EncodeQ4_1Simd(const float* x, const float* importance, size_t rows, size_t cols,
+                    std::byte* out);
 void DecodeQ4_1(const std::byte* in, size_t count, float* out);
 bool IsFiniteQ4_1(const std::byte* in, size_t count);
 

@@ -24,11 +24,21 @@ struct BlockQ4K {
   static constexpr int kSubBlocks = 8;
   static constexpr int kSubValues = 32;
   static constexpr int kMaxCode = 15;
-  static constexpr AffineGrid kGrid = {-1.0f, 0.1f, 20, /*absolute_error=*/false};
+  static constexpr AffineGrid kGrid = {-1.0f, 0.1f, 20, /*absolute_error=*/false,
+                                       /*weigh_by_magnitude=*/false};
   PackedScales scales;
   uint8_t nibbles[kValues / 2];
 };
 static_assert(sizeof(BlockQ4K) == 144);
+
+// Scale and minimum of sub-block `j` as decoded.
+QUANTIZED_HOST_DEVICE inline AffineFit ScaleOf(const BlockQ4K& block, int j) {
+  return UnpackScale(block.scales, j);
+}
+
+QUANTIZED_HOST_DEVICE inline void EncodeScales(const AffineFit* fits, BlockQ4K& block) {
+  PackScales(fits, block.scales);
+}
 
 // Writes the codes, given one per byte in the order of the values.
 QUANTIZED_HOST_DEVICE inline void PackCodes(const uint8_t* codes, BlockQ4K& block) {
@@ -42,8 +52,8 @@ QUANTIZED_HOST_DEVICE inline void PackCodes(const uint8_t* codes, BlockQ4K& bloc
 
 QUANTIZED_HOST_DEVICE inline void DecodeBlockQ4K(const BlockQ4K& block, float* out) {
   for (int g = 0; g < 4; ++g) {
-    const AffineFit low = UnpackScale(block.scales, 2 * g);
-    const AffineFit high = UnpackScale(block.scales, 2 * g + 1);
+    const AffineFit low = ScaleOf(block, 2 * g);
+    const AffineFit high = ScaleOf(block, 2 * g + 1);
     for (int l = 0; l < 32; ++l) {
       const uint8_t byte = block.nibbles[32 * g + l];
       out[64 * g + l] = low.scale * static_cast<float>(byte & 15) - low.min;

@@ -4,7 +4,7 @@
 #define HWY_TARGET_INCLUDE "kernels/q4_k/q4_k_simd.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-#include "kernels/packed_scales/encode_block-inl.h"
+#include "kernels/search/affine_block-inl.h"
 #include "kernels/types/rows.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -12,7 +12,7 @@ namespace quantized::kernels {
 namespace HWY_NAMESPACE {
 
 void EncodeQ4K(const float* x, size_t blocks, std::byte* out) {
-  EncodeBatchWithPackedScales<BlockQ4K>(x, blocks, out);
+  EncodeAffineBlocks<BlockQ4K>(x, blocks, out);
 }
 
 }  // namespace HWY_NAMESPACE

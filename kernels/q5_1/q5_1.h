@@ -63,6 +63,8 @@ QUANTIZED_HOST_DEVICE inline void DecodeBlockQ5_1(const BlockQ5_1& block, float*
 // The contracts of EncodeRows, DecodeValues and CheckFinite (kernels/codecs/codec.h).
 void EncodeQ5_1Ref(const float* x, const float* importance, size_t rows, size_t cols,
                    std::byte* out);
+void EncodeQ5_1Simd(const float* x, const float* importance, size_t rows, size_t cols,
+                    std::byte* out);
 void DecodeQ5_1(const std::byte* in, size_t count, float* out);
 bool IsFiniteQ5_1(const std::byte* in, size_t count);
 

@@ -24,12 +24,22 @@ struct BlockQ5K {
   static constexpr int kSubBlocks = 8;
   static constexpr int kSubValues = 32;
   static constexpr int kMaxCode = 31;
-  static constexpr AffineGrid kGrid = {-0.5f, 0.1f, 15, /*absolute_error=*/false};
+  static constexpr AffineGrid kGrid = {-0.5f, 0.1f, 15, /*absolute_error=*/false,
+                                       /*weigh_by_magnitude=*/false};
   PackedScales scales;
   uint8_t high[kValues / 8];
   uint8_t nibbles[kValues / 2];
 };
 static_assert(sizeof(BlockQ5K) == 176);
+
+// Scale and minimum of sub-block `j` as decoded.
+QUANTIZED_HOST_DEVICE inline AffineFit ScaleOf(const BlockQ5K& block, int j) {
+  return UnpackScale(block.scales, j);
+}
+
+QUANTIZED_HOST_DEVICE inline void EncodeScales(const AffineFit* fits, BlockQ5K& block) {
+  PackScales(fits, block.scales);
+}
 
 // Writes the codes, given one per byte in the order of the values.
 QUANTIZED_HOST_DEVICE inline void PackCodes(const uint8_t* codes, BlockQ5K& block) {
@@ -48,8 +58,8 @@ QUANTIZED_HOST_DEVICE inline void PackCodes(const uint8_t* codes, BlockQ5K& bloc
 
 QUANTIZED_HOST_DEVICE inline void DecodeBlockQ5K(const BlockQ5K& block, float* out) {
   for (int g = 0; g < 4; ++g) {
-    const AffineFit low = UnpackScale(block.scales, 2 * g);
-    const AffineFit high = UnpackScale(block.scales, 2 * g + 1);
+    const AffineFit low = ScaleOf(block, 2 * g);
+    const AffineFit high = ScaleOf(block, 2 * g + 1);
     for (int l = 0; l < 32; ++l) {
       const int byte = block.nibbles[32 * g + l], fifth = block.high[l] >> (2 * g);
       out[64 * g + l] = low.scale * static_cast<float>((byte & 15) | (fifth & 1) << 4) - low.min;

@@ -1,5 +1,5 @@
-#include "kernels/packed_scales/encode_block.h"
 #include "kernels/q5_k/q5_k.h"
+#include "kernels/search/affine_block.h"
 #include "kernels/types/half.h"
 #include "kernels/types/rows.h"
 
@@ -8,7 +8,7 @@ namespace quantized::kernels {
 void EncodeQ5KRef(const float* x, const float* importance, size_t rows, size_t cols,
                   std::byte* out) {
   RefuseImportance(importance);
-  EncodeBlocks<BlockQ5K, EncodeBlockWithPackedScales<BlockQ5K>>(x, rows, cols, out);
+  EncodeBlocks<BlockQ5K, EncodeAffineBlock<BlockQ5K>>(x, rows, cols, out);
 }
 
 void DecodeQ5K(const std::byte* in, size_t count, float* out) {

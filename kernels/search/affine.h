@@ -23,7 +23,8 @@ struct AffineGrid {
   float first;
   float step;
   int steps;
-  bool absolute_error;
+  bool absolute_error;      // else squared
+  bool weigh_by_magnitude;  // weights |x|; else sqrt(mean x^2) + |x|
 };
 
 // A value is scale * code - min: the minimum is stored negated, so min >= 0.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/types/host_device.h"
+#include "kernels/types/rounding.h"
 
 namespace quantized::kernels {
 
@@ -18,6 +19,13 @@ QUANTIZED_HOST_DEVICE inline float FirstLargest(const float* x, int count) {
     }
   }
   return largest;
+}
+
+// The first of the `count` values that no other is below: of zeros, the first one's sign.
+QUANTIZED_HOST_DEVICE inline float FirstSmallest(const float* x, int count) {
+  float smallest = x[0];
+  for (int i = 1; i < count; ++i) smallest = SmallerOf(smallest, x[i]);
+  return smallest;
 }
 
 }  // namespace quantized::kernels

@@ -1,0 +1,44 @@
+#include "kernels/q4_0/q4_0.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/q4_0/q4_0_simd.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/lanes/block32-inl.h"
+#include "kernels/lanes/extremes-inl.h"
+#include "kernels/types/rows.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace quantized::kernels {
+namespace HWY_NAMESPACE {
+
+HWY_INLINE void EncodeBatchQ4_0(const float* HWY_RESTRICT x, BlockQ4_0* HWY_RESTRICT blocks) {
+  const FloatVec scale = hn::Div(FirstLargestOfRuns<BlockQ4_0::kValues>(x), SetAll(-8.0f));
+  const Coding32 coding = CodingOf(scale, hn::Zero(Lanes()), 8.5f);
+  for (size_t b = 0; b < kLanes; ++b) {
+    blocks[b].d = coding.scale[b];
+    StoreCodes(x + b * BlockQ4_0::kValues, coding, b, blocks[b]);
+  }
+}
+
+void EncodeQ4_0(const float* x, size_t blocks, std::byte* out) {
+  EncodeBlocks32<BlockQ4_0, EncodeBlockQ4_0>(x, blocks, out, EncodeBatchQ4_0);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace quantized::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace quantized::kernels {
+
+HWY_EXPORT(EncodeQ4_0);
+
+void EncodeQ4_0Simd(const float* x, const float* importance, size_t rows, size_t cols,
+                    std::byte* out) {
+  RefuseImportance(importance);
+  HWY_DYNAMIC_DISPATCH(EncodeQ4_0)(x, BlockCount<BlockQ4_0>(rows, cols), out);
+}
+
+}  // namespace quantized::kernels
+#endif

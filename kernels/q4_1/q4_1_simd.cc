@@ -1,0 +1,48 @@
+#include "kernels/q4_1/q4_1.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/q4_1/q4_1_simd.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/lanes/block32-inl.h"
+#include "kernels/lanes/extremes-inl.h"
+#include "kernels/types/rows.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace quantized::kernels {
+namespace HWY_NAMESPACE {
+
+HWY_INLINE void EncodeBatchQ4_1(const float* HWY_RESTRICT x, BlockQ4_1* HWY_RESTRICT blocks) {
+  const Span span = SpanOfRuns<BlockQ4_1::kValues>(x);
+  const FloatVec scale = hn::Div(hn::Sub(span.max, span.min), SetAll(15.0f));
+  const Coding32 coding = CodingOf(scale, span.min, 0.5f);
+  HWY_ALIGN uint16_t minima[kLanes];
+  hn::Store(F32ToF16(span.min), HalfLanes(), minima);
+  for (size_t b = 0; b < kLanes; ++b) {
+    blocks[b].d = coding.scale[b];
+    blocks[b].m = minima[b];
+    StoreCodes(x + b * BlockQ4_1::kValues, coding, b, blocks[b]);
+  }
+}
+
+void EncodeQ4_1(const float* x, size_t blocks, std::byte* out) {
+  EncodeBlocks32<BlockQ4_1, EncodeBlockQ4_1>(x, blocks, out, EncodeBatchQ4_1);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace quantized::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace quantized::kernels {
+
+HWY_EXPORT(EncodeQ4_1);
+
+void EncodeQ4_1Simd(const float* x, const float* importance, size_t rows, size_t cols,
+                    std::byte* out) {
+  RefuseImportance(importance);
+  HWY_DYNAMIC_DISPATCH(EncodeQ4_1)(x, BlockCount<BlockQ4_1>(rows, cols), out);
+}
+
+}  // namespace quantized::kernels
+#endif

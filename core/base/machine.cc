@@ -42,13 +42,23 @@ std::optional<uint64_t> CgroupHeadroomBytes() {
   return std::nullopt;
 }
 
+// What the limit of this process's address space (ulimit -v) leaves.
+std::optional<uint64_t> AddressSpaceHeadroomBytes() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
+  const uint64_t used = ProcKilobytes("/proc/self/status", "VmSize:");
+  return limit.rlim_cur > used ? limit.rlim_cur - used : 0;
+}
+
 }  // namespace
 
 uint64_t PeakResidentBytes() { return ProcKilobytes("/proc/self/status", "VmHWM:"); }
 
 uint64_t AvailableMemoryBytes() {
-  const uint64_t machine = ProcKilobytes("/proc/meminfo", "MemAvailable:");
-  return std::min(machine, CgroupHeadroomBytes().value_or(std::numeric_limits<uint64_t>::max()));
+  constexpr uint64_t kNoLimit = std::numeric_limits<uint64_t>::max();
+  return std::min({ProcKilobytes("/proc/meminfo", "MemAvailable:"),
+                   CgroupHeadroomBytes().value_or(kNoLimit),
+                   AddressSpaceHeadroomBytes().value_or(kNoLimit)});
 }
 
 size_t AvailableCpus() {

@@ -10,8 +10,8 @@ namespace quantized {
 // file pages included).
 uint64_t PeakResidentBytes();
 
-// Memory that new work can take without swapping, in bytes: MemAvailable, or what the cgroup still
-// allows where that is less.
+// Memory that new work can take without swapping, in bytes: MemAvailable, or what the cgroup or
+// this process's limit of address space (RLIMIT_AS) still allows where that is less.
 uint64_t AvailableMemoryBytes();
 
 // Processors that this process may run on (its affinity mask), at least 1.

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
 #include "core/base/error.h"
+#include "core/base/str_cat.h"
 
 namespace quantized {
 namespace {
@@ -109,12 +109,10 @@ absl::Status UnknownLevel(std::string_view name) {
       });
   const bool is_near = name.size() <= kLongestTypo &&
                        EditDistance(name, nearest->name) * 2 <= std::max<size_t>(name.size(), 4);
-  const std::string hint =
-      is_near ? absl::StrCat("; did you mean ", std::string(nearest->name), "?") : "";
-  return MakeError(
-      Error::kInvalidArgument,
-      absl::StrCat("unknown quantization level '", std::string(name), "' for gguf", hint),
-      absl::StrCat("Use one of ", AllNames()));
+  const std::string hint = is_near ? StrCat("; did you mean ", nearest->name, "?") : "";
+  return MakeError(Error::kInvalidArgument,
+                   StrCat("unknown quantization level '", name, "' for gguf", hint),
+                   StrCat("Use one of ", AllNames()));
 }
 
 }  // namespace
@@ -132,15 +130,14 @@ absl::StatusOr<const Recipe*> FindRecipe(std::string_view name) {
   }
   if (Contains(kLaterLevels, name)) {
     return MakeError(Error::kNotImplemented,
-                     absl::StrCat("quantization level ", absl::AsciiStrToUpper(std::string(name)),
-                                  " is not available yet"),
-                     absl::StrCat("Use one of ", AllNames()));
+                     StrCat("quantization level ", absl::AsciiStrToUpper(std::string(name)),
+                            " is not available yet"),
+                     StrCat("Use one of ", AllNames()));
   }
   if (Contains(kOtherFormatsLevels, name)) {
     return MakeError(Error::kInvalidArgument,
-                     absl::StrCat("quantization level '", std::string(name),
-                                  "' belongs to the formats awq and gptq"),
-                     absl::StrCat("For gguf use one of ", AllNames()));
+                     StrCat("quantization level '", name, "' belongs to the formats awq and gptq"),
+                     StrCat("For gguf use one of ", AllNames()));
   }
   return UnknownLevel(name);
 }

@@ -5,9 +5,9 @@
 #include <numeric>
 #include <optional>
 
-#include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
 #include "core/quantize/selection_rules.h"
 
 namespace quantized {
@@ -60,9 +60,9 @@ absl::StatusOr<uint64_t> ReadNumber(const gguf::Metadata& metadata, const std::s
   const std::optional<uint64_t> number = value == nullptr ? std::nullopt : Number(*value);
   if (number) return *number;
   return MakeError(Error::kValidationFailed,
-                   absl::StrCat("metadata ", key, ": ",
-                                value == nullptr ? "is missing" : "is not a number of its kind",
-                                ", expected a count"));
+                   StrCat("metadata ", key, ": ",
+                          value == nullptr ? "is missing" : "is not a number of its kind",
+                          ", expected a count"));
 }
 
 Role RoleOf(std::string_view name, const ModelFacts& model) {
@@ -250,18 +250,15 @@ absl::StatusOr<TypeSelection> SelectTypes(const Recipe& recipe, const gguf::Meta
       if (type != wanted) {
         selection.substitutions.push_back(
             {index, wanted, type,
-             absl::StrCat("rows of ", tensor.dims[0], " values, ",
-                          std::string(QuantTypeOf(wanted).name), " needs a multiple of ",
-                          QuantTypeOf(wanted).block_values)});
+             StrCat("rows of ", tensor.dims[0], " values, ", QuantTypeOf(wanted).name,
+                    " needs a multiple of ", QuantTypeOf(wanted).block_values)});
       }
     }
     if (type != tensor.type && !IsFloat(tensor.type)) {
       return MakeError(
           Error::kInvalidArgument,
-          absl::StrCat("tensor ", std::string(tensor.name), " is ",
-                       std::string(QuantTypeOf(tensor.type).name),
-                       " already and would have to be encoded again as ",
-                       std::string(QuantTypeOf(type).name)),
+          StrCat("tensor ", tensor.name, " is ", QuantTypeOf(tensor.type).name,
+                 " already and would have to be encoded again as ", QuantTypeOf(type).name),
           "Use the model in F32, F16 or BF16: encoding a quantized model again adds its errors");
     }
     selection.tensors.push_back({index, type});

@@ -1,7 +1,7 @@
-// Model → validated GGUF file, streamed: rows are read, encoded and written at their final offset in
-// `OUTPUT.part`, finished tensors are noted in a checkpoint, the result is validated and renamed.
-// Data's way and the promises about crashes: docs/design/streaming.md, docs/formats/checkpoint.md.
-// Memory does not grow with the model: a few slices of rows per thread.
+// Model → validated GGUF file, streamed: rows are read, encoded and written at their final offset
+// in `OUTPUT.part`, finished tensors are noted in a checkpoint, the result is validated and
+// renamed. Data's way and the promises about crashes: docs/design/streaming.md,
+// docs/formats/checkpoint.md. Memory does not grow with the model: a few slices of rows per thread.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ namespace quantized {
 
 struct CheckpointOptions {
   bool enabled = true;
-  std::filesystem::path directory;     // holds one folder per fingerprint
-  std::filesystem::path resume_from;   // empty: use what fits; else this one or kCheckpoint
+  std::filesystem::path directory;    // holds one folder per fingerprint
+  std::filesystem::path resume_from;  // empty: use what fits; else this one or kCheckpoint
 };
 
 struct SubstitutedType {
@@ -27,34 +27,42 @@ struct SubstitutedType {
 
 struct QuantizeResult {
   std::filesystem::path output_path;
-  std::string level;                   // canonical: "Q4_K_M"
-  std::string fingerprint;             // of source, recipe and tool version
-  std::string original_dtype;          // "float16"
+  std::string level;           // canonical: "Q4_K_M"
+  std::string fingerprint;     // of source, recipe, tool version and output path
+  std::string original_dtype;  // "float16"
   uint64_t original_size_bytes = 0;
   uint64_t file_size_bytes = 0;
   uint64_t tensors = 0;
   uint32_t layers_processed = 0;
-  uint64_t units_reused = 0;           // tensors taken from the checkpoint
+  uint64_t units_reused = 0;  // tensors taken from the checkpoint
   double bits_per_weight = 0;
   std::vector<SubstitutedType> substitutions;
-  bool already_done = false;           // the output was there, made by the same job, and is valid
+  bool already_done = false;  // the output was there, made by the same job, and is valid
 };
 
 struct QuantizeRequest {
   std::filesystem::path model_path;
-  std::string model_name;              // as the user typed it, for messages
-  std::string level;                   // any case
+  std::string model_name;  // as the user typed it, for messages
+  std::string level;       // any case
   std::filesystem::path output_path;
   bool overwrite = false;
   CheckpointOptions checkpoint;
   std::string pre_tokenizer;
   // The result that an earlier job stored for this output path, if any.
   std::optional<QuantizeResult> previous;
+  // An earlier attempt of this job ended without a word: it may have published the output already.
+  bool retried = false;
 };
 
+// Tells the context: the phases; the contract's lines, without prefix; a warning for each kind of
+// substituted type; progress in layers ("layers"; a layer is done when all its tensors are; tensors
+// outside layers come first and move only the bytes written) or, in a model without layers, in
+// "tensors"; each sync of the checkpoint.
 // Errors: kModelNotFound, kValidationFailed (source or output), kInvalidArgument (level, output
-// there already), kOutOfMemory and kDiskFull (before any work), kCheckpoint, kCancelled, kIo. After
-// kCancelled the checkpoint and the .part file stay, after any other error without checkpoint none.
+// there already), kNotImplemented (a level of a later version), kOutOfMemory and kDiskFull (before
+// any work), kCheckpoint, kCancelled, kIo. What stays on disk after an error, and what a killed
+// process leaves, is in docs/formats/checkpoint.md; under the final name there is never anything
+// but a whole, validated file.
 absl::StatusOr<QuantizeResult> Quantize(const QuantizeRequest& request, JobContext& context);
 
 }  // namespace quantized

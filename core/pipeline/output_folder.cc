@@ -1,0 +1,36 @@
+#include "core/pipeline/output_folder.h"
+
+#include <system_error>
+
+#include "core/base/file.h"
+
+namespace quantized {
+namespace fs = std::filesystem;
+
+fs::path OutputFolder::Existing() const {
+  fs::path folder = path_;
+  std::error_code ignored;
+  while (!fs::exists(folder, ignored) && folder != folder.parent_path()) {
+    folder = folder.parent_path();
+  }
+  return folder;
+}
+
+absl::Status OutputFolder::Create() {
+  const fs::path existing = Existing();
+  for (fs::path folder = path_; folder != existing && folder != folder.parent_path();
+       folder = folder.parent_path()) {
+    created_.push_back(folder);
+  }
+  return CreateDirectories(path_);
+}
+
+void OutputFolder::RemoveCreated() {
+  std::error_code error;
+  for (const fs::path& folder : created_) {
+    fs::remove(folder, error);  // fails where something else is in it
+    if (error) break;
+  }
+}
+
+}  // namespace quantized

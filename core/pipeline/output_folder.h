@@ -1,0 +1,28 @@
+// The folder that an output goes to: made where it is missing, removed again where nothing came of
+// the job.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace quantized {
+
+class OutputFolder {
+ public:
+  explicit OutputFolder(std::filesystem::path path) : path_(std::move(path)) {}
+
+  // The deepest folder on the way to it that is there.
+  std::filesystem::path Existing() const;
+  // mkdir -p, remembering what was made.
+  absl::Status Create();
+  // Removes the folders that Create made, as far as they are empty.
+  void RemoveCreated();
+
+ private:
+  std::filesystem::path path_;
+  std::vector<std::filesystem::path> created_;  // deepest first
+};
+
+}  // namespace quantized

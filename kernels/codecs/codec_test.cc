@@ -6,12 +6,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <limits>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "kernels/testing/each_target.h"
 #include "kernels/testing/rows.h"
+#include "tests/support/paths.h"
 
 namespace quantized::kernels {
 namespace {
@@ -171,6 +174,21 @@ TEST(Codecs, F32IsACopy) {
   std::vector<float> back(4);
   codec.decode(bytes.data(), 4, back.data());
   EXPECT_EQ(std::memcmp(back.data(), x.data(), 16), 0);
+}
+
+TEST(Codecs, TheDocumentedTableIsThisTable) {
+  std::string want;
+  for (const QuantType& type : AllQuantTypes()) {
+    std::ostringstream line;
+    line << "| " << static_cast<uint32_t>(type.id) << " | " << type.name << " | "
+         << type.block_values << " | " << type.block_bytes << " | "
+         << 8.0 * type.block_bytes / type.block_values << " | "
+         << (FindCodec(type.id) != nullptr ? "yes" : "no") << " |\n";
+    want += line.str();
+  }
+  std::ifstream file(quantized::testing::SourceDir() / "docs/formats/gguf-types.md");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_THAT(text, ::testing::HasSubstr("|---|\n" + want + "\n"));
 }
 
 // The scale fields, by name: what the reference tool looks at.

@@ -46,8 +46,8 @@ QUANTIZED_HOST_DEVICE float AffineError(const float* x, const float* weights, co
 
 // codes[i] in 0 … kMaxCode. All values equal to the minimum: scale and codes 0.
 template <int kValues, int kMaxCode>
-QUANTIZED_HOST_DEVICE AffineFit SearchAffine(const float* x, const float* weights,
-                                             const AffineGrid& grid, uint8_t* codes) {
+QUANTIZED_HOST_DEVICE AffineFit SearchAffine(const float* x, const float* weights, AffineGrid grid,
+                                             uint8_t* codes) {
   float min = x[0], max = x[0];
   float sum_w = weights[0], sum_x = sum_w * x[0];
   for (int i = 1; i < kValues; ++i) {

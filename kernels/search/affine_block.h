@@ -18,19 +18,20 @@ namespace quantized::kernels {
 template <class Block>
 QUANTIZED_HOST_DEVICE void EncodeAffineBlock(const float* x, Block& block) {
   constexpr int n = Block::kSubValues;
+  constexpr AffineGrid grid = Block::kGrid;
   uint8_t codes[Block::kValues];
   AffineFit fits[Block::kSubBlocks];
   for (int j = 0; j < Block::kSubBlocks; ++j) {
     const float* sub_x = x + n * j;
     float base = 0;
-    if constexpr (!Block::kGrid.weigh_by_magnitude) {
+    if constexpr (!grid.weigh_by_magnitude) {
       float sum_x2 = 0;
       for (int i = 0; i < n; ++i) sum_x2 += sub_x[i] * sub_x[i];
       base = std::sqrt(sum_x2 / n);
     }
     float weights[n];
     for (int i = 0; i < n; ++i) weights[i] = base + std::fabs(sub_x[i]);
-    fits[j] = SearchAffine<n, Block::kMaxCode>(sub_x, weights, Block::kGrid, codes + n * j);
+    fits[j] = SearchAffine<n, Block::kMaxCode>(sub_x, weights, grid, codes + n * j);
   }
   EncodeScales(fits, block);
   for (int j = 0; j < Block::kSubBlocks; ++j) {

@@ -1,0 +1,162 @@
+#include "core/hf/tokenizer/tokenizer_metadata.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cstring>
+#include <fstream>
+#include <set>
+#include <span>
+
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/base/sha256.h"
+#include "nlohmann/json.hpp"
+#include "tests/support/paths.h"
+
+namespace quantized {
+namespace {
+
+using testing::GoldenDir;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::LargeGoldenDir;
+using testing::TempDir;
+
+constexpr uint64_t kMaxFileBytes = uint64_t{1} << 28;
+
+nlohmann::json ReadJson(const std::filesystem::path& path) {
+  const auto text = ReadFile(path, kMaxFileBytes);
+  EXPECT_TRUE(text.ok()) << text.status();
+  return nlohmann::json::parse(text.value_or("null"));
+}
+
+// An array's SHA-256 as the goldens have it: the payload as it stands in a GGUF file.
+std::string PayloadHash(const gguf::Array& array) {
+  Sha256 sha;
+  const auto update = [&](const auto& values) {
+    for (const auto& value : values) {
+      if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) {
+        const uint64_t size = value.size();
+        sha.Update(std::as_bytes(std::span(&size, 1)));
+        sha.Update(value);
+      } else {
+        sha.Update(std::as_bytes(std::span(&value, 1)));
+      }
+    }
+  };
+  std::visit(update, array);
+  return sha.HexDigest();
+}
+
+// The entry as the goldens write it, without the parts that only help a reader.
+nlohmann::json Described(const gguf::Metadata::Entry& entry) {
+  nlohmann::json out = {{"key", entry.key}};
+  if (const auto* text = std::get_if<std::string>(&entry.value)) {
+    out["type"] = "string";
+    out["value"] = *text;
+  } else if (const auto* number = std::get_if<uint32_t>(&entry.value)) {
+    out["type"] = "uint32";
+    out["value"] = *number;
+  } else if (const auto* flag = std::get_if<bool>(&entry.value)) {
+    out["type"] = "bool";
+    out["value"] = *flag;
+  } else if (const auto* array = std::get_if<gguf::Array>(&entry.value)) {
+    out["type"] = "array";
+    out["n"] = std::visit([](const auto& values) { return values.size(); }, *array);
+    out["sha256"] = PayloadHash(*array);
+  } else {
+    ADD_FAILURE() << entry.key << " has a type that no tokenizer key has";
+  }
+  return out;
+}
+
+std::vector<std::string> Described(const gguf::Metadata& metadata) {
+  std::vector<std::string> entries;
+  for (const auto& entry : metadata.entries()) entries.push_back(Described(entry).dump());
+  return entries;
+}
+
+// The tokenizer's part of a golden list of key-values, in the same form.
+std::vector<std::string> Expected(const nlohmann::json& kv) {
+  std::vector<std::string> entries;
+  for (nlohmann::json entry : kv) {
+    if (!entry["key"].get<std::string>().starts_with("tokenizer.")) continue;
+    for (const char* help : {"elem", "head"}) entry.erase(help);
+    entries.push_back(entry.dump());
+  }
+  return entries;
+}
+
+absl::StatusOr<gguf::Metadata> Convert(const std::filesystem::path& directory,
+                                       const std::string& architecture, uint64_t vocab_size,
+                                       const std::string& pre = "") {
+  const nlohmann::json config = ReadJson(directory / "config.json");
+  gguf::Metadata metadata;
+  const absl::Status status =
+      AppendTokenizerMetadata(directory, {config, vocab_size, architecture, pre}, metadata);
+  if (!status.ok()) return status;
+  return metadata;
+}
+
+std::string ArchitectureOf(const nlohmann::json& kv) {
+  for (const auto& entry : kv) {
+    if (entry["key"] == "general.architecture") return entry["value"];
+  }
+  ADD_FAILURE() << "no architecture";
+  return "";
+}
+
+// Every model of the large set whose architecture this version converts, and others of the same
+// kinds.
+TEST(TokenizerMetadataTest, EqualsTheReferenceOnTheLargeSet) {
+  const auto large = LargeGoldenDir();
+  if (!large.has_value()) GTEST_SKIP() << "QUANTIZED_GOLDEN names no folder";
+  const std::filesystem::path root = *large / "hf2gguf";
+  const std::set<std::string> other_rules = {"Phi-3-tiny-128k", "gemma-2-tiny-it"};
+  size_t compared = 0;
+  for (const auto& file : std::filesystem::directory_iterator(root / "golden")) {
+    const std::string name = file.path().stem();
+    if (other_rules.contains(name)) continue;
+    SCOPED_TRACE(name);
+    const nlohmann::json golden = ReadJson(file.path());
+    const nlohmann::json kv = golden["out"]["auto"]["kv"];
+    const std::filesystem::path directory = root / "models" / name;
+    const nlohmann::json hint = golden.value("pre_hint", nlohmann::json());
+    const auto metadata =
+        Convert(directory, ArchitectureOf(kv), ReadJson(directory / "config.json")["vocab_size"],
+                hint.is_string() ? hint.get<std::string>() : "");
+    ASSERT_TRUE(metadata.ok()) << metadata.status();
+    EXPECT_EQ(Described(*metadata), Expected(kv));
+    ++compared;
+  }
+  EXPECT_EQ(compared, 16u);
+}
+
+// Whole vocabularies, recognised by their hash. These goldens come from a version of the reference
+// that does not take a ByteLevel post-processor for "adds neither bos nor eos"; ours, like that of
+// the models above, does.
+TEST(TokenizerMetadataTest, EqualsTheReferenceOnWholeVocabularies) {
+  const auto large = LargeGoldenDir();
+  if (!large.has_value()) GTEST_SKIP() << "QUANTIZED_GOLDEN names no folder";
+  for (const std::string name : {"gpt-2", "falcon", "llama-bpe", "llama-spm"}) {
+    SCOPED_TRACE(name);
+    const std::filesystem::path directory = *large / "hf2gguf" / "tokenizers" / name;
+    const nlohmann::json kv = ReadJson(directory / "golden.vocab.json")["kv"];
+    auto metadata =
+        Convert(directory, ArchitectureOf(kv), ReadJson(directory / "config.json")["vocab_size"]);
+    ASSERT_TRUE(metadata.ok()) << metadata.status();
+    const std::vector<std::string> expected = Expected(kv);
+    if (name != "llama-spm") {
+      const bool* add_bos = metadata->Get<bool>("tokenizer.ggml.add_bos_token");
+      ASSERT_NE(add_bos, nullptr);
+      if (!*add_bos) metadata->Remove("tokenizer.ggml.add_bos_token");
+      EXPECT_TRUE(metadata->Remove("tokenizer.ggml.add_eos_token"));
+    }
+    EXPECT_EQ(Described(*metadata), expected);
+  }
+}
+
+}  // namespace
+}  // namespace quantized

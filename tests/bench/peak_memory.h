@@ -1,0 +1,20 @@
+// How much memory a quantization takes, measured in a process of its own.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "tests/support/synthetic_model.h"
+
+namespace quantized::testing {
+
+struct PeakMemory {
+  uint64_t model_bytes = 0;
+  uint64_t resident_bytes = 0;  // VmHWM
+};
+
+// Makes the model in a fresh folder, quantizes it with two threads and checkpoints, and removes
+// all. Failures are those of the test that calls.
+PeakMemory PeakMemoryOfQuantizing(const SyntheticModel& model, const std::string& level);
+
+}  // namespace quantized::testing

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
 #include "core/base/error.h"
+#include "core/base/str_cat.h"
 #include "core/tensor/shape.h"
 
 namespace quantized::gguf {
@@ -20,16 +20,16 @@ absl::Status Cursor::CheckRoomFor(uint64_t count, uint64_t min_bytes) const {
   const uint64_t left = source_.size_bytes() - position_;
   const auto needed = CheckedMultiply(count, min_bytes);
   if (!needed || *needed > left) {
-    const std::string what =
-        min_bytes == 1 ? absl::StrCat(count, " bytes")
-                       : absl::StrCat(count, " entries of at least ", min_bytes, " bytes");
-    return MakeError(Error::kValidationFailed, absl::StrCat("needs ", what, " at byte ", position_,
-                                                            ", file has ", left, " left"));
+    const std::string what = min_bytes == 1
+                                 ? StrCat(count, " bytes")
+                                 : StrCat(count, " entries of at least ", min_bytes, " bytes");
+    return MakeError(Error::kValidationFailed,
+                     StrCat("needs ", what, " at byte ", position_, ", file has ", left, " left"));
   }
   if (*needed > max_bytes_ - position_) {
     return MakeError(Error::kValidationFailed,
-                     absl::StrCat("needs ", *needed, " bytes at byte ", position_,
-                                  ", a header of at most ", max_bytes_, " bytes is accepted"));
+                     StrCat("needs ", *needed, " bytes at byte ", position_,
+                            ", a header of at most ", max_bytes_, " bytes is accepted"));
   }
   return absl::OkStatus();
 }

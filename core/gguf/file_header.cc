@@ -7,9 +7,9 @@
 #include <unordered_set>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
 #include "core/gguf/cursor.h"
 #include "core/tensor/shape.h"
 #include "core/tensor/text.h"
@@ -47,7 +47,7 @@ absl::StatusOr<Value> ReadArrayOf(Cursor& cursor, uint64_t count) {
 
 absl::StatusOr<Value> ReadBool(Cursor& cursor) {
   ASSIGN_OR_RETURN(const uint8_t byte, cursor.ReadNumber<uint8_t>());
-  if (byte > 1) return Damaged(absl::StrCat("bool is ", byte, ", expected 0 or 1"));
+  if (byte > 1) return Damaged(StrCat("bool is ", byte, ", expected 0 or 1"));
   return Value(byte == 1);
 }
 
@@ -57,7 +57,7 @@ absl::StatusOr<Value> ReadBools(Cursor& cursor, uint64_t count) {
   values.reserve(bytes.size());
   for (const uint8_t byte : bytes) {
     if (byte > 1) {
-      return Damaged(absl::StrCat("element ", values.size(), " is ", byte, ", expected 0 or 1"));
+      return Damaged(StrCat("element ", values.size(), " is ", byte, ", expected 0 or 1"));
     }
     values.push_back(Bool{byte});
   }
@@ -107,7 +107,7 @@ absl::StatusOr<Value> ReadArray(Cursor& cursor) {
     case ValueType::kArray:
       return Damaged("an array of arrays is not accepted");
   }
-  return Damaged(absl::StrCat("array element type ", type, " is unknown"));
+  return Damaged(StrCat("array element type ", type, " is unknown"));
 }
 
 absl::StatusOr<Value> ReadValue(Cursor& cursor) {
@@ -140,15 +140,14 @@ absl::StatusOr<Value> ReadValue(Cursor& cursor) {
     case ValueType::kFloat64:
       return ReadScalar<double>(cursor);
   }
-  return Damaged(absl::StrCat("value type ", type, " is unknown"));
+  return Damaged(StrCat("value type ", type, " is unknown"));
 }
 
 absl::Status CheckCount(const Cursor& cursor, std::string_view what, uint64_t count,
                         uint64_t min_bytes, uint64_t max_count) {
   RETURN_IF_ERROR(cursor.CheckRoomFor(count, min_bytes)) << what << " " << count;
   if (count <= max_count) return absl::OkStatus();
-  return Damaged(
-      absl::StrCat(std::string(what), " ", count, ", at most ", max_count, " are accepted"));
+  return Damaged(StrCat(what, " ", count, ", at most ", max_count, " are accepted"));
 }
 
 absl::StatusOr<Metadata> ReadMetadata(Cursor& cursor, uint64_t count) {
@@ -157,7 +156,7 @@ absl::StatusOr<Metadata> ReadMetadata(Cursor& cursor, uint64_t count) {
   std::unordered_set<std::string> keys;
   for (uint64_t i = 0; i < count; ++i) {
     ASSIGN_OR_RETURN(std::string key, cursor.ReadString(), << "metadata key " << i);
-    const std::string where = absl::StrCat("metadata key ", PrintableName(key));
+    const std::string where = StrCat("metadata key ", PrintableName(key));
     if (!keys.insert(key).second) return Damaged(where + " is there twice");
     ASSIGN_OR_RETURN(Value value, ReadValue(cursor), << where);
     entries.push_back({std::move(key), std::move(value)});
@@ -171,18 +170,18 @@ absl::StatusOr<TensorInfo> ReadTensorInfo(Cursor& cursor, uint64_t alignment) {
   TensorInfo tensor;
   ASSIGN_OR_RETURN(const uint32_t dim_count, cursor.ReadNumber<uint32_t>());
   if (dim_count < 1 || dim_count > kMaxDims) {
-    return Damaged(absl::StrCat("has ", dim_count, " dimensions, expected 1 to ", kMaxDims));
+    return Damaged(StrCat("has ", dim_count, " dimensions, expected 1 to ", kMaxDims));
   }
   ASSIGN_OR_RETURN(tensor.dims, cursor.ReadNumbers<uint64_t>(dim_count));
   ASSIGN_OR_RETURN(const uint32_t type, cursor.ReadNumber<uint32_t>());
   ASSIGN_OR_RETURN(tensor.offset, cursor.ReadNumber<uint64_t>());
   const kernels::QuantType* row = kernels::FindQuantType(type);
-  if (row == nullptr) return Damaged(absl::StrCat("type ", type, " is unknown"));
+  if (row == nullptr) return Damaged(StrCat("type ", type, " is unknown"));
   tensor.type = row->id;
   ASSIGN_OR_RETURN(tensor.size_bytes, TensorBytes(tensor.type, tensor.dims));
   if (tensor.offset % alignment != 0) {
     return Damaged(
-        absl::StrCat("offset ", tensor.offset, " is not a multiple of the alignment ", alignment));
+        StrCat("offset ", tensor.offset, " is not a multiple of the alignment ", alignment));
   }
   return tensor;
 }
@@ -194,7 +193,7 @@ absl::StatusOr<std::vector<TensorInfo>> ReadTensorInfos(Cursor& cursor, uint64_t
   std::unordered_set<std::string> names;
   for (uint64_t i = 0; i < count; ++i) {
     ASSIGN_OR_RETURN(std::string name, cursor.ReadString(), << "name of tensor " << i);
-    const std::string where = absl::StrCat("tensor ", PrintableName(name));
+    const std::string where = StrCat("tensor ", PrintableName(name));
     if (!names.insert(name).second) return Damaged(where + " is there twice");
     ASSIGN_OR_RETURN(TensorInfo tensor, ReadTensorInfo(cursor, alignment), << where);
     tensor.name = std::move(name);
@@ -211,10 +210,10 @@ absl::Status PlaceTensors(uint64_t data_start, uint64_t file_bytes,
     const auto begin = CheckedAdd(data_start, tensor.offset);
     const auto end = begin ? CheckedAdd(*begin, tensor.size_bytes) : std::nullopt;
     if (!end || *end > file_bytes) {
-      return Damaged(absl::StrCat("tensor ", PrintableName(tensor.name), ": ", tensor.size_bytes,
-                                  " bytes at offset ", tensor.offset,
-                                  " of the data, which begins at byte ", data_start, "; file has ",
-                                  file_bytes, " bytes"));
+      return Damaged(StrCat("tensor ", PrintableName(tensor.name), ": ", tensor.size_bytes,
+                            " bytes at offset ", tensor.offset,
+                            " of the data, which begins at byte ", data_start, "; file has ",
+                            file_bytes, " bytes"));
     }
     tensor.offset = *begin;
   }
@@ -226,10 +225,9 @@ absl::Status PlaceTensors(uint64_t data_start, uint64_t file_bytes,
   for (size_t i = 1; i < by_offset.size(); ++i) {
     const TensorInfo &before = *by_offset[i - 1], &tensor = *by_offset[i];
     if (tensor.offset < before.offset + before.size_bytes) {
-      return Damaged(absl::StrCat("tensor ", PrintableName(tensor.name), ": offset ",
-                                  tensor.offset - data_start, " overlaps ",
-                                  PrintableName(before.name), " (ends at ",
-                                  before.offset - data_start + before.size_bytes, ")"));
+      return Damaged(StrCat("tensor ", PrintableName(tensor.name), ": offset ",
+                            tensor.offset - data_start, " overlaps ", PrintableName(before.name),
+                            " (ends at ", before.offset - data_start + before.size_bytes, ")"));
     }
   }
   return absl::OkStatus();
@@ -240,14 +238,14 @@ absl::Status CheckMagic(Cursor& cursor) {
   RETURN_IF_ERROR(cursor.ReadBytes(std::as_writable_bytes(std::span(magic))));
   if (magic == kMagic) return absl::OkStatus();
   return Damaged(
-      absl::StrCat("not a GGUF file: begins with '", PrintableName(magic), "', expected 'GGUF'"));
+      StrCat("not a GGUF file: begins with '", PrintableName(magic), "', expected 'GGUF'"));
 }
 
 absl::StatusOr<uint32_t> ReadVersion(Cursor& cursor) {
   ASSIGN_OR_RETURN(const uint32_t version, cursor.ReadNumber<uint32_t>());
   if (version == 2 || version == 3) return version;
   if ((version & 0xFFFF) == 0 && version != 0) return Damaged("big-endian files are not accepted");
-  return Damaged(absl::StrCat("version ", version, ", expected 2 or 3"));
+  return Damaged(StrCat("version ", version, ", expected 2 or 3"));
 }
 
 absl::StatusOr<FileHeader> Parse(const ByteSource& bytes) {
@@ -274,40 +272,39 @@ absl::StatusOr<uint64_t> AlignmentOf(const Metadata& metadata) {
   if (value == nullptr) return kDefaultAlignment;
   const uint32_t* alignment = std::get_if<uint32_t>(value);
   if (alignment == nullptr) {
-    return Damaged(absl::StrCat("metadata key general.alignment is ",
-                                std::string(NameOf(TypeOf(*value))), ", expected uint32"));
+    return Damaged(
+        StrCat("metadata key general.alignment is ", NameOf(TypeOf(*value)), ", expected uint32"));
   }
   if (!std::has_single_bit(*alignment) || *alignment > kMaxAlignment) {
-    return Damaged(absl::StrCat("metadata key general.alignment is ", *alignment,
-                                ", expected a power of two up to ", kMaxAlignment));
+    return Damaged(StrCat("metadata key general.alignment is ", *alignment,
+                          ", expected a power of two up to ", kMaxAlignment));
   }
   return *alignment;
 }
 
 absl::StatusOr<uint64_t> TensorBytes(kernels::TypeId type, std::span<const uint64_t> dims) {
   if (dims.empty() || dims.size() > kMaxDims) {
-    return Damaged(absl::StrCat("has ", dims.size(), " dimensions, expected 1 to ", kMaxDims));
+    return Damaged(StrCat("has ", dims.size(), " dimensions, expected 1 to ", kMaxDims));
   }
   const kernels::QuantType& row = kernels::QuantTypeOf(type);
   const auto elements = ElementCount(dims);
-  if (elements == 0u) return Damaged(absl::StrCat("dimensions ", ShapeText(dims), " hold a 0"));
+  if (elements == 0u) return Damaged(StrCat("dimensions ", ShapeText(dims), " hold a 0"));
   if (elements && dims[0] % row.block_values != 0) {
-    return Damaged(absl::StrCat("row length ", dims[0], " is not a multiple of ", row.block_values,
-                                ", the block of ", std::string(row.name)));
+    return Damaged(StrCat("row length ", dims[0], " is not a multiple of ", row.block_values,
+                          ", the block of ", row.name));
   }
   const auto size_bytes =
       elements ? CheckedMultiply(*elements / row.block_values, row.block_bytes) : std::nullopt;
   // Offsets in files are signed: nothing can be larger.
   if (!size_bytes || *size_bytes > uint64_t{std::numeric_limits<int64_t>::max()}) {
-    return Damaged(absl::StrCat("dimensions ", ShapeText(dims), " of ", std::string(row.name),
-                                " overflow 63 bits"));
+    return Damaged(StrCat("dimensions ", ShapeText(dims), " of ", row.name, " overflow 63 bits"));
   }
   return *size_bytes;
 }
 
 absl::StatusOr<FileHeader> ParseFileHeader(const ByteSource& bytes) {
   if (bytes.size_bytes() == 0) {
-    return Damaged(absl::StrCat(bytes.name(), ": file is empty"));
+    return Damaged(StrCat(bytes.name(), ": file is empty"));
   }
   ASSIGN_OR_RETURN(const bool is_pointer, IsGitLfsPointer(bytes));
   if (is_pointer) return GitLfsPointerError(bytes, "a GGUF file");

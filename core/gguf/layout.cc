@@ -6,9 +6,9 @@
 #include <type_traits>
 #include <unordered_set>
 
-#include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
 #include "core/gguf/file_header.h"
 #include "core/tensor/shape.h"
 #include "core/tensor/text.h"
@@ -57,7 +57,7 @@ void Append(std::string& out, const Metadata::Entry& entry) {
 
 absl::Status Refused(const PlannedTensor& tensor, std::string_view what) {
   return MakeError(Error::kValidationFailed,
-                   absl::StrCat("tensor ", PrintableName(tensor.name), ": ", std::string(what)));
+                   StrCat("tensor ", PrintableName(tensor.name), ": ", what));
 }
 
 // Places the tensors one after the other, each at a multiple of `alignment`, from offset 0 of the
@@ -69,8 +69,8 @@ absl::StatusOr<uint64_t> Place(std::span<const PlannedTensor> tensors, uint64_t 
   for (const PlannedTensor& tensor : tensors) {
     if (!names.insert(tensor.name).second) return Refused(tensor, "there twice");
     if (tensor.name.size() > kMaxNameBytes) {
-      return Refused(tensor, absl::StrCat("name has ", tensor.name.size(), " bytes, at most ",
-                                          kMaxNameBytes, " are possible"));
+      return Refused(tensor, StrCat("name has ", tensor.name.size(), " bytes, at most ",
+                                    kMaxNameBytes, " are possible"));
     }
     ASSIGN_OR_RETURN(const uint64_t size_bytes, TensorBytes(tensor.type, tensor.dims),
                      << "tensor " << PrintableName(tensor.name));

@@ -5,10 +5,10 @@
 #include <unordered_set>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
 #include "core/gguf/split.h"
 #include "core/tensor/text.h"
 
@@ -16,8 +16,7 @@ namespace quantized::gguf {
 namespace {
 
 absl::Status Damaged(std::string_view file_name, std::string_view what) {
-  return MakeError(Error::kValidationFailed,
-                   absl::StrCat(std::string(file_name), ": ", std::string(what)));
+  return MakeError(Error::kValidationFailed, StrCat(file_name, ": ", what));
 }
 
 struct OpenFile {
@@ -43,9 +42,9 @@ absl::Status CheckSplitKeys(std::string_view file_name, const FileHeader& header
   const auto number = header.metadata.GetUnsigned("split.no");
   if (SplitCount(header) != name.count || number != name.number - 1) {
     return Damaged(file_name,
-                   absl::StrCat("split.no ", number ? absl::StrCat(*number) : "is missing",
-                                " and split.count ", SplitCount(header), ", expected ",
-                                name.number - 1, " and ", name.count, " from the file's name"));
+                   StrCat("split.no ", number ? StrCat(*number) : "is missing", " and split.count ",
+                          SplitCount(header), ", expected ", name.number - 1, " and ", name.count,
+                          " from the file's name"));
   }
   return absl::OkStatus();
 }
@@ -70,15 +69,15 @@ absl::Status GgufReader::CheckJoined() const {
   std::unordered_set<std::string_view> names;
   for (const TensorInfo& tensor : tensors_) {
     if (names.insert(tensor.name).second) continue;
-    return Damaged(parts_[tensor.part].bytes->name(),
-                   absl::StrCat("tensor ", PrintableName(tensor.name),
-                                " is in an earlier file of the model, too"));
+    return Damaged(
+        parts_[tensor.part].bytes->name(),
+        StrCat("tensor ", PrintableName(tensor.name), " is in an earlier file of the model, too"));
   }
   const auto expected = metadata_.GetUnsigned("split.tensors.count");
   if (expected && *expected != tensors_.size()) {
     return Damaged(parts_[0].bytes->name(),
-                   absl::StrCat("split.tensors.count is ", *expected, ", the model's ",
-                                parts_.size(), " files hold ", tensors_.size(), " tensors"));
+                   StrCat("split.tensors.count is ", *expected, ", the model's ", parts_.size(),
+                          " files hold ", tensors_.size(), " tensors"));
   }
   return absl::OkStatus();
 }
@@ -86,8 +85,8 @@ absl::Status GgufReader::CheckJoined() const {
 absl::StatusOr<std::unique_ptr<GgufReader>> GgufReader::Open(std::unique_ptr<ByteSource> bytes) {
   ASSIGN_OR_RETURN(FileHeader header, ParseFileHeader(*bytes));
   if (SplitCount(header) != 1) {
-    return Damaged(bytes->name(), absl::StrCat("split.count is ", SplitCount(header),
-                                               ", expected a model in one file"));
+    return Damaged(bytes->name(),
+                   StrCat("split.count is ", SplitCount(header), ", expected a model in one file"));
   }
   std::unique_ptr<GgufReader> reader(new GgufReader);
   reader->AddPart(std::move(bytes), std::move(header));
@@ -104,15 +103,15 @@ absl::StatusOr<std::unique_ptr<GgufReader>> GgufReader::Open(const std::filesyst
   auto name = ParseSplitName(given.bytes->name());
   if (!name) {
     return Damaged(given.bytes->name(),
-                   absl::StrCat("split.count is ", SplitCount(given.header),
-                                ", but the name does not end in -NNNNN-of-NNNNN.gguf"));
+                   StrCat("split.count is ", SplitCount(given.header),
+                          ", but the name does not end in -NNNNN-of-NNNNN.gguf"));
   }
   RETURN_IF_ERROR(CheckSplitKeys(given.bytes->name(), given.header, *name));
   for (name->number = 1; name->number <= name->count; ++name->number) {
     const std::filesystem::path part_path = path.parent_path() / FormatSplitName(*name);
     if (!std::filesystem::exists(part_path)) {
       return Damaged(part_path.filename().string(),
-                     absl::StrCat("missing, the model has ", name->count, " files"));
+                     StrCat("missing, the model has ", name->count, " files"));
     }
     ASSIGN_OR_RETURN(OpenFile part, OpenOne(part_path));
     RETURN_IF_ERROR(CheckSplitKeys(part.bytes->name(), part.header, *name));

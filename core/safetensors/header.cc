@@ -6,9 +6,9 @@
 #include <optional>
 #include <string_view>
 
-#include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
 #include "core/tensor/shape.h"
 #include "core/tensor/text.h"
 
@@ -22,8 +22,7 @@ constexpr std::string_view kMetadataKey = "__metadata__";
 constexpr size_t kMaxDims = 16;
 
 absl::Status Damaged(std::string_view where, std::string_view what) {
-  return MakeError(Error::kValidationFailed,
-                   absl::StrCat(std::string(where), ": ", std::string(what)));
+  return MakeError(Error::kValidationFailed, StrCat(where, ": ", what));
 }
 
 // The three members of a tensor's entry; each may come once.
@@ -41,7 +40,7 @@ absl::StatusOr<Members> SplitEntry(std::string_view where, dom::element entry) {
                                           : key == "data_offsets" ? &members.data_offsets
                                                                   : nullptr;
     if (member == nullptr) continue;  // a later version's addition; the reference ignores it too
-    if (*member) return Damaged(where, absl::StrCat(std::string(key), " is given twice"));
+    if (*member) return Damaged(where, StrCat(key, " is given twice"));
     *member = value;
   }
   if (!members.dtype) return Damaged(where, "dtype is missing");
@@ -55,7 +54,7 @@ absl::StatusOr<DType> ParseDType(std::string_view where, dom::element value) {
   if (value.get(name)) return Damaged(where, "dtype is not a string");
   const DTypeRow* row = FindDType(name);
   if (row == nullptr) {
-    return Damaged(where, absl::StrCat("dtype '", PrintableName(name), "' is unknown"));
+    return Damaged(where, StrCat("dtype '", PrintableName(name), "' is unknown"));
   }
   return row->dtype;
 }
@@ -63,17 +62,16 @@ absl::StatusOr<DType> ParseDType(std::string_view where, dom::element value) {
 absl::StatusOr<std::vector<uint64_t>> ParseNumbers(std::string_view where, std::string_view key,
                                                    size_t max_count, dom::element value) {
   dom::array array;
-  if (value.get(array)) return Damaged(where, absl::StrCat(std::string(key), " is not an array"));
+  if (value.get(array)) return Damaged(where, StrCat(key, " is not an array"));
   std::vector<uint64_t> numbers;
   for (const dom::element item : array) {
     uint64_t number;
     if (item.get(number)) {
-      return Damaged(where, absl::StrCat(std::string(key), " entry ", numbers.size(),
-                                         " is not a non-negative 64-bit integer"));
+      return Damaged(
+          where, StrCat(key, " entry ", numbers.size(), " is not a non-negative 64-bit integer"));
     }
     if (numbers.size() == max_count) {
-      return Damaged(where,
-                     absl::StrCat(std::string(key), " has more than ", max_count, " entries"));
+      return Damaged(where, StrCat(key, " has more than ", max_count, " entries"));
     }
     numbers.push_back(number);
   }
@@ -90,25 +88,23 @@ absl::StatusOr<TensorInfo> ParseTensor(std::string_view where, std::string_view 
   ASSIGN_OR_RETURN(const std::vector<uint64_t> offsets,
                    ParseNumbers(where, "data_offsets", 2, *members.data_offsets));
   if (offsets.size() != 2) {
-    return Damaged(where,
-                   absl::StrCat("data_offsets has ", offsets.size(), " entries, expected 2"));
+    return Damaged(where, StrCat("data_offsets has ", offsets.size(), " entries, expected 2"));
   }
   const uint64_t begin = offsets[0], end = offsets[1];
-  const std::string range = absl::StrCat("data_offsets ", ShapeText(offsets));
-  if (begin > end) return Damaged(where, absl::StrCat(range, " begin after their end"));
+  const std::string range = StrCat("data_offsets ", ShapeText(offsets));
+  if (begin > end) return Damaged(where, StrCat(range, " begin after their end"));
   if (end > data_bytes) {
-    return Damaged(
-        where, absl::StrCat(range, " end at ", end, ", file has ", data_bytes, " bytes of data"));
+    return Damaged(where,
+                   StrCat(range, " end at ", end, ", file has ", data_bytes, " bytes of data"));
   }
   const DTypeRow& dtype = RowOf(tensor.dtype);
   const auto elements = ElementCount(tensor.shape);
   const auto size_bytes = elements ? CheckedMultiply(*elements, dtype.size_bytes) : std::nullopt;
-  const std::string what =
-      absl::StrCat("shape ", ShapeText(tensor.shape), " of ", std::string(dtype.name));
-  if (!size_bytes) return Damaged(where, absl::StrCat(what, " overflows 64 bits"));
+  const std::string what = StrCat("shape ", ShapeText(tensor.shape), " of ", dtype.name);
+  if (!size_bytes) return Damaged(where, StrCat(what, " overflows 64 bits"));
   if (*size_bytes != end - begin) {
-    return Damaged(where, absl::StrCat(range, " hold ", end - begin, " bytes, ", what, " needs ",
-                                       *size_bytes));
+    return Damaged(where,
+                   StrCat(range, " hold ", end - begin, " bytes, ", what, " needs ", *size_bytes));
   }
   tensor.offset = begin;
   tensor.size_bytes = *size_bytes;
@@ -116,13 +112,13 @@ absl::StatusOr<TensorInfo> ParseTensor(std::string_view where, std::string_view 
 }
 
 absl::Status ParseMetadata(std::string_view file_name, dom::element value, Header& header) {
-  const std::string where = absl::StrCat(std::string(file_name), ": __metadata__");
+  const std::string where = StrCat(file_name, ": __metadata__");
   dom::object object;
   if (value.get(object)) return Damaged(where, "not an object");
   for (const auto& [key, text] : object) {
     std::string_view string;
     if (text.get(string)) {
-      return Damaged(where, absl::StrCat("value of '", PrintableName(key), "' is not a string"));
+      return Damaged(where, StrCat("value of '", PrintableName(key), "' is not a string"));
     }
     header.metadata.emplace_back(key, string);
   }
@@ -143,19 +139,18 @@ absl::Status CheckCoverage(std::string_view file_name, const std::vector<TensorI
   const TensorInfo* last = nullptr;
   for (const TensorInfo* tensor : by_offset) {
     if (tensor->offset != end) {
-      return Damaged(
-          absl::StrCat(std::string(file_name), ": tensor ", PrintableName(tensor->name)),
-          absl::StrCat("data_offsets begin at ", tensor->offset,
-                       tensor->offset < end ? ", overlapping " : ", leaving a gap after ",
-                       last == nullptr ? "the header" : PrintableName(last->name), " (ends at ",
-                       end, ")"));
+      return Damaged(StrCat(file_name, ": tensor ", PrintableName(tensor->name)),
+                     StrCat("data_offsets begin at ", tensor->offset,
+                            tensor->offset < end ? ", overlapping " : ", leaving a gap after ",
+                            last == nullptr ? "the header" : PrintableName(last->name),
+                            " (ends at ", end, ")"));
     }
     end += tensor->size_bytes;
     last = tensor;
   }
   if (end != data_bytes) {
-    return Damaged(file_name, absl::StrCat("tensors end at byte ", end, " of the data, file has ",
-                                           data_bytes, " bytes of data"));
+    return Damaged(file_name, StrCat("tensors end at byte ", end, " of the data, file has ",
+                                     data_bytes, " bytes of data"));
   }
   return absl::OkStatus();
 }
@@ -166,7 +161,7 @@ absl::Status CheckNamesAreUnique(std::string_view file_name,
       sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.name == b.name; });
   if (twin == sorted.end()) return absl::OkStatus();
   return Damaged(file_name,
-                 absl::StrCat("tensor ", PrintableName(twin->name), " is in the header twice"));
+                 StrCat("tensor ", PrintableName(twin->name), " is in the header twice"));
 }
 
 }  // namespace
@@ -180,8 +175,7 @@ absl::StatusOr<Header> ParseHeader(std::string_view file_name, std::string json,
   dom::element document;
   if (const auto error =
           parser.parse(json.data(), json_bytes, /*realloc_if_needed=*/false).get(document)) {
-    return Damaged(file_name,
-                   absl::StrCat("header is not valid JSON: ", simdjson::error_message(error)));
+    return Damaged(file_name, StrCat("header is not valid JSON: ", simdjson::error_message(error)));
   }
   dom::object object;
   if (document.get(object)) return Damaged(file_name, "header is not a JSON object");
@@ -195,8 +189,7 @@ absl::StatusOr<Header> ParseHeader(std::string_view file_name, std::string json,
       RETURN_IF_ERROR(ParseMetadata(file_name, value, header));
       continue;
     }
-    const std::string where =
-        absl::StrCat(std::string(file_name), ": tensor ", PrintableName(name));
+    const std::string where = StrCat(file_name, ": tensor ", PrintableName(name));
     ASSIGN_OR_RETURN(TensorInfo tensor, ParseTensor(where, name, value, data_bytes));
     header.tensors.push_back(std::move(tensor));
   }

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 
-#include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
 #include "core/tensor/shape.h"
 
 namespace quantized::safetensors {
@@ -17,7 +17,7 @@ constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kMaxJsonBytes = 100'000'000;
 
 absl::Status Damaged(const ByteSource& bytes, std::string_view what) {
-  return MakeError(Error::kValidationFailed, absl::StrCat(bytes.name(), ": ", std::string(what)));
+  return MakeError(Error::kValidationFailed, StrCat(bytes.name(), ": ", what));
 }
 
 // The length of the JSON text, from the first eight bytes.
@@ -27,8 +27,8 @@ absl::StatusOr<uint64_t> ReadJsonLength(const ByteSource& bytes) {
   ASSIGN_OR_RETURN(const bool is_pointer, IsGitLfsPointer(bytes));
   if (is_pointer) return GitLfsPointerError(bytes, "a safetensors file");
   if (size_bytes < kLengthBytes) {
-    return Damaged(bytes, absl::StrCat("file has ", size_bytes,
-                                       " bytes, the header's length alone takes ", kLengthBytes));
+    return Damaged(bytes, StrCat("file has ", size_bytes,
+                                 " bytes, the header's length alone takes ", kLengthBytes));
   }
   std::array<std::byte, kLengthBytes> field;
   RETURN_IF_ERROR(bytes.ReadAt(0, field));
@@ -37,12 +37,12 @@ absl::StatusOr<uint64_t> ReadJsonLength(const ByteSource& bytes) {
     length |= std::to_integer<uint64_t>(field[i]) << (8 * i);
   }
   if (length > kMaxJsonBytes) {
-    return Damaged(bytes, absl::StrCat("header length ", length, ", at most ", kMaxJsonBytes,
-                                       " are accepted"));
+    return Damaged(bytes,
+                   StrCat("header length ", length, ", at most ", kMaxJsonBytes, " are accepted"));
   }
   if (length > size_bytes - kLengthBytes) {
-    return Damaged(bytes, absl::StrCat("header length ", length, ", file has ",
-                                       size_bytes - kLengthBytes, " bytes after it"));
+    return Damaged(bytes, StrCat("header length ", length, ", file has ", size_bytes - kLengthBytes,
+                                 " bytes after it"));
   }
   return length;
 }

@@ -2,8 +2,8 @@
 
 #include <system_error>
 
-#include "absl/strings/str_cat.h"
 #include "core/base/error.h"
+#include "core/base/str_cat.h"
 
 namespace quantized {
 
@@ -13,8 +13,8 @@ absl::Status FingerprintFile(const std::filesystem::path& path, const ByteSource
   const auto changed = std::filesystem::last_write_time(path, error);
   if (error) return ErrnoError(error.value(), "read the time of", path.string());
   // The bytes before the header say where it ends and the next thing begins.
-  hash.Update(absl::StrCat("file ", bytes.size_bytes(), " ", changed.time_since_epoch().count(),
-                           " ", header_bytes, "\n"));
+  hash.Update(StrCat("file ", bytes.size_bytes(), " ", changed.time_since_epoch().count(), " ",
+                     header_bytes, "\n"));
   return HashBytes(bytes, 0, header_bytes, hash);
 }
 

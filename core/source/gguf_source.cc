@@ -3,10 +3,10 @@
 #include <string_view>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
 #include "core/gguf/split.h"
 #include "core/source/fingerprint.h"
 #include "core/source/gguf_summary.h"
@@ -22,14 +22,14 @@ constexpr std::string_view kSplitKeys[] = {"split.no", "split.count", "split.ten
 absl::Status CheckIsModel(const gguf::GgufReader& reader) {
   const std::string& file_name = reader.parts()[0].bytes->name();
   const auto refused = [&](std::string_view what) {
-    return MakeError(Error::kValidationFailed, absl::StrCat(file_name, ": ", std::string(what)),
+    return MakeError(Error::kValidationFailed, StrCat(file_name, ": ", what),
                      "Give a GGUF file that holds a whole model");
   };
   // Files made before the key existed are models.
   const auto* type = reader.metadata().Get<std::string>(kTypeKey);
   if (type != nullptr && *type != kModelType) {
-    return refused(absl::StrCat("metadata key general.type is '", PrintableName(*type),
-                                "', expected 'model'"));
+    return refused(
+        StrCat("metadata key general.type is '", PrintableName(*type), "', expected 'model'"));
   }
   const auto* architecture = reader.metadata().Get<std::string>(kArchitectureKey);
   if (architecture == nullptr) {
@@ -78,9 +78,9 @@ GgufSource::GgufSource(std::unique_ptr<gguf::GgufReader> reader, ModelSummary su
       metadata_(reader_->metadata()) {
   for (const std::string_view key : kSplitKeys) metadata_.Remove(key);
   for (const gguf::TensorInfo& tensor : reader_->tensors()) {
-    tensors_.push_back({tensor.name, tensor.type, WithoutTrailingOnes(tensor.dims),
-                        absl::StrCat(reader_->parts()[tensor.part].bytes->name(), ": ",
-                                     PrintableName(tensor.name))});
+    tensors_.push_back(
+        {tensor.name, tensor.type, WithoutTrailingOnes(tensor.dims),
+         StrCat(reader_->parts()[tensor.part].bytes->name(), ": ", PrintableName(tensor.name))});
   }
 }
 

@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
+#include "core/base/str_cat.h"
 
 namespace quantized {
 namespace {
@@ -74,7 +74,7 @@ std::optional<uint64_t> LargestElement(const Metadata& metadata, std::string_vie
 std::optional<uint64_t> Figure(const Metadata& metadata, std::string_view name) {
   const auto* architecture = metadata.Get<std::string>("general.architecture");
   if (architecture == nullptr) return std::nullopt;
-  const std::string key = absl::StrCat(*architecture, ".", std::string(name));
+  const std::string key = StrCat(*architecture, ".", name);
   const auto number = metadata.GetUnsigned(key);
   return number ? number : LargestElement(metadata, key);
 }

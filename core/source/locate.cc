@@ -7,10 +7,10 @@
 #include <system_error>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
 #include "core/gguf/split.h"
 #include "core/tensor/byte_source.h"
 
@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kGgufMagic = "GGUF";
 constexpr std::array<std::string_view, 4> kPickleSuffixes = {".bin", ".pt", ".pth", ".ckpt"};
 
-std::string Quoted(const fs::path& path) { return absl::StrCat("'", path.string(), "'"); }
+std::string Quoted(const fs::path& path) { return StrCat("'", path.string(), "'"); }
 
 bool Contains(std::span<const std::string_view> list, std::string_view item) {
   return std::find(list.begin(), list.end(), item) != list.end();
@@ -42,21 +42,20 @@ absl::StatusOr<LocatedModel> LocateFile(const fs::path& path) {
   if (suffix == ".gguf") return LocatedModel{ModelKind::kGgufFile, path};
   if (Contains(kPickleSuffixes, suffix)) {
     return MakeError(Error::kModelNotFound,
-                     absl::StrCat("Model ", Quoted(path),
-                                  " is a pickle file, which is not read because it can run code"),
+                     StrCat("Model ", Quoted(path),
+                            " is a pickle file, which is not read because it can run code"),
                      "Convert the weights to safetensors and give the model's folder");
   }
   if (suffix == ".safetensors" || suffix == ".json") {
     return MakeError(Error::kInvalidArgument,
-                     absl::StrCat("Model ", Quoted(path), " is one file of a model"),
-                     absl::StrCat("Give the folder: ", Quoted(path.parent_path())));
+                     StrCat("Model ", Quoted(path), " is one file of a model"),
+                     StrCat("Give the folder: ", Quoted(path.parent_path())));
   }
   ASSIGN_OR_RETURN(const bool is_gguf, BeginsAsGguf(path));
   if (is_gguf) return LocatedModel{ModelKind::kGgufFile, path};
-  return MakeError(
-      Error::kModelNotFound,
-      absl::StrCat("Model ", Quoted(path), " is neither a GGUF file nor a model's folder"),
-      "Give a GGUF file, or a folder with config.json and safetensors files");
+  return MakeError(Error::kModelNotFound,
+                   StrCat("Model ", Quoted(path), " is neither a GGUF file nor a model's folder"),
+                   "Give a GGUF file, or a folder with config.json and safetensors files");
 }
 
 struct DirectoryListing {
@@ -96,12 +95,11 @@ absl::StatusOr<LocatedModel> LocateDirectory(const fs::path& path) {
        std::span(listing.gguf_models).first(std::min(listing.gguf_models.size(), kShown))) {
     names.push_back(model.filename().string());
   }
-  return MakeError(
-      Error::kInvalidArgument,
-      absl::StrCat("Model ", Quoted(path), " is a folder with ", listing.gguf_models.size(),
-                   " GGUF models: ", absl::StrJoin(names, ", "),
-                   names.size() < listing.gguf_models.size() ? ", ..." : ""),
-      absl::StrCat("Give one of the files, for example ", Quoted(listing.gguf_models[0])));
+  return MakeError(Error::kInvalidArgument,
+                   StrCat("Model ", Quoted(path), " is a folder with ", listing.gguf_models.size(),
+                          " GGUF models: ", absl::StrJoin(names, ", "),
+                          names.size() < listing.gguf_models.size() ? ", ..." : ""),
+                   StrCat("Give one of the files, for example ", Quoted(listing.gguf_models[0])));
 }
 
 }  // namespace
@@ -111,14 +109,14 @@ absl::StatusOr<LocatedModel> LocateModel(const fs::path& path) {
   const fs::file_status status = fs::status(path, error);
   if (status.type() == fs::file_type::not_found) {
     return MakeError(Error::kModelNotFound,
-                     absl::StrCat("Model ", Quoted(path), " not found: no such file or folder"),
+                     StrCat("Model ", Quoted(path), " not found: no such file or folder"),
                      "Check the model name or provide a local path");
   }
   if (error) return ErrnoError(error.value(), "open", path.string());
   if (fs::is_directory(status)) return LocateDirectory(path);
   if (fs::is_regular_file(status)) return LocateFile(path);
   return MakeError(Error::kModelNotFound,
-                   absl::StrCat("Model ", Quoted(path), " is neither a file nor a folder"),
+                   StrCat("Model ", Quoted(path), " is neither a file nor a folder"),
                    "Give a GGUF file, or a folder with config.json and safetensors files");
 }
 

@@ -6,10 +6,10 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
 
 namespace quantized {
 namespace {
@@ -41,8 +41,8 @@ class MemorySource : public ByteSource {
   absl::Status ReadAt(uint64_t offset, std::span<std::byte> out) const override {
     if (offset > bytes_.size() || out.size() > bytes_.size() - offset) {
       return MakeError(Error::kValidationFailed,
-                       absl::StrCat(name_, ": ends at byte ", bytes_.size(), ", needed ",
-                                    out.size(), " bytes from byte ", offset));
+                       StrCat(name_, ": ends at byte ", bytes_.size(), ", needed ", out.size(),
+                              " bytes from byte ", offset));
     }
     if (!out.empty()) std::memcpy(out.data(), bytes_.data() + offset, out.size());
     return absl::OkStatus();
@@ -63,7 +63,7 @@ absl::StatusOr<std::unique_ptr<ByteSource>> OpenFileBytes(const std::filesystem:
   std::error_code ignored;
   const auto status = std::filesystem::status(path, ignored);
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
-    return MakeError(Error::kIo, absl::StrCat(path.string(), ": not a regular file"));
+    return MakeError(Error::kIo, StrCat(path.string(), ": not a regular file"));
   }
   ASSIGN_OR_RETURN(File file, File::OpenForRead(path));
   ASSIGN_OR_RETURN(const uint64_t size_bytes, file.SizeBytes());
@@ -82,10 +82,10 @@ absl::StatusOr<bool> IsGitLfsPointer(const ByteSource& source) {
 }
 
 absl::Status GitLfsPointerError(const ByteSource& source, std::string_view wanted) {
-  return MakeError(Error::kValidationFailed,
-                   absl::StrCat(source.name(), ": git-lfs pointer instead of ", std::string(wanted),
-                                ": run git lfs pull"),
-                   "Run `git lfs pull` in the model's folder, then try again");
+  return MakeError(
+      Error::kValidationFailed,
+      StrCat(source.name(), ": git-lfs pointer instead of ", wanted, ": run git lfs pull"),
+      "Run `git lfs pull` in the model's folder, then try again");
 }
 
 absl::Status HashBytes(const ByteSource& source, uint64_t offset, uint64_t size_bytes,

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/str_cat.h"
 
 namespace quantized {
 
@@ -38,7 +38,7 @@ std::optional<uint64_t> ElementCount(std::span<const uint64_t> dims) {
 }
 
 std::string ShapeText(std::span<const uint64_t> dims) {
-  return absl::StrCat("[", absl::StrJoin(dims, ", "), "]");
+  return StrCat("[", absl::StrJoin(dims, ", "), "]");
 }
 
 }  // namespace quantized

@@ -74,8 +74,8 @@ void JobDisplay::OnEvent(const v1::JobEvent& event, TimePoint now) {
 
 void JobDisplay::OnState(const v1::StateChange& change, int attempt) {
   output_.Note(Verbosity::kVerbose,
-               fmt::format("State: {} {} (attempt {})", v1::Job::State_Name(change.to()),
-                           change.reason(), attempt));
+               fmt::format("State: {}{}{} (attempt {})", v1::Job::State_Name(change.to()),
+                           change.reason().empty() ? "" : " ", change.reason(), attempt));
   const bool again = change.to() == v1::Job::PENDING && attempt > 0;
   if (again) {
     output_.DropProgress();

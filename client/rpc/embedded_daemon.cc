@@ -29,6 +29,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kLockPoll{20};
 constexpr size_t kLongestReadyMessage = 4096;
+constexpr uintmax_t kLargestLog = 8 << 20;
 constexpr int kReadyFd = 3;  // in the daemon
 
 class Fd {
@@ -49,7 +50,7 @@ class Fd {
 
 absl::Status Unavailable(const UserFolders& folders, std::string_view why) {
   return MakeError(Error::kDaemonUnavailable, fmt::format("the daemon did not start: {}", why),
-                   fmt::format("see {}", folders.output_log().native()));
+                   fmt::format("see {}", folders.log().native()));
 }
 
 // A socket that answers: the usual one, or the one that the daemon was last started with.
@@ -154,6 +155,15 @@ absl::StatusOr<pid_t> Spawn(const EmbeddedDaemonOptions& options, int ready_fd, 
   return pid;
 }
 
+// What earlier daemons wrote stays, so that a crash can be looked into; one older file is kept.
+void RotateLog(const std::filesystem::path& log) {
+  std::error_code ignored;
+  const auto size = std::filesystem::file_size(log, ignored);
+  if (!ignored && size > kLargestLog) {
+    std::filesystem::rename(log, log.native() + ".1", ignored);
+  }
+}
+
 // The caller holds the lock and has seen that no daemon answers.
 absl::StatusOr<EmbeddedDaemon> Start(const EmbeddedDaemonOptions& options, std::stop_token stop) {
   const UserFolders& folders = options.folders;
@@ -163,8 +173,9 @@ absl::StatusOr<EmbeddedDaemon> Start(const EmbeddedDaemonOptions& options, std::
   // Descriptors below 4 would be overwritten by the child's own before they are copied.
   Fd ready_out(fcntl(pipe_fds[1], F_DUPFD_CLOEXEC, kReadyFd + 1));
   close(pipe_fds[1]);
-  const Fd log(open(folders.output_log().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (log.get() < 0) return ErrnoError(errno, "write", folders.output_log().native());
+  RotateLog(folders.log());
+  const Fd log(open(folders.log().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (log.get() < 0) return ErrnoError(errno, "write", folders.log().native());
   const Fd high_log(fcntl(log.get(), F_DUPFD_CLOEXEC, kReadyFd + 1));
 
   RETURN_IF_ERROR(WriteFileAtomically(folders.socket_record(), folders.socket().native() + "\n"));

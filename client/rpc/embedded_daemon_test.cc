@@ -104,7 +104,7 @@ TEST_F(EmbeddedDaemonTest, ItsOwnReasonIsPassedOn) {
   ASSERT_FALSE(daemon.ok());
   EXPECT_EQ(ErrorOf(daemon.status()), Error::kDaemonUnavailable);
   EXPECT_EQ(daemon.status().message(), "the daemon did not start: the store is damaged");
-  EXPECT_THAT(SuggestionOf(daemon.status()), HasSubstr(Folders().output_log().native()));
+  EXPECT_THAT(SuggestionOf(daemon.status()), HasSubstr(Folders().log().native()));
 }
 
 TEST_F(EmbeddedDaemonTest, ASilentEndIsDescribed) {

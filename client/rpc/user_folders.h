@@ -22,8 +22,8 @@ struct UserFolders {
   // Names the socket of the daemon that was started last: a session with another XDG_RUNTIME_DIR
   // (cron, sudo, a second login) finds the same daemon through it.
   std::filesystem::path socket_record() const { return state_dir / "daemon.socket"; }
-  // What a starting daemon writes to stdout and stderr.
-  std::filesystem::path output_log() const { return state_dir / "daemon.output"; }
+  // The daemon's stdout and stderr, and so its log.
+  std::filesystem::path log() const { return state_dir / "daemon.log"; }
 };
 
 // Only computes names. A socket path longer than 100 bytes would not fit Linux's socket address;

@@ -119,13 +119,14 @@ void WarnOfOptionsWithoutEffect(const Values& values, Output& output) {
 
 absl::StatusOr<v1::SubmitJobRequest> MakeRequest(const Values& values) {
   RETURN_IF_ERROR(CheckOptions(values));
-  const std::string& model = values.Text("MODEL");
-  const std::string& level = values.Text("--quant-level");
-  ASSIGN_OR_RETURN(const std::filesystem::path model_path, ResolveModel(model));
-  std::string name = AutoOutputName(model_path, level);
+  std::string name;
   if (values.Has("--output-name")) {
     ASSIGN_OR_RETURN(name, GivenOutputName(values.Text("--output-name")));
   }
+  const std::string& model = values.Text("MODEL");
+  const std::string& level = values.Text("--quant-level");
+  ASSIGN_OR_RETURN(const std::filesystem::path model_path, ResolveModel(model));
+  if (name.empty()) name = AutoOutputName(model_path, level);
 
   v1::SubmitJobRequest request;
   request.set_request_id(NewUuid());

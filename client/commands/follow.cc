@@ -38,7 +38,12 @@ class Signals {
  public:
   Signals() {
     sigemptyset(&set_);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set_, signal);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      struct sigaction action {};
+      sigaction(signal, nullptr, &action);
+      // Linux queues a blocked signal even where it is ignored.
+      if (action.sa_handler != SIG_IGN) sigaddset(&set_, signal);
+    }
     CHECK(pthread_sigmask(SIG_BLOCK, &set_, &before_) == 0);
     fd_ = signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK);
     CHECK(fd_ >= 0);

@@ -74,6 +74,11 @@ void FakeDaemon::BreakStreams() {
   changed_.NotifyAll();
 }
 
+void FakeDaemon::SetCancelEnds(bool ends) {
+  MutexLock lock(mutex_);
+  cancel_ends_ = ends;
+}
+
 void FakeDaemon::SetSilent(bool silent) {
   MutexLock lock(mutex_);
   silent_ = silent;
@@ -103,6 +108,11 @@ void FakeDaemon::AwaitShutdown() {
 void FakeDaemon::AwaitWatchers(int count) {
   MutexLock lock(mutex_);
   while (watchers_ != count) changed_.Wait(mutex_);
+}
+
+void FakeDaemon::AwaitCancel() {
+  MutexLock lock(mutex_);
+  while (cancels_ == 0) changed_.Wait(mutex_);
 }
 
 grpc::Status FakeDaemon::OrderedFailure() {
@@ -179,12 +189,19 @@ grpc::Status FakeDaemon::WatchJob(grpc::ServerContext* context, const v1::WatchJ
 grpc::Status FakeDaemon::CancelJob(grpc::ServerContext*, const v1::CancelJobRequest*,
                                    v1::Job* job) {
   if (grpc::Status failure = OrderedFailure(); !failure.ok()) return failure;
-  ++cancels_;
+  bool ends = false;
+  {
+    MutexLock lock(mutex_);
+    ++cancels_;
+    ends = cancel_ends_;
+    job_.set_state(v1::Job::CANCELLING);
+    changed_.NotifyAll();
+  }
   v1::JobEvent event;
   event.mutable_finished()->set_state(v1::Job::CANCELLED);
   event.mutable_finished()->mutable_error()->set_error(9);
   event.mutable_finished()->mutable_error()->set_message("the job was cancelled");
-  Say(event);
+  if (ends) Say(event);
   *job = this->job();
   return grpc::Status::OK;
 }

@@ -36,6 +36,8 @@ class FakeDaemon final : v1::Jobs::Service, v1::Server::Service {
   void Say(v1::JobEvent event);
   // Breaks the streams that are open; new ones are served.
   void BreakStreams();
+  // Whether a cancelled job ends at once; else it goes on as if its worker did not listen.
+  void SetCancelEnds(bool ends);
   // Holds back all events, so that streams fall silent; false ends that.
   void SetSilent(bool silent);
 
@@ -47,6 +49,7 @@ class FakeDaemon final : v1::Jobs::Service, v1::Server::Service {
   bool shutdown_asked() const { return shutdown_asked_; }
   void AwaitShutdown();
   void AwaitWatchers(int count);
+  void AwaitCancel();
 
  private:
   grpc::Status SubmitJob(grpc::ServerContext* context, const v1::SubmitJobRequest* request,
@@ -83,6 +86,7 @@ class FakeDaemon final : v1::Jobs::Service, v1::Server::Service {
   int generation_ ABSL_GUARDED_BY(mutex_) = 0;  // of streams; a change breaks them
   int watchers_ ABSL_GUARDED_BY(mutex_) = 0;
   bool silent_ ABSL_GUARDED_BY(mutex_) = false;
+  bool cancel_ends_ ABSL_GUARDED_BY(mutex_) = true;
 };
 
 }  // namespace quantized::testing

@@ -176,7 +176,7 @@ absl::StatusOr<TensorInfo> ReadTensorInfo(Cursor& cursor, uint64_t alignment) {
   ASSIGN_OR_RETURN(const uint32_t type, cursor.ReadNumber<uint32_t>());
   ASSIGN_OR_RETURN(tensor.offset, cursor.ReadNumber<uint64_t>());
   const kernels::QuantType* row = kernels::FindQuantType(type);
-  if (row == nullptr) return Damaged(StrCat("type ", type, " is unknown"));
+  if (row == nullptr) return Damaged(StrCat("type id ", type, " is unknown"));
   tensor.type = row->id;
   ASSIGN_OR_RETURN(tensor.size_bytes, TensorBytes(tensor.type, tensor.dims));
   if (tensor.offset % alignment != 0) {

@@ -239,7 +239,7 @@ std::vector<HostileCase> TensorCases() {
       OneTensor("NoDims", {}, 0, 0, "has 0 dimensions, expected 1 to 4"),
       OneTensor("FiveDims", {1, 1, 1, 1, 1}, 0, 0, "has 5 dimensions, expected 1 to 4"),
       OneTensor("ZeroDim", {4, 0}, 0, 0, "dimensions [4, 0] hold a 0"),
-      OneTensor("UnknownType", {4}, 4, 0, "type 4 is unknown"),
+      OneTensor("UnknownType", {4}, 4, 0, "type id 4 is unknown"),
       OneTensor("DimsOverflow", {1ull << 32, 1ull << 32}, 0, 0,
                 "dimensions [4294967296, 4294967296] of F32 overflow 63 bits"),
       OneTensor("BytesOverflow", {1ull << 61}, 0, 0,

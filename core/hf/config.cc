@@ -1,5 +1,6 @@
 #include "core/hf/config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -55,7 +56,22 @@ json ValueOf(const ConfigDefault& rule, const json& fields) {
   return quotient < 0x1p53 ? whole(quotient) : json();
 }
 
-void ApplyDefaults(const ConfigClass& row, json& fields) {
+// Whether a class that checks its rope block accepts this one.
+bool RopeIsComplete(const json& fields) {
+  const json* scaling = Present(fields, "rope_scaling");
+  if (scaling == nullptr) return true;
+  const auto find = [&](std::string_view name) { return Present(*scaling, name); };
+  const json* type = find("rope_type") != nullptr ? find("rope_type") : find("type");
+  const bool is_name = type != nullptr && type->is_string();
+  const RopeTypeMembers* members =
+      FindRopeTypeMembers(is_name ? type->get_ref<const std::string&>() : "default");
+  return members == nullptr || std::ranges::all_of(members->required, [&](std::string_view name) {
+           return scaling->contains(name);
+         });
+}
+
+// `fields` as its class has them; nullopt when the class refuses them.
+std::optional<json> WithDefaults(const ConfigClass& row, json fields) {
   using When = ConfigDefault::When;
   for (const ConfigDefault& rule : row.defaults) {
     const auto found = fields.find(rule.name);
@@ -64,27 +80,31 @@ void ApplyDefaults(const ConfigClass& row, json& fields) {
         missing ? rule.when != When::kNull : found->is_null() && rule.when != When::kMissing;
     if (applies) fields[std::string(rule.name)] = ValueOf(rule, fields);
   }
-  if (row.rope_type_from_type) {
-    const auto scaling = fields.find("rope_scaling");
-    if (scaling != fields.end() && scaling->is_object() && scaling->contains("type")) {
-      (*scaling)["rope_type"] = (*scaling)["type"];
-    }
+  if (const auto scaling = fields.find("rope_scaling");
+      row.rope_type_from_type && scaling != fields.end() && scaling->contains("type")) {
+    (*scaling)["rope_type"] = (*scaling)["type"];
   }
+  if (row.checks_rope && !RopeIsComplete(fields)) return std::nullopt;
+  return fields;
 }
 
 // What the class of `fields`' own model_type makes of it.
 absl::Status ApplyClass(json& fields) {
+  RETURN_IF_ERROR(PresentObject(fields, "rope_scaling").status());
   const json* type = Present(fields, "model_type");
   if (type == nullptr) return absl::OkStatus();
   if (!type->is_string()) return WrongType("model_type", "a name", *type);
   const ConfigClass* row = FindConfigClass(type->get_ref<const std::string&>());
   if (row == nullptr) return absl::OkStatus();
-  if (!row->text_class.empty()) {
-    RETURN_IF_ERROR(PresentObject(fields, "text_config").status());
-    if (Present(fields, "text_config") == nullptr) fields["text_config"] = json::object();
-    ApplyDefaults(*FindConfigClass(row->text_class), fields["text_config"]);
+  std::optional<json> result = WithDefaults(*row, fields);
+  if (result && !row->text_class.empty()) {
+    ASSIGN_OR_RETURN(const json* text, PresentObject(*result, "text_config"));
+    std::optional<json> part =
+        WithDefaults(*FindConfigClass(row->text_class), text == nullptr ? json::object() : *text);
+    if (part) (*result)["text_config"] = *std::move(part);
+    if (!part) result.reset();
   }
-  ApplyDefaults(*row, fields);
+  if (result) fields = *std::move(result);
   return absl::OkStatus();
 }
 

@@ -89,12 +89,32 @@ constexpr ConfigDefault kGemma3Text[] = {
 };
 
 constexpr std::array kConfigClasses = {
-    ConfigClass{.model_type = "llama", .defaults = kLlama, .rope_type_from_type = true},
+    ConfigClass{.model_type = "llama",
+                .defaults = kLlama,
+                .rope_type_from_type = true,
+                .checks_rope = true},
     ConfigClass{.model_type = "mistral", .defaults = kMistral},
-    ConfigClass{.model_type = "qwen2", .defaults = kQwen2, .rope_type_from_type = true},
-    ConfigClass{.model_type = "qwen3", .defaults = kQwen3, .rope_type_from_type = true},
-    ConfigClass{.model_type = "gemma3_text", .defaults = kGemma3Text},
+    ConfigClass{.model_type = "qwen2",
+                .defaults = kQwen2,
+                .rope_type_from_type = true,
+                .checks_rope = true},
+    ConfigClass{.model_type = "qwen3",
+                .defaults = kQwen3,
+                .rope_type_from_type = true,
+                .checks_rope = true},
+    ConfigClass{.model_type = "gemma3_text", .defaults = kGemma3Text, .checks_rope = true},
     ConfigClass{.model_type = "gemma3", .defaults = {}, .text_class = "gemma3_text"},
+};
+
+constexpr std::string_view kTypeOnly[] = {"rope_type"};
+constexpr std::string_view kWithFactor[] = {"rope_type", "factor"};
+constexpr std::string_view kLongRope[] = {"rope_type", "short_factor", "long_factor"};
+constexpr std::string_view kLlama3Rope[] = {"rope_type", "factor", "low_freq_factor",
+                                            "high_freq_factor", "original_max_position_embeddings"};
+constexpr std::array kRopeTypes = {
+    RopeTypeMembers{"default", kTypeOnly},   RopeTypeMembers{"linear", kWithFactor},
+    RopeTypeMembers{"dynamic", kWithFactor}, RopeTypeMembers{"yarn", kWithFactor},
+    RopeTypeMembers{"longrope", kLongRope},  RopeTypeMembers{"llama3", kLlama3Rope},
 };
 
 }  // namespace
@@ -104,6 +124,13 @@ std::span<const ConfigClass> AllConfigClasses() { return kConfigClasses; }
 const ConfigClass* FindConfigClass(std::string_view model_type) {
   for (const ConfigClass& row : kConfigClasses) {
     if (row.model_type == model_type) return &row;
+  }
+  return nullptr;
+}
+
+const RopeTypeMembers* FindRopeTypeMembers(std::string_view rope_type) {
+  for (const RopeTypeMembers& row : kRopeTypes) {
+    if (row.rope_type == rope_type) return &row;
   }
   return nullptr;
 }

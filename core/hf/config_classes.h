@@ -32,12 +32,23 @@ struct ConfigClass {
   std::span<const ConfigDefault> defaults;  // applied in this order
   // The class copies rope_scaling.type over rope_scaling.rope_type.
   bool rope_type_from_type = false;
+  // The class refuses a rope_scaling without the members that its type needs; the file is then
+  // taken as it stands.
+  bool checks_rope = false;
   // Where the text model's fields stand one level down: the class of `text_config`.
   std::string_view text_class = "";
+};
+
+// The members that a rope_scaling of this type must have for a class that checks it.
+struct RopeTypeMembers {
+  std::string_view rope_type;
+  std::span<const std::string_view> required;
 };
 
 std::span<const ConfigClass> AllConfigClasses();
 // Null for a model type that has no row: its config.json is taken as it stands.
 const ConfigClass* FindConfigClass(std::string_view model_type);
+// Null for a type of which nothing is required.
+const RopeTypeMembers* FindRopeTypeMembers(std::string_view rope_type);
 
 }  // namespace quantized

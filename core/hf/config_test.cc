@@ -108,9 +108,24 @@ TEST(Config, RopeParametersHideRopeScalingAndRootTheta) {
 }
 
 TEST(Config, SomeClassesTakeTheRopeTypeFromType) {
-  const std::string scaling = R"("rope_scaling": {"type": "linear", "rope_type": "yarn"}})";
+  const std::string scaling = R"("rope_scaling": {"type": "linear", "rope_type": "yarn", "factor": 2}})";
   EXPECT_EQ(Rope(R"({"model_type": "llama", )" + scaling)["rope_type"], "linear");
   EXPECT_EQ(Rope(R"({"model_type": "mistral", )" + scaling)["rope_type"], "yarn");
+}
+
+TEST(Config, ClassThatRefusesTheRopeBlockLeavesTheFileAsItIs) {
+  const std::string partial =
+      R"("hidden_size": 8, "rope_scaling": {"rope_type": "llama3", "factor": 8}})";
+  EXPECT_FALSE(Fields(R"({"model_type": "llama", )" + partial).contains("rope_theta"));
+  EXPECT_TRUE(Fields(R"({"model_type": "mistral", )" + partial).contains("rope_theta"));
+  EXPECT_FALSE(Fields(R"({"model_type": "gemma3", "text_config": {)" + partial + "}")
+                   .contains("rope_theta"));
+  EXPECT_FALSE(Fields(R"({"model_type": "gemma3_text", "rope_scaling": {"type": "linear",
+                          "factor": 8}})")
+                   .contains("rope_theta"));
+  EXPECT_TRUE(Fields(R"({"model_type": "llama", "rope_scaling": {"type": "linear",
+                         "factor": 8}})")
+                  .contains("rope_theta"));
 }
 
 TEST(Config, FirstNameThatIsThereCountsEvenAsNull) {

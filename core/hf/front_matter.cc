@@ -233,6 +233,22 @@ std::optional<std::pair<std::string, size_t>> SplitKey(std::string_view text) {
   return std::nullopt;
 }
 
+// A plain word that YAML 1.1 takes for a truth value becomes one.
+void MakeBoolean(json& value) {
+  if (!value.is_string()) return;
+  for (const auto& [word, truth] :
+       {std::pair("yes", true), std::pair("no", false), std::pair("true", true),
+        std::pair("false", false), std::pair("on", true), std::pair("off", false)}) {
+    std::string capital(word);
+    capital[0] = absl::ascii_toupper(static_cast<unsigned char>(capital[0]));
+    const auto& text = value.get_ref<const std::string&>();
+    if (text == word || text == capital || text == absl::AsciiStrToUpper(word)) {
+      value = truth;
+      return;
+    }
+  }
+}
+
 class BlockReader {
  public:
   explicit BlockReader(std::vector<Line> lines) : lines_(std::move(lines)) {}
@@ -291,7 +307,9 @@ class BlockReader {
         value = Node(depth + 1);
       }
     } else {
+      const bool quoted = rest[0] == '"' || rest[0] == '\'';
       value = Inline(std::move(rest), indent, depth + 1);
+      if (value && !quoted) MakeBoolean(*value);
     }
     if (!value || (Next() && lines_[at_].indent > indent)) return false;
     members[split->first] = *std::move(value);

@@ -12,8 +12,9 @@
 namespace quantized {
 
 // An object; empty when there is no front matter or it never ends. Scalars are strings, as written
-// ("no" and 1.0 too); only an absent, `null` or `~` value is null. Of two entries with one name the
-// last counts.
+// (1.0 too); only an absent, `null` or `~` value is null, and only the plain value of a block
+// mapping's entry can be a truth value (`language: no`; in a list, "no" is Norwegian). Of two entries
+// with one name the last counts.
 nlohmann::json ParseFrontMatter(std::string_view readme);
 
 }  // namespace quantized

@@ -32,7 +32,7 @@ TEST(FrontMatter, Scalars) {
                  "h:\n"
                  "i: https://example.org/x#y\n"
                  "\"quoted key\": v\n"),
-            json::parse(R"({"a": "plain text", "b": "it's", "c": "tab\té\u0041\"", "d": "no",
+            json::parse(R"({"a": "plain text", "b": "it's", "c": "tab\té\u0041\"", "d": false,
                             "e": "1.0", "f": null, "g": null, "h": null,
                             "i": "https://example.org/x#y", "quoted key": "v"})"));
 }

@@ -1,0 +1,153 @@
+#include "core/source/converted_tensor.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "core/base/check.h"
+#include "core/base/status_macros.h"
+#include "core/source/widen.h"
+#include "core/tensor/dtype.h"
+#include "kernels/codecs/codec.h"
+#include "kernels/types/half.h"
+
+namespace quantized {
+namespace {
+
+using kernels::TypeId;
+
+constexpr uint64_t kPieceBytes = 256 << 10;  // of the source, read at once
+constexpr size_t kPieceValues = 4096;        // converted at once
+
+uint32_t ValueBytes(TypeId type) { return kernels::QuantTypeOf(type).block_bytes; }
+
+void AddOne(DType dtype, std::span<float> values) {
+  for (float& value : values) {
+    value += 1.0f;
+    // An F16 tensor stays F16 through the sum: it is rounded here, before it is widened again.
+    if (dtype == DType::kF16) value = kernels::F16ToF32(kernels::F32ToF16(value));
+  }
+}
+
+// Values at `in`, of `dtype`, to `type` at `out`.
+void Convert(DType dtype, bool add_one, const std::byte* in, uint64_t count, TypeId type,
+             std::byte* out) {
+  const kernels::EncodeRows encode = kernels::BestEncoder(*kernels::FindCodec(type));
+  std::array<float, kPieceValues> piece;
+  while (count > 0) {
+    const size_t size = std::min<uint64_t>(count, piece.size());
+    WidenToF32(dtype, in, size, piece.data());
+    if (add_one) AddOne(dtype, std::span(piece).first(size));
+    encode(piece.data(), nullptr, 1, size, out);
+    in += size * RowOf(dtype).size_bytes;
+    out += size * ValueBytes(type);
+    count -= size;
+  }
+}
+
+// Whether the bytes of the file are the bytes that are asked for.
+bool IsSame(DType dtype, TypeId type) {
+  return (dtype == DType::kF32 && type == TypeId::kF32) ||
+         (dtype == DType::kF16 && type == TypeId::kF16);
+}
+
+class RowReader {
+ public:
+  explicit RowReader(const ConvertedTensor& tensor) : tensor_(tensor), info_(*tensor.source.info) {}
+
+  // Rows that lie one after the other in the file.
+  absl::Status Run(uint64_t first, uint64_t count, std::byte* out) {
+    const bool add_one = tensor_.transform == Transform::kAddOne;
+    const uint64_t value_bytes = RowOf(info_.dtype).size_bytes;
+    uint64_t at = first * tensor_.cols, left = count * tensor_.cols;
+    if (IsSame(info_.dtype, tensor_.type) && !add_one) {
+      return Fetch(at * value_bytes, {out, left * value_bytes});
+    }
+    while (left > 0) {
+      const uint64_t size = std::min(left, kPieceBytes / value_bytes);
+      ASSIGN_OR_RETURN(const std::byte* bytes, Piece(at * value_bytes, size * value_bytes));
+      Convert(info_.dtype, add_one, bytes, size, tensor_.type, out);
+      out += size * ValueBytes(tensor_.type);
+      at += size;
+      left -= size;
+    }
+    return absl::OkStatus();
+  }
+
+  // Row 2j + s of a head is the file's row s * d/2 + j of that head, d rows to a head.
+  absl::Status Interleaved(uint64_t first, uint64_t count, std::byte* out) {
+    const uint64_t depth = tensor_.rows / tensor_.heads, half = depth / 2;
+    const uint64_t end = first + count;
+    while (first < end) {
+      const uint64_t head = first / depth * depth;  // its first row
+      const uint64_t begin = first - head, stop = std::min(end - head, depth);
+      for (const uint64_t s : {0, 1}) {
+        const uint64_t j_begin = (begin + 1 - s) / 2, j_end = (stop + 1 - s) / 2;
+        const uint64_t out_row = 2 * j_begin + s - begin;
+        RETURN_IF_ERROR(
+            Spread(head + s * half + j_begin, j_end - j_begin, out + out_row * OutRowBytes()));
+      }
+      out += (stop - begin) * OutRowBytes();
+      first = head + stop;
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  uint64_t OutRowBytes() const { return tensor_.cols * ValueBytes(tensor_.type); }
+
+  absl::Status Fetch(uint64_t first_byte, std::span<std::byte> out) const {
+    return tensor_.source.file->Read(info_, first_byte, out);
+  }
+
+  absl::StatusOr<const std::byte*> Piece(uint64_t first_byte, uint64_t size_bytes) {
+    if (piece_.size() < size_bytes) piece_.resize(size_bytes);
+    RETURN_IF_ERROR(Fetch(first_byte, std::span(piece_).first(size_bytes)));
+    return piece_.data();
+  }
+
+  // Rows that lie one after the other in the file, to every second row of the output.
+  absl::Status Spread(uint64_t first, uint64_t count, std::byte* out) {
+    const uint64_t row_bytes = tensor_.cols * RowOf(info_.dtype).size_bytes;
+    const uint64_t rows_at_once = std::max<uint64_t>(1, kPieceBytes / row_bytes);
+    while (count > 0) {
+      const uint64_t rows = std::min(count, rows_at_once);
+      ASSIGN_OR_RETURN(const std::byte* bytes, Piece(first * row_bytes, rows * row_bytes));
+      for (uint64_t row = 0; row < rows; ++row, out += 2 * OutRowBytes()) {
+        if (IsSame(info_.dtype, tensor_.type)) {
+          std::memcpy(out, bytes + row * row_bytes, row_bytes);
+        } else {
+          Convert(info_.dtype, /*add_one=*/false, bytes + row * row_bytes, tensor_.cols,
+                  tensor_.type, out);
+        }
+      }
+      first += rows;
+      count -= rows;
+    }
+    return absl::OkStatus();
+  }
+
+  const ConvertedTensor& tensor_;
+  const safetensors::TensorInfo& info_;
+  std::vector<std::byte> piece_;
+};
+
+}  // namespace
+
+absl::Status ConvertedTensor::Read(uint64_t first, uint64_t count, std::span<std::byte> out) const {
+  CHECK(first <= rows && count <= rows - first);
+  CHECK(out.size() == count * cols * ValueBytes(type));
+  if (out.empty()) return absl::OkStatus();
+  if (source.info == nullptr) {
+    CHECK(type == TypeId::kF32);
+    std::memcpy(out.data(), generated.data() + first * cols, out.size());
+    return absl::OkStatus();
+  }
+  RowReader reader(*this);
+  const bool interleaved =
+      transform == Transform::kInterleaveQuery || transform == Transform::kInterleaveKey;
+  return interleaved ? reader.Interleaved(first, count, out.data())
+                     : reader.Run(first, count, out.data());
+}
+
+}  // namespace quantized

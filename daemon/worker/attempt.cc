@@ -89,16 +89,32 @@ int SayLastWord(DaemonChannel& channel, const absl::StatusOr<v1::JobResult>& res
   return frame.error().exit_code();
 }
 
+// SIGTERM from anybody but the daemon, such as a session that ends, cancels no job: without a last
+// word the attempt counts as interrupted, and another one goes on from the checkpoint.
+[[noreturn]] void EndBySigterm(JsonLog& log) {
+  log.Warning("interrupted by SIGTERM");
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  raise(SIGTERM);
+  _exit(DaemonChannel::kDaemonGone);  // not reached: the disposition is the default one
+}
+
 int Work(DaemonChannel& channel, const v1::StartAttempt& start) {
   JsonLog log("worker", start.job_id(), start.attempt());
   log.Info("attempt begins", {{"version", kVersion}});
   ProgressReporter reporter(channel, log);
   absl::StatusOr<v1::JobResult> result;
+  bool interrupted = false;
   {
     Watch watch(channel, reporter);
     result = RunJob(start, watch.stop(), reporter);
+    interrupted =
+        !result.ok() && ErrorOf(result.status()) == Error::kCancelled && !watch.stopped_by_daemon();
   }
   reporter.Flush();
+  if (interrupted) EndBySigterm(log);
   if (result.ok()) {
     log.Info("attempt succeeded");
   } else {

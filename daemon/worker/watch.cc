@@ -76,7 +76,9 @@ void Watch::Run() {
     }
     if (polled[0].revents != 0) {
       while (const std::optional<v1::DaemonFrame> frame = channel_.TryReceive()) {
-        if (frame->has_stop()) stop_.request_stop();
+        if (!frame->has_stop()) continue;
+        stopped_by_daemon_ = true;
+        stop_.request_stop();
       }
     }
   }

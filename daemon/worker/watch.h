@@ -2,6 +2,7 @@
 // stop request by frame or SIGTERM, the end of the process with the daemon's.
 #pragma once
 
+#include <atomic>
 #include <stop_token>
 #include <thread>
 
@@ -22,8 +23,12 @@ class Watch {
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
 
-  // Stop was asked for by the daemon.
+  // Requested by the daemon's Stop frame or by SIGTERM.
   std::stop_token stop() const { return stop_.get_token(); }
+
+  // Whether the frame came. Without it the signal is somebody else's: a machine that goes down,
+  // say. The daemon sends the frame first.
+  bool stopped_by_daemon() const { return stopped_by_daemon_; }
 
  private:
   void Run();
@@ -32,6 +37,7 @@ class Watch {
   ProgressReporter& reporter_;
   const int signals_, finished_;  // descriptors: a signalfd and an eventfd
   std::stop_source stop_;
+  std::atomic<bool> stopped_by_daemon_ = false;
   std::thread thread_;
 };
 

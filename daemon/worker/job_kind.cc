@@ -1,11 +1,13 @@
 #include "daemon/worker/job_kind.h"
 
 #include "daemon/worker/noop.h"
+#include "daemon/worker/quantize.h"
 
 namespace quantized {
 namespace {
 
 constexpr JobKind kJobKinds[] = {
+    {v1::JobSpec::kQuantize, "quantize", &RunQuantize},
     {v1::JobSpec::kNoop, "noop", &RunNoop},
 };
 

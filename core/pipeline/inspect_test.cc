@@ -1,0 +1,192 @@
+#include "core/pipeline/inspect.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/gguf/layout.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/paths.h"
+#include "tests/support/safetensors_file.h"
+
+namespace quantized {
+namespace {
+
+using kernels::TypeId;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::SafetensorsFile;
+
+std::vector<std::string> KeysOf(const nlohmann::ordered_json& object) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : object.items()) keys.push_back(key);
+  return keys;
+}
+
+class InspectTest : public ::testing::Test {
+ protected:
+  void Write(const std::filesystem::path& name, const std::string& contents) {
+    const auto path = folder_.path() / name;
+    ASSERT_TRUE(CreateDirectories(path.parent_path()).ok());
+    ASSERT_TRUE(WriteFileAtomically(path, contents).ok());
+  }
+  absl::StatusOr<nlohmann::ordered_json> InspectAt(const std::string& name) const {
+    return Inspect(folder_.path() / name);
+  }
+
+  const testing::TempDir folder_;
+};
+
+TEST_F(InspectTest, GgufFile) {
+  const gguf::Metadata metadata({{"general.architecture", std::string("qwen2")},
+                                 {"general.file_type", uint32_t{15}},
+                                 {"qwen2.block_count", uint32_t{1}},
+                                 {"qwen2.context_length", uint32_t{2048}},
+                                 {"qwen2.attention.head_count", uint32_t{4}},
+                                 {"tokenizer.ggml.model", std::string("gpt2")},
+                                 {"tokenizer.ggml.pre", std::string("qwen2")}});
+  const std::vector<gguf::PlannedTensor> tensors = {
+      {"token_embd.weight", TypeId::kQ6_K, {256, 2}},
+      {"blk.0.attn_q.weight", TypeId::kQ4_K, {256, 4}},
+      {"output_norm.weight", TypeId::kF32, {256}}};
+  const auto layout = gguf::Plan(metadata, tensors);
+  ASSERT_TRUE(layout.ok()) << layout.status();
+  std::string file = layout->header;
+  file.resize(layout->file_size_bytes);
+  Write("tiny-Q4_K_M.gguf", file);
+
+  const auto info = InspectAt("tiny-Q4_K_M.gguf");
+  ASSERT_TRUE(info.ok()) << info.status();
+  const uint64_t size_bytes = 2 * 210 + 4 * 144 + 1024;
+  const nlohmann::ordered_json expected = {{"model_name", "tiny-Q4_K_M"},
+                                           {"architecture", "Qwen2ForCausalLM"},
+                                           {"parameter_count", 256 * 7},
+                                           {"hidden_size", 256},
+                                           {"num_layers", 1},
+                                           {"num_heads", 4},
+                                           {"vocab_size", 2},
+                                           {"torch_dtype", "Q4_K"},
+                                           {"format", "gguf"},
+                                           {"quantization_level", "Q4_K_M"},
+                                           {"size_bytes", size_bytes},
+                                           {"bits_per_weight", 8.0 * size_bytes / (256 * 7)},
+                                           {"context_length", 2048},
+                                           {"tokenizer_model", "gpt2"},
+                                           {"tokenizer_pre", "qwen2"},
+                                           {"tensor_count", 3},
+                                           {"tensor_types", {{"F32", 1}, {"Q4_K", 1}, {"Q6_K", 1}}},
+                                           {"files", 1}};
+  EXPECT_EQ(info->dump(1), expected.dump(1));
+}
+
+TEST_F(InspectTest, HuggingFaceDirectoryOfAnUnknownArchitecture) {
+  Write("model/config.json",
+        R"({"architectures":["SomedayForCausalLM"],"hidden_size":4,"num_hidden_layers":2,)"
+        R"("num_attention_heads":2,"vocab_size":3,"max_position_embeddings":77,)"
+        R"("torch_dtype":"float32"})");
+  Write("model/model-00001-of-00002.safetensors",
+        SafetensorsFile()
+            .Add("embed", "BF16", {3, 4}, std::string(24, '\0'))
+            .Add("l.rotary_emb.inv_freq", "F32", {2}, std::string(8, '\0'))
+            .Bytes());
+  Write("model/model-00002-of-00002.safetensors",
+        SafetensorsFile().Add("norm", "F32", {4}, std::string(16, '\0')).Bytes());
+  const auto info = InspectAt("model/");
+  ASSERT_TRUE(info.ok()) << info.status();
+  const nlohmann::ordered_json expected = {{"model_name", "model"},
+                                           {"architecture", "SomedayForCausalLM"},
+                                           {"parameter_count", 16},
+                                           {"hidden_size", 4},
+                                           {"num_layers", 2},
+                                           {"num_heads", 2},
+                                           {"vocab_size", 3},
+                                           {"torch_dtype", "bfloat16"},
+                                           {"format", "safetensors"},
+                                           {"size_bytes", 40},
+                                           {"bits_per_weight", 20.0},
+                                           {"context_length", 77},
+                                           {"tensor_count", 3},
+                                           {"tensor_types", {{"F32", 2}, {"BF16", 1}}},
+                                           {"files", 2}};
+  EXPECT_EQ(info->dump(1), expected.dump(1));
+}
+
+TEST_F(InspectTest, ContractKeysAreThereEvenWhereTheModelDoesNotTell) {
+  const auto layout =
+      gguf::Plan(gguf::Metadata(), std::vector<gguf::PlannedTensor>{{"x", TypeId::kF16, {4}}});
+  ASSERT_TRUE(layout.ok()) << layout.status();
+  std::string file = layout->header;
+  file.resize(layout->file_size_bytes);
+  Write("bare.gguf", file);
+  const auto info = InspectAt("bare.gguf");
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_THAT(KeysOf(*info), ElementsAre("model_name", "architecture", "parameter_count",
+                                         "hidden_size", "num_layers", "num_heads", "vocab_size",
+                                         "torch_dtype", "format", "size_bytes", "bits_per_weight",
+                                         "tensor_count", "tensor_types", "files"));
+  EXPECT_EQ((*info)["architecture"], "");
+  EXPECT_EQ((*info)["num_heads"], 0);
+  EXPECT_TRUE((*info)["num_heads"].is_number_unsigned());
+}
+
+TEST_F(InspectTest, ErrorsNameWhatIsMissing) {
+  EXPECT_EQ(ErrorOf(InspectAt("none").status()), Error::kModelNotFound);
+  Write("pickle/config.json", "{}");
+  Write("pickle/pytorch_model.bin", "");
+  const auto pickle = InspectAt("pickle");
+  EXPECT_EQ(ErrorOf(pickle.status()), Error::kModelNotFound);
+  EXPECT_THAT(std::string(pickle.status().message()), HasSubstr("pytorch_model"));
+  Write("configless/model.safetensors", SafetensorsFile().Bytes());
+  const auto configless = InspectAt("configless");
+  EXPECT_EQ(ErrorOf(configless.status()), Error::kModelNotFound);
+  EXPECT_THAT(std::string(configless.status().message()), HasSubstr("config.json"));
+}
+
+// Reading works for every model of the large set, whether or not it can be converted.
+TEST_F(InspectTest, EveryDirectoryOfTheLargeSet) {
+  const auto golden = testing::LargeGoldenDir();
+  if (!golden) GTEST_SKIP() << "QUANTIZED_GOLDEN names no large golden set";
+  int models = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(*golden / "hf2gguf/models")) {
+    SCOPED_TRACE(entry.path());
+    const auto info = Inspect(entry.path());
+    ASSERT_TRUE(info.ok()) << info.status();
+    EXPECT_EQ((*info)["model_name"], entry.path().filename().string());
+    for (const char* key :
+         {"parameter_count", "hidden_size", "num_layers", "num_heads", "vocab_size"}) {
+      EXPECT_GT((*info)[key], 0u) << key;
+    }
+    ++models;
+  }
+  EXPECT_GE(models, 18);
+}
+
+// A directory has as many parameters as the file that the reference converter made of it.
+TEST_F(InspectTest, ParametersOfConversions) {
+  const auto golden = testing::LargeGoldenDir();
+  if (!golden) GTEST_SKIP() << "QUANTIZED_GOLDEN names no large golden set";
+  for (const char* model : {"Llama-3.2-tiny-Instruct", "llama2-spm-sharded", "mistral-7x-v0.3",
+                            "Qwen2.5-tiny-Instruct", "Qwen3-tiny", "gemma-3-tiny-it"}) {
+    SCOPED_TRACE(model);
+    const auto info = Inspect(*golden / "hf2gguf/models" / model);
+    ASSERT_TRUE(info.ok()) << info.status();
+    const auto text = ReadFile(*golden / absl::StrCat("hf2gguf/golden/", model, ".json"), 64 << 20);
+    ASSERT_TRUE(text.ok()) << text.status();
+    const auto converted = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+    uint64_t parameters = 0;
+    for (const auto& tensor : converted["out"]["f32"]["tensors"]) {
+      if (tensor["name"] == "rope_freqs.weight") continue;
+      uint64_t elements = 1;
+      for (const uint64_t dim : tensor["ne"]) elements *= dim;
+      parameters += elements;
+    }
+    EXPECT_GT(parameters, 0u);
+    EXPECT_EQ((*info)["parameter_count"], parameters);
+  }
+}
+
+}  // namespace
+}  // namespace quantized

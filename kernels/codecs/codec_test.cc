@@ -10,6 +10,7 @@
 #include <limits>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "kernels/testing/each_target.h"
@@ -72,6 +73,23 @@ TEST_P(CodecTest, EncodesRowsIndependently) {
     apart.insert(apart.end(), bytes.begin(), bytes.end());
   }
   EXPECT_TRUE(Encode(BestEncoder(codec()), x, 5) == apart);
+}
+
+TEST_P(CodecTest, EncodesOnTwoThreadsAtOnce) {
+  constexpr size_t kRows = 16;
+  const size_t cols = 5 * std::max<size_t>(type().block_values, 32);
+  std::vector<float> x(kRows * cols);
+  testing::RowKindNamed("heavy-tails").fill(x, 6);
+  const std::vector<std::byte> want = Encode(codec().encode_ref, x, kRows);
+  std::vector<std::byte> got(want.size());
+  const auto half = [&](size_t first) {
+    BestEncoder(codec())(x.data() + first * cols, nullptr, kRows / 2, cols,
+                         got.data() + first * RowBytes(type(), cols));
+  };
+  std::thread other(half, kRows / 2);
+  half(0);
+  other.join();
+  EXPECT_TRUE(got == want);
 }
 
 TEST_P(CodecTest, EncodedBytesNeedNoAlignment) {

@@ -6,19 +6,26 @@
 #include <sys/wait.h>
 
 #include <array>
+#include <chrono>
+#include <cstdlib>
 #include <fstream>
 #include <future>
 #include <iterator>
 #include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "core/base/error.h"
 #include "daemon/executors/local_process.h"
 #include "daemon/executors/spawn.h"
 #include "daemon/worker/frames.h"
 #include "gtest/gtest.h"
+#include "tests/support/fault_shim.h"
 #include "tests/support/paths.h"
 #include "tests/support/process.h"
+#include "tests/support/sandbox.h"
+#include "tests/support/synthetic_model.h"
 
 namespace quantized {
 namespace {
@@ -28,11 +35,14 @@ std::filesystem::path Worker() { return testing::BinDir() / "quantize-worker"; }
 class EndKeeper final : public AttemptObserver {
  public:
   void OnFrame(const v1::WorkerFrame&) override {}
-  void OnRunning(int64_t, uint64_t) override {}
+  void OnRunning(int64_t pid, uint64_t) override { pid_.set_value(static_cast<pid_t>(pid)); }
   void OnEnd(AttemptEnd end) override { end_.set_value(std::move(end)); }
+  pid_t pid() { return shared_pid_.get(); }
   AttemptEnd Await() { return end_.get_future().get(); }
 
  private:
+  std::promise<pid_t> pid_;
+  std::shared_future<pid_t> shared_pid_ = pid_.get_future().share();
   std::promise<AttemptEnd> end_;
 };
 
@@ -61,6 +71,86 @@ TEST(RealWorkerTest, RefusesAJobWithoutOperation) {
   const AttemptEnd end = observer.Await();
   ASSERT_NE(end.error, nullptr);
   EXPECT_EQ(end.error->error(), static_cast<int>(Error::kNotImplemented));
+}
+
+// A job that stops itself (SIGSTOP) before each write to its output, so that a test can act at a
+// moment of its choice.
+class SteppedJobTest : public ::testing::Test {
+ protected:
+  SteppedJobTest() {
+    EXPECT_TRUE(testing::WriteSyntheticModel(folder_.path() / "m.gguf", {.layers = 4}).ok());
+    for (const auto& [name, value] : testing::FaultEnvironment({.exe = "quantize-worker",
+                                     .call = "write",
+                                     .path = "*.part",
+                                     .and_later = true,
+                                     .action = "stop"})) {
+      setenv(name.c_str(), value.c_str(), 1);
+      names_.push_back(name);
+    }
+    v1::StartAttempt start;
+    v1::QuantizeSpec& spec = *start.mutable_spec()->mutable_quantize();
+    spec.set_model_path(folder_.path() / "m.gguf");
+    spec.set_format("gguf");
+    spec.add_levels("Q8_0");
+    spec.set_output_path(folder_.path() / "out.gguf");
+    spec.set_threads(1);
+    attempt_ = executor_->Start(start, folder_.path() / "log", observer_).value();
+  }
+  ~SteppedJobTest() override {
+    for (const std::string& name : names_) unsetenv(name.c_str());
+  }
+
+  // Lets it go on, again and again, until it ends.
+  AttemptEnd GoOn() {
+    std::future<AttemptEnd> end =
+        std::async(std::launch::async, [this] { return observer_.Await(); });
+    while (end.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+      kill(observer_.pid(), SIGCONT);
+    }
+    return end.get();
+  }
+  void AwaitFirstWrite() {
+    EXPECT_TRUE(
+        testing::WaitUntil([this] { return testing::ProcessState(observer_.pid()) == 'T'; }));
+  }
+  bool OutputExists() const { return std::filesystem::exists(folder_.path() / "out.gguf"); }
+
+  testing::TempDir folder_;
+  std::vector<std::string> names_;
+  EndKeeper observer_;
+  std::unique_ptr<Executor> executor_ = CreateLocalExecutor({.worker_binary = Worker()}).value();
+  std::unique_ptr<Attempt> attempt_;
+};
+
+TEST_F(SteppedJobTest, MakesTheOutput) {
+  AwaitFirstWrite();
+  EXPECT_FALSE(OutputExists());
+  const AttemptEnd end = GoOn();
+  ASSERT_NE(end.result, nullptr);
+  EXPECT_EQ(end.result->quantize().level(), "Q8_0");
+  EXPECT_EQ(end.result->quantize().threads(), 1u);
+  EXPECT_GT(end.result->quantize().peak_memory_bytes(), 1u << 20);
+  EXPECT_TRUE(OutputExists());
+}
+
+TEST_F(SteppedJobTest, StopIsACancelledJob) {
+  AwaitFirstWrite();
+  attempt_->Stop(std::chrono::minutes(1));
+  const AttemptEnd end = GoOn();
+  ASSERT_NE(end.error, nullptr);
+  EXPECT_EQ(end.error->error(), static_cast<int>(Error::kCancelled));
+  EXPECT_EQ(end.exit_code, 9);
+  EXPECT_FALSE(OutputExists());
+}
+
+TEST_F(SteppedJobTest, AStrangersSigtermCancelsNothing) {
+  AwaitFirstWrite();
+  kill(observer_.pid(), SIGTERM);
+  const AttemptEnd end = GoOn();
+  EXPECT_EQ(end.signal, SIGTERM);
+  EXPECT_EQ(end.error, nullptr) << end.error->message();
+  EXPECT_EQ(end.result, nullptr);
+  EXPECT_FALSE(OutputExists());
 }
 
 // A worker whose daemon is the test.
@@ -96,9 +186,8 @@ class BareWorkerTest : public ::testing::Test {
     pollfd polled = {process_.pidfd.get(), POLLIN, 0};
     EXPECT_EQ(poll(&polled, 1, 60'000), 1) << "the worker does not end";
     int status = 0;
-    kill(process_.pid, SIGKILL);
-    EXPECT_EQ(waitpid(process_.pid, &status, 0), process_.pid);
-    reaped_ = true;
+    reaped_ = waitpid(process_.pid, &status, WNOHANG) == process_.pid;
+    EXPECT_TRUE(reaped_);
     return status;
   }
 
@@ -111,6 +200,18 @@ TEST_F(BareWorkerTest, GreetsAndEndsWithTheDaemon) {
   EXPECT_TRUE(Receive().has_hello());
   process_.socket.Close();
   EXPECT_TRUE(WIFEXITED(AwaitEnd()));
+}
+
+TEST_F(BareWorkerTest, EndsWithTheThreadThatStartedIt) {
+  kill(process_.pid, SIGKILL);
+  waitpid(process_.pid, nullptr, 0);
+  std::thread([this] {
+    process_ = SpawnWorker(Worker()).value();
+    EXPECT_TRUE(Receive().has_hello());
+  }).join();
+  const int status = AwaitEnd();
+  EXPECT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(WTERMSIG(status), SIGKILL);
 }
 
 TEST_F(BareWorkerTest, EndsOnNonsense) {

@@ -135,6 +135,7 @@ TEST(Geometry, RefusesSizesThatCannotBe) {
            Case{"num_hidden_layers", "4000000000", "num_hidden_layers: expected at most 4096"},
            Case{"num_key_value_heads", "3", "expected a divisor of the 4 attention heads, found 3"},
            Case{"num_key_value_heads", "8", "expected a divisor of the 4 attention heads, found 8"},
+           Case{"head_dim", "4000000000", "head_dim: expected at most 65536, found 4000000000"},
            Case{"head_dim", "0", "head_dim: expected a whole number above 0"},
        }) {
     SCOPED_TRACE(c.field);

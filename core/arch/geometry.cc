@@ -14,8 +14,10 @@ constexpr std::string_view kFeedForwardNames[] = {"prefix_dense_intermediate_siz
 constexpr std::string_view kKvHeadNames[] = {"num_key_value_heads", "n_kv_heads"};
 constexpr std::string_view kHeadDimNames[] = {"head_dim"};
 
-// More layers than any model has; keeps loops over them short whatever a file says.
+// More than any model has; keeps loops over layers and rotary frequencies short whatever a file
+// says.
 constexpr uint32_t kMaxLayers = 4096;
+constexpr uint32_t kMaxHeadDim = 65536;
 
 absl::Status Wrong(std::string_view what) {
   return MakeError(Error::kValidationFailed, StrCat("config.json: ", what));
@@ -65,6 +67,9 @@ absl::StatusOr<Geometry> GeometryOf(const HfConfig& config) {
   ASSIGN_OR_RETURN(g.heads, Size(config, kHeadCountNames, "num_attention_heads", 0));
   ASSIGN_OR_RETURN(g.kv_heads, Size(config, kKvHeadNames, "num_key_value_heads", g.heads));
   ASSIGN_OR_RETURN(g.head_dim, Size(config, kHeadDimNames, "head_dim", g.hidden / g.heads));
+  if (g.head_dim > kMaxHeadDim) {
+    return Wrong(StrCat("head_dim: expected at most ", kMaxHeadDim, ", found ", g.head_dim));
+  }
   if (g.heads % g.kv_heads != 0) {
     return Wrong(StrCat("num_key_value_heads: expected a divisor of the ", g.heads,
                         " attention heads, found ", g.kv_heads));

@@ -17,18 +17,22 @@ namespace {
 constexpr std::array<std::string_view, 7> kRoles = {
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
 
-// Classes that replace the file's post-processor by bos and eos as their own flags say.
-struct WrappingClass {
+// What transformers' classes take for granted.
+struct ClassRow {
   std::string_view name;      // without "Fast"
-  bool add_bos;               // where add_bos_token is absent
-  std::string_view roles[5];  // defaults of bos, eos, unk, sep (none), pad
+  bool wraps;                 // replaces the file's post-processor by bos and eos as its flags say
+  bool add_bos;               // the flag where add_bos_token is absent
+  std::string_view roles[5];  // defaults of bos, eos, unk, sep, pad
 };
-constexpr WrappingClass kWrappingClasses[] = {
-    {"LlamaTokenizer", true, {"<s>", "</s>", "<unk>", "", ""}},
-    {"CodeLlamaTokenizer", true, {"<s>", "</s>", "<unk>", "", ""}},
-    {"GemmaTokenizer", true, {"<bos>", "<eos>", "<unk>", "", "<pad>"}},
-    {"CohereTokenizer", true, {"<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<UNK>", "", ""}},
-    {"GPTNeoXTokenizer", false, {"<|endoftext|>", "<|endoftext|>", "<|endoftext|>", "", ""}},
+constexpr std::string_view kEndOfText = "<|endoftext|>";
+constexpr ClassRow kClasses[] = {
+    {"LlamaTokenizer", true, true, {"<s>", "</s>", "<unk>", "", ""}},
+    {"CodeLlamaTokenizer", true, true, {"<s>", "</s>", "<unk>", "", ""}},
+    {"GemmaTokenizer", true, true, {"<bos>", "<eos>", "<unk>", "", "<pad>"}},
+    {"CohereTokenizer", true, true, {"<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<UNK>", "", ""}},
+    {"GPTNeoXTokenizer", true, false, {kEndOfText, kEndOfText, kEndOfText, "", ""}},
+    {"GPT2Tokenizer", false, false, {kEndOfText, kEndOfText, kEndOfText, "", ""}},
+    {"Qwen2Tokenizer", false, false, {"", kEndOfText, kEndOfText, "", kEndOfText}},
 };
 
 // The class that a model type stands for where the files name none.
@@ -51,15 +55,15 @@ std::string ClassName(const nlohmann::json& config, std::string_view model_type)
   return "";
 }
 
-const WrappingClass* FindWrappingClass(std::string_view name) {
-  for (const WrappingClass& row : kWrappingClasses) {
+const ClassRow* FindClass(std::string_view name) {
+  for (const ClassRow& row : kClasses) {
     if (row.name == name) return &row;
   }
   return nullptr;
 }
 
 // The text of a role: what the file says, where it says anything, else the class's default.
-std::optional<std::string> RoleToken(const nlohmann::json& config, const WrappingClass* row,
+std::optional<std::string> RoleToken(const nlohmann::json& config, const ClassRow* row,
                                      size_t role) {
   const auto own = config.find(std::string(kRoles[role]));
   if (own != config.end()) return TokenContent(*own);
@@ -91,7 +95,7 @@ nlohmann::json WrapTemplate(const AddedToken* bos, const AddedToken* eos) {
   return {{"type", "TemplateProcessing"}, {"single", single}, {"special_tokens", tokens}};
 }
 
-absl::Status ReplacePostProcessor(const nlohmann::json& config, const WrappingClass& row,
+absl::Status ReplacePostProcessor(const nlohmann::json& config, const ClassRow& row,
                                   TokenizerFile* file) {
   const AddedToken* around[2] = {nullptr, nullptr};
   const bool wanted[2] = {Flag(config, "add_bos_token", row.add_bos),
@@ -115,7 +119,7 @@ absl::Status ReplacePostProcessor(const nlohmann::json& config, const WrappingCl
 }  // namespace
 
 std::vector<std::string> SpecialTokens(const nlohmann::json& config, std::string_view model_type) {
-  const WrappingClass* row = FindWrappingClass(ClassName(config, model_type));
+  const ClassRow* row = FindClass(ClassName(config, model_type));
   std::vector<std::string> tokens;
   for (size_t role = 0; role < kRoles.size(); ++role) {
     if (const auto text = RoleToken(config, row, role)) tokens.push_back(*text);
@@ -163,14 +167,15 @@ absl::Status ApplyTokenizerConfig(const nlohmann::json& config, std::string_view
   }
   ASSIGN_OR_RETURN(added, ResolveAddedTokens(added, file->vocabulary));
 
-  const WrappingClass* row = FindWrappingClass(ClassName(config, model_type));
-  if (row != nullptr) {
+  const ClassRow* row = FindClass(ClassName(config, model_type));
+  if (row != nullptr && row->wraps) {
     RETURN_IF_ERROR(ReplacePostProcessor(config, *row, file));
   }
   nlohmann::json& pre_tokenizer = file->pre_tokenizer;
   if (pre_tokenizer.is_object() && pre_tokenizer.value("type", nlohmann::json()) == "ByteLevel") {
     // The wrapping classes leave it as it is unless told; for the others absent means false.
-    const bool kept = row != nullptr && Flag(pre_tokenizer, "add_prefix_space", false);
+    const bool kept =
+        row != nullptr && row->wraps && Flag(pre_tokenizer, "add_prefix_space", false);
     pre_tokenizer["add_prefix_space"] = Flag(config, "add_prefix_space", kept);
   }
   return absl::OkStatus();

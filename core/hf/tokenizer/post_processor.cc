@@ -90,22 +90,26 @@ absl::StatusOr<uint32_t> PairId(const Component& component, const std::string& n
 }
 
 absl::Status Append(const Component& component, Around* around) {
-  Around added;
   if (component.type() == "Sequence") {
     ASSIGN_OR_RETURN(const std::vector<Component> members, component.Members("processors"));
     for (const Component& member : members) RETURN_IF_ERROR(Append(member, around));
-  } else if (component.type() == "TemplateProcessing") {
-    ASSIGN_OR_RETURN(added, ParseTemplate(component));
+    return absl::OkStatus();
+  }
+  if (component.type() == "ByteLevel") return absl::OkStatus();  // only moves offsets
+  if (!around->before.empty() || !around->behind.empty()) {
+    // To a second one what the first made is no single text any more.
+    return component.Wrong("type", "a second processor that adds tokens", "one");
+  }
+  if (component.type() == "TemplateProcessing") {
+    ASSIGN_OR_RETURN(*around, ParseTemplate(component));
   } else if (component.type() == "RobertaProcessing" || component.type() == "BertProcessing") {
     ASSIGN_OR_RETURN(const uint32_t cls, PairId(component, "cls"));
     ASSIGN_OR_RETURN(const uint32_t sep, PairId(component, "sep"));
-    added = {{cls}, {sep}};
-  } else if (component.type() != "ByteLevel") {  // which only moves offsets
+    *around = {{cls}, {sep}};
+  } else {
     return component.UnknownType(
         "Sequence, TemplateProcessing, ByteLevel, RobertaProcessing, BertProcessing");
   }
-  around->before.insert(around->before.begin(), added.before.begin(), added.before.end());
-  around->behind.insert(around->behind.end(), added.behind.begin(), added.behind.end());
   return absl::OkStatus();
 }
 

@@ -67,6 +67,7 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::Create(TokenizerFile
     } else {
       tokenizer->in_text_.Add(token.content, token);
     }
+    // Where ids have gaps two tokens can get one id; transformers' loading leaves it to the first.
     tokenizer->added_.try_emplace(token.id, token);
   }
   return std::unique_ptr<const Tokenizer>(std::move(tokenizer));

@@ -10,8 +10,8 @@
 #include <span>
 
 #include "core/base/error.h"
-#include "core/base/file.h"
 #include "core/base/sha256.h"
+#include "core/hf/tokenizer/test_json.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/paths.h"
 
@@ -23,14 +23,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::LargeGoldenDir;
 using testing::TempDir;
-
-constexpr uint64_t kMaxFileBytes = uint64_t{1} << 28;
-
-nlohmann::json ReadJson(const std::filesystem::path& path) {
-  const auto text = ReadFile(path, kMaxFileBytes);
-  EXPECT_TRUE(text.ok()) << text.status();
-  return nlohmann::json::parse(text.value_or("null"));
-}
 
 // An array's SHA-256 as the goldens have it: the payload as it stands in a GGUF file.
 std::string PayloadHash(const gguf::Array& array) {
@@ -92,7 +84,7 @@ std::vector<std::string> Expected(const nlohmann::json& kv) {
 absl::StatusOr<gguf::Metadata> Convert(const std::filesystem::path& directory,
                                        const std::string& architecture, uint64_t vocab_size,
                                        const std::string& pre = "") {
-  const nlohmann::json config = ReadJson(directory / "config.json");
+  const nlohmann::json config = tokenizer::ReadTestJson(directory / "config.json");
   gguf::Metadata metadata;
   const absl::Status status =
       AppendTokenizerMetadata(directory, {config, vocab_size, architecture, pre}, metadata);
@@ -120,13 +112,13 @@ TEST(TokenizerMetadataTest, EqualsTheReferenceOnTheLargeSet) {
     const std::string name = file.path().stem();
     if (other_rules.contains(name)) continue;
     SCOPED_TRACE(name);
-    const nlohmann::json golden = ReadJson(file.path());
+    const nlohmann::json golden = tokenizer::ReadTestJson(file.path());
     const nlohmann::json kv = golden["out"]["auto"]["kv"];
     const std::filesystem::path directory = root / "models" / name;
     const nlohmann::json hint = golden.value("pre_hint", nlohmann::json());
-    const auto metadata =
-        Convert(directory, ArchitectureOf(kv), ReadJson(directory / "config.json")["vocab_size"],
-                hint.is_string() ? hint.get<std::string>() : "");
+    const auto metadata = Convert(directory, ArchitectureOf(kv),
+                                  tokenizer::ReadTestJson(directory / "config.json")["vocab_size"],
+                                  hint.is_string() ? hint.get<std::string>() : "");
     ASSERT_TRUE(metadata.ok()) << metadata.status();
     EXPECT_EQ(Described(*metadata), Expected(kv));
     ++compared;
@@ -143,9 +135,9 @@ TEST(TokenizerMetadataTest, EqualsTheReferenceOnWholeVocabularies) {
   for (const std::string name : {"gpt-2", "falcon", "llama-bpe", "llama-spm"}) {
     SCOPED_TRACE(name);
     const std::filesystem::path directory = *large / "hf2gguf" / "tokenizers" / name;
-    const nlohmann::json kv = ReadJson(directory / "golden.vocab.json")["kv"];
-    auto metadata =
-        Convert(directory, ArchitectureOf(kv), ReadJson(directory / "config.json")["vocab_size"]);
+    const nlohmann::json kv = tokenizer::ReadTestJson(directory / "golden.vocab.json")["kv"];
+    auto metadata = Convert(directory, ArchitectureOf(kv),
+                            tokenizer::ReadTestJson(directory / "config.json")["vocab_size"]);
     ASSERT_TRUE(metadata.ok()) << metadata.status();
     const std::vector<std::string> expected = Expected(kv);
     if (name != "llama-spm") {
@@ -156,6 +148,51 @@ TEST(TokenizerMetadataTest, EqualsTheReferenceOnWholeVocabularies) {
     }
     EXPECT_EQ(Described(*metadata), expected);
   }
+}
+
+// Without tokenizer.model the llama architecture reads the same vocabulary from tokenizer.json.
+TEST(TokenizerMetadataTest, EqualsTheReferenceWithoutTokenizerModel) {
+  const std::filesystem::path golden = GoldenDir() / "tokenizers";
+  for (const nlohmann::json& test : tokenizer::ReadTestJson(golden / "llama_hf.json")) {
+    SCOPED_TRACE(test["base"].get<std::string>());
+    const TempDir dir;
+    const std::filesystem::path base = golden / "models" / test["base"].get<std::string>();
+    for (const char* name : {"tokenizer.json", "tokenizer_config.json", "config.json"}) {
+      std::filesystem::copy(base / name, dir.path() / name);
+    }
+    const auto metadata = Convert(dir.path(), "llama", 32000);
+    ASSERT_TRUE(metadata.ok()) << metadata.status();
+    for (const char* name : {"tokens", "scores", "token_type"}) {
+      const auto* array = metadata->Get<gguf::Array>(std::string("tokenizer.ggml.") + name);
+      ASSERT_NE(array, nullptr) << name;
+      EXPECT_EQ(PayloadHash(*array), test[name].get<std::string>()) << name;
+    }
+    EXPECT_EQ(*metadata->Get<std::string>("tokenizer.ggml.model"), "llama");
+    EXPECT_EQ(*metadata->Get<std::string>("tokenizer.ggml.pre"), "default");
+  }
+}
+
+// The committed tiny models, with the name of the pre-tokenizer given where the golden says so.
+TEST(TokenizerMetadataTest, EqualsTheReference) {
+  size_t compared = 0;
+  for (const auto& model :
+       std::filesystem::directory_iterator(GoldenDir() / "tokenizers" / "models")) {
+    SCOPED_TRACE(model.path().filename());
+    const nlohmann::json golden = tokenizer::ReadTestJson(model.path() / "golden.json");
+    const uint64_t vocab_size = tokenizer::ReadTestJson(model.path() / "config.json")["vocab_size"];
+    const std::string hint =
+        golden["pre_hint"].is_string() ? golden["pre_hint"].get<std::string>() : "";
+    auto metadata = Convert(model.path(), golden["architecture"], vocab_size, hint);
+    ASSERT_TRUE(metadata.ok()) << metadata.status();
+    EXPECT_EQ(Described(*metadata), Expected(golden["kv"]));
+    // Without the hint the structure gives the same name: the hash of a cut-down vocabulary is not
+    // known.
+    metadata = Convert(model.path(), golden["architecture"], vocab_size);
+    ASSERT_TRUE(metadata.ok()) << metadata.status();
+    EXPECT_EQ(Described(*metadata), Expected(golden["kv"]));
+    ++compared;
+  }
+  EXPECT_EQ(compared, 9u);
 }
 
 }  // namespace

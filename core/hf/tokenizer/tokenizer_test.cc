@@ -3,28 +3,37 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 
-#include "core/base/file.h"
+#include "core/base/error.h"
+#include "core/hf/tokenizer/test_json.h"
 #include "tests/support/paths.h"
 
 namespace quantized::tokenizer {
 namespace {
 
+using ::quantized::testing::GoldenDir;
 using ::quantized::testing::LargeGoldenDir;
+using ::quantized::testing::TempDir;
+using ::testing::HasSubstr;
 
-constexpr uint64_t kMaxFileBytes = uint64_t{1} << 28;
-
-nlohmann::json ReadJson(const std::filesystem::path& path) {
-  const auto text = ReadFile(path, kMaxFileBytes);
-  EXPECT_TRUE(text.ok()) << text.status();
-  return nlohmann::json::parse(text.value_or("null"));
-}
+using Ids = std::vector<uint32_t>;
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> Load(const std::filesystem::path& path) {
   auto file = ReadTokenizerJson(path, ModelPart::kRead);
   if (!file.ok()) return file.status();
   return Tokenizer::Create(*std::move(file));
+}
+
+absl::StatusOr<std::unique_ptr<const Tokenizer>> Load(const nlohmann::json& file) {
+  const TempDir dir;
+  WriteTestJson(dir.path() / "tokenizer.json", file);
+  return Load(dir.path() / "tokenizer.json");
+}
+
+nlohmann::json ModelFile(const std::string& model) {
+  return ReadTestJson(GoldenDir() / "tokenizers" / "models" / model / "tokenizer.json");
 }
 
 // How many of `cases` have the ids that Hugging Face's tokenizers give, without and with special
@@ -41,7 +50,7 @@ size_t CountEqual(const Tokenizer& tokenizer, const nlohmann::json& cases) {
         ADD_FAILURE() << ids.status();
         continue;
       }
-      const std::vector<uint32_t> expected = test[special ? "hf_special" : "hf"];
+      const Ids expected = test[special ? "hf_special" : "hf"];
       EXPECT_EQ(*ids, expected);
       equal += *ids == expected;
     }
@@ -65,8 +74,60 @@ TEST(TokenizerTest, EqualsHuggingFaceOnWholeVocabularies) {
     }
     const auto tokenizer = Load(json);
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
-    const nlohmann::json vectors = ReadJson(directory / "vectors.json");
+    const nlohmann::json vectors = ReadTestJson(directory / "vectors.json");
     EXPECT_EQ(CountEqual(**tokenizer, vectors["cases"]), 2 * 269u);
+  }
+}
+
+// Tiny vocabularies with the real splitting rules of nine families.
+TEST(TokenizerTest, EqualsHuggingFaceOnTinyVocabularies) {
+  const std::vector<std::string> texts = ReadTestJson(GoldenDir() / "tokenizers" / "texts.json");
+  size_t models = 0;
+  for (const auto& model :
+       std::filesystem::directory_iterator(GoldenDir() / "tokenizers" / "models")) {
+    SCOPED_TRACE(model.path().filename());
+    const auto tokenizer = Load(model.path() / "tokenizer.json");
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    const nlohmann::json golden = ReadTestJson(model.path() / "golden.json");
+    for (size_t i = 0; i < texts.size(); ++i) {
+      SCOPED_TRACE(::testing::PrintToString(texts[i]));
+      const auto ids = (*tokenizer)->Encode(texts[i], /*add_special=*/true);
+      ASSERT_TRUE(ids.ok()) << ids.status();
+      EXPECT_EQ(*ids, golden["ids"][i].get<Ids>());
+      const auto decoded = (*tokenizer)->Decode(*ids, /*skip_special=*/true);
+      ASSERT_TRUE(decoded.ok()) << decoded.status();
+      EXPECT_EQ(*decoded, golden["decoded"][i].get<std::string>());
+    }
+    ++models;
+  }
+  EXPECT_EQ(models, 9u);
+}
+
+// Every normalizer, pre-tokenizer, decoder, option and regular-expression construct by itself.
+TEST(TokenizerTest, EqualsHuggingFaceFeatureByFeature) {
+  const nlohmann::json features = ReadTestJson(GoldenDir() / "tokenizers" / "features.json");
+  const std::vector<std::string> texts = features["texts"];
+  ASSERT_GE(features["cases"].size(), 150u);
+  for (const nlohmann::json& test : features["cases"]) {
+    SCOPED_TRACE(test["name"].get<std::string>());
+    nlohmann::json file = ModelFile(test["base"]);
+    if (test["member"].is_string()) file[test["member"].get<std::string>()] = test["value"];
+    file["model"].update(test["model"]);
+    const auto tokenizer = Load(file);
+    if (!tokenizer.ok()) {
+      ADD_FAILURE() << tokenizer.status();
+      continue;
+    }
+    for (size_t i = 0; i < texts.size(); ++i) {
+      SCOPED_TRACE(::testing::PrintToString(texts[i]));
+      const auto ids = (*tokenizer)->Encode(texts[i], /*add_special=*/true);
+      ASSERT_TRUE(ids.ok()) << ids.status();
+      EXPECT_EQ(*ids, test["ids"][i].get<Ids>());
+      if (!test.contains("decoded")) continue;
+      const auto decoded = (*tokenizer)->Decode(*ids, /*skip_special=*/false);
+      ASSERT_TRUE(decoded.ok()) << decoded.status();
+      EXPECT_EQ(*decoded, test["decoded"][i].get<std::string>());
+    }
   }
 }
 

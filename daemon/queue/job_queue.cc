@@ -19,13 +19,16 @@ using std::chrono::steady_clock;
 
 // Commands that share a transaction. More would make the first of them wait for the last.
 constexpr size_t kMaxTogether = 64;
-// A full disk or a failing one is tried again this often.
-constexpr std::chrono::milliseconds kRetryStore{200};
 // How often watches are looked through for silence; finer where keep_alive is.
 constexpr std::chrono::milliseconds kWatchTick{1000};
 constexpr std::chrono::hours kKeepLogs{30 * 24};
 // Beyond the grace of the workers, for the last commits.
 constexpr std::chrono::milliseconds kStopReserve{2000};
+
+// Wakes the thread.
+Command Nothing() {
+  return {.run = [] { return absl::OkStatus(); }, .refuse = nullptr};
+}
 
 }  // namespace
 
@@ -40,7 +43,7 @@ absl::StatusOr<std::unique_ptr<JobQueue>> JobQueue::Start(Options options, Execu
   RETURN_IF_ERROR(RecoverJobs(*queue->store_, *queue->table_));
   RETURN_IF_ERROR(RemoveOldLogs(queue->options_.logs_dir, kKeepLogs));
   // The first pass of the thread starts what was waiting.
-  queue->mailbox_.PostAlways({.run = [] { return absl::OkStatus(); }, .refuse = nullptr});
+  queue->mailbox_.PostAlways(Nothing());
   queue->live_count_ = static_cast<int64_t>(queue->table_->live_count());
   queue->thread_ = std::thread([raw = queue.get()] { raw->Run(); });
   return queue;
@@ -50,17 +53,8 @@ JobQueue::~JobQueue() { Stop(); }
 
 void JobQueue::Stop() {
   if (!thread_.joinable()) return;
-  mailbox_.PostAlways({.run =
-                           [this] {
-                             stopping_ = true;
-                             stop_deadline_ =
-                                 steady_clock::now() + options_.stop_grace + kStopReserve;
-                             for (auto& [id, running] : running_) {
-                               StopAttempt(running, StopCause::kShutdown);
-                             }
-                             return absl::OkStatus();
-                           },
-                       .refuse = nullptr});
+  stop_requested_ = true;
+  mailbox_.PostAlways(Nothing());
   thread_.join();
 }
 
@@ -73,15 +67,24 @@ void JobQueue::Log(LogEntry::Level level, const std::string& job, int attempt,
 void JobQueue::Run() {
   while (true) {
     Serve(mailbox_.Take(kMaxTogether, NextWake()));
+    // Not a command: those wait while the store fails.
+    if (stop_requested_ && !stopping_) BeginStop();
     const steady_clock::time_point now = steady_clock::now();
     hub_.KeepAlive(now, options_.keep_alive);
-    if (stopping_ && (running_.empty() || now >= stop_deadline_)) break;
+    // Ends of workers that cannot be written down are not waited for either.
+    if (stopping_ && (running_.empty() || !store_works_ || now >= stop_deadline_)) break;
   }
   mailbox_.Close();
   EndRunning();
   hub_.CloseAll(MakeError(Error::kDaemonUnavailable, "the daemon is stopping"));
   table_.reset();
   store_.reset();
+}
+
+void JobQueue::BeginStop() {
+  stopping_ = true;
+  stop_deadline_ = steady_clock::now() + options_.stop_grace + kStopReserve;
+  for (auto& [id, running] : running_) StopAttempt(running, StopCause::kShutdown);
 }
 
 steady_clock::time_point JobQueue::NextWake() const {
@@ -116,7 +119,7 @@ void JobQueue::Serve(std::vector<Command> commands) {
     store_works_ = true;
     Log(LogEntry::Level::kInfo, "", 0, "the store works again");
   } else {
-    retry_at_ = steady_clock::now() + kRetryStore;
+    retry_at_ = steady_clock::now() + options_.store_retry;
   }
 }
 

@@ -46,6 +46,8 @@ class JobQueue : private AttemptListener {
     std::chrono::milliseconds stop_grace{10'000};
     // A watcher hears a KeepAlive after this long without an event.
     std::chrono::milliseconds keep_alive{15'000};
+    // How soon a store that failed is tried again.
+    std::chrono::milliseconds store_retry{200};
     LogSink log = [](const LogEntry&) {};
     // Called on the queue's thread whenever the last job has ended.
     std::function<void()> on_idle = [] {};
@@ -108,6 +110,7 @@ class JobQueue : private AttemptListener {
   void Serve(std::vector<Command> commands);
   absl::Status TryTogether(const std::vector<Command>& commands, bool start_jobs);
   void Publish(const std::vector<JobTable::Told>& told);
+  void BeginStop();
   void EndRunning();
   std::chrono::steady_clock::time_point NextWake() const;
   // Runs after the commit of what is being done now.
@@ -158,6 +161,7 @@ class JobQueue : private AttemptListener {
   bool stopping_ = false;
   std::chrono::steady_clock::time_point stop_deadline_;
 
+  std::atomic<bool> stop_requested_{false};
   std::atomic<int64_t> pending_count_{0}, active_count_{0}, live_count_{0};
   std::thread thread_;
 };

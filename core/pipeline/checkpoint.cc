@@ -30,6 +30,14 @@ bool Exists(const fs::path& path) {
   return fs::exists(path, ignored);
 }
 
+// Whether a crash left `folder` there before it got its job.json, alone in the folder around it:
+// then that, too, was made for it.
+bool IsLonelyRemnant(const fs::path& folder) {
+  std::error_code error;
+  const fs::directory_iterator first(folder.parent_path(), error), end;
+  return !error && first != end && first->path() == folder && std::next(first) == end;
+}
+
 struct JobFile {
   CheckpointOwner owner;
   bool made_directory = false;  // the folder around the checkpoint was made for it
@@ -150,6 +158,8 @@ void RemoveStaleCheckpoints(const fs::path& folder, const CheckpointOwner& owner
 
 absl::Status RemoveCheckpoint(const fs::path& folder) {
   const absl::StatusOr<JobFile> job = ReadJobFile(folder);
+  // First the journal: a crash after that leaves a checkpoint of nothing, not a damaged one.
+  RETURN_IF_ERROR(RemoveAll(folder / kJournalFile));
   RETURN_IF_ERROR(RemoveAll(folder));
   std::error_code ignored;
   if (job.ok() && job->made_directory) fs::remove(folder.parent_path(), ignored);
@@ -161,8 +171,11 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Start(const fs::path& fo
                                                               std::span<const UnitRecord> units,
                                                               File& part, OnSynced on_synced) {
   if (!Exists(folder / kJobFile)) {
-    const JobFile job{owner, !Exists(folder.parent_path())};
-    RETURN_IF_ERROR(CreateDirectories(folder));
+    const JobFile job{owner, !Exists(folder.parent_path()) || IsLonelyRemnant(folder)};
+    // A job that ends may remove the folder around its own checkpoint just before ours is in it.
+    absl::Status created = CreateDirectories(folder);
+    if (!created.ok()) created = CreateDirectories(folder);
+    RETURN_IF_ERROR(created);
     RETURN_IF_ERROR(WriteFileAtomically(folder / kJobFile, Encode(job)));
     RETURN_IF_ERROR(SyncDirectory(folder.parent_path()));
   }

@@ -136,6 +136,7 @@ class QuantizeJob {
     const bool same_job = request_.previous && request_.previous->fingerprint == plan_.fingerprint;
     if (same_job || request_.retried) {
       ASSIGN_OR_RETURN(const bool valid, IsValidOutput({}));
+      if (valid) RemoveLeftCheckpoint();
       if (valid && same_job) {
         QuantizeResult result = *request_.previous;
         result.already_done = true;
@@ -169,6 +170,17 @@ class QuantizeJob {
     std::fill(reused_.begin(), reused_.end(), 1);
     RETURN_IF_ERROR(RemoveCheckpoint(*folder));
     return true;
+  }
+
+  // An attempt that published may have died while it removed its checkpoint.
+  void RemoveLeftCheckpoint() {
+    if (!request_.checkpoint.enabled) return;
+    const absl::StatusOr<fs::path> folder = LocateCheckpoint(request_.checkpoint, owner_);
+    if (!folder.ok()) return;
+    RemoveCheckpoint(*folder).IgnoreError();
+    // Whether the folder around it was made for it is no longer known then.
+    std::error_code not_empty;
+    fs::remove(folder->parent_path(), not_empty);
   }
 
   // Errors: all but kValidationFailed.

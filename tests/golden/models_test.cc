@@ -87,6 +87,12 @@ TEST(GoldenModelsTest, SmallModelsEqualTheReference) {
   CompareWithReference(dir / "nano-rows-f16.gguf", dir / "nano-rows-f16.json");
 }
 
+TEST(GoldenModelsTest, SmolLm2EqualsTheReference) {
+  const auto model = testing::SmolLm2Dir();
+  if (!model) GTEST_SKIP() << "SmolLM2 was not made (tests/support/make_smollm2.sh)";
+  CompareWithReference(*model, testing::GoldenDir() / "models/smollm2-135m-f16.json");
+}
+
 class LargeGoldenModelsTest : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(LargeGoldenModelsTest, EqualTheReference) {

@@ -47,6 +47,7 @@ QuantizeRequest QuantizeRequestOf(const v1::StartAttempt& start) {
                         .resume_from = spec.checkpoint().resume_from()};
   request.pre_tokenizer = spec.pre_tokenizer();
   if (start.has_previous_result()) request.previous = FromProto(start.previous_result());
+  request.retried = start.attempt() > 1;
   return request;
 }
 

@@ -53,6 +53,14 @@ TEST(QuantizeTest, TheSpecBecomesTheRequest) {
   EXPECT_FALSE(request.previous.has_value());
 }
 
+TEST(QuantizeTest, ALaterAttemptMayFindItsOwnOutput) {
+  v1::StartAttempt start = FullStart();
+  for (const int attempt : {1, 2, 7}) {
+    start.set_attempt(attempt);
+    EXPECT_EQ(QuantizeRequestOf(start).retried, attempt > 1);
+  }
+}
+
 TEST(QuantizeTest, ResultsSurviveTheWayThereAndBack) {
   const v1::QuantizeResult proto = ToProto(FullResult());
   EXPECT_EQ(proto.format(), "gguf");

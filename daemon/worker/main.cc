@@ -1,22 +1,27 @@
-// quantize-worker: does the work of one job. The daemon starts it without arguments.
+// quantize-worker: does the work of one job. The daemon starts it without arguments; the client
+// starts it to look at a model.
 #include <cstdio>
 #include <string_view>
 
 #include "core/base/version.h"
 #include "daemon/worker/attempt.h"
+#include "daemon/worker/inspect.h"
 
 namespace {
 
+constexpr int kBadArguments = 2;
 constexpr std::string_view kHelp =
-    "Usage: quantize-worker            work for the daemon that started it\n"
-    "       quantize-worker --version  show the version and exit\n"
-    "       quantize-worker --help     show this message and exit\n";
+    "Usage: quantize-worker               work for the daemon that started it\n"
+    "       quantize-worker inspect PATH  describe a model as a JSON object\n"
+    "       quantize-worker --version     show the version and exit\n"
+    "       quantize-worker --help        show this message and exit\n";
 
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc == 1) return quantized::RunAttempt();
   const std::string_view argument = argv[1];
+  if (argc == 3 && argument == "inspect") return quantized::RunInspect(argv[2]);
   if (argc == 2 && argument == "--version") {
     std::printf("quantize-worker %s\n", quantized::kVersion.data());
     return 0;
@@ -26,5 +31,5 @@ int main(int argc, char** argv) {
     return 0;
   }
   std::fputs(kHelp.data(), stderr);
-  return 2;
+  return kBadArguments;
 }

@@ -1,0 +1,62 @@
+#include "daemon/worker/inspect.h"
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "gtest/gtest.h"
+#include "tests/support/paths.h"
+#include "tests/support/synthetic_model.h"
+
+namespace quantized {
+namespace {
+
+struct Printed {
+  int exit_code = 0;
+  nlohmann::json object;
+};
+
+Printed RunAndParse(const std::filesystem::path& path) {
+  ::testing::internal::CaptureStdout();
+  Printed printed;
+  printed.exit_code = RunInspect(path.string());
+  const std::string text = ::testing::internal::GetCapturedStdout();
+  printed.object = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  EXPECT_TRUE(printed.object.is_object()) << text;
+  return printed;
+}
+
+class InspectTest : public ::testing::Test {
+ protected:
+  testing::TempDir folder_;
+};
+
+TEST_F(InspectTest, PrintsOneObject) {
+  const std::filesystem::path model = folder_.path() / "m.gguf";
+  ASSERT_TRUE(testing::WriteSyntheticModel(model, {.layers = 3}).ok());
+  const Printed printed = RunAndParse(model);
+  EXPECT_EQ(printed.exit_code, 0);
+  EXPECT_EQ(printed.object["num_layers"], 3);
+  EXPECT_EQ(printed.object["format"], "gguf");
+}
+
+TEST_F(InspectTest, PrintsTheContractsErrorObject) {
+  const Printed missing = RunAndParse(folder_.path() / "none");
+  EXPECT_EQ(missing.exit_code, 3);
+  EXPECT_EQ(missing.object["status"], "error");
+  EXPECT_EQ(missing.object["error_code"], 3);
+  EXPECT_EQ(missing.object["error_type"], "ModelNotFoundError");
+  EXPECT_NE(missing.object["message"], "");
+  EXPECT_TRUE(missing.object["suggestion"].is_string());
+
+  const std::filesystem::path damaged = folder_.path() / "damaged.gguf";
+  std::ofstream(damaged) << "GGUF and no more";
+  EXPECT_EQ(RunAndParse(damaged).exit_code, 6);
+}
+
+TEST_F(InspectTest, PrintsNamesThatAreNoUtf8) {
+  EXPECT_EQ(RunAndParse(folder_.path() / "no\xff").object["error_code"], 3);
+}
+
+}  // namespace
+}  // namespace quantized

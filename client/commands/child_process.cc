@@ -63,7 +63,7 @@ absl::StatusOr<pid_t> Spawn(std::vector<std::string>& arguments, int out_fd, int
   if (error != 0) {
     return MakeError(Error::kInternal,
                      fmt::format("cannot start {}: {}", arguments[0], std::strerror(error)),
-                     "install all programs of llm-quantize in one folder");
+                     "Install all programs of llm-quantize in one folder");
   }
   return pid;
 }

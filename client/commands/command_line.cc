@@ -25,8 +25,8 @@ std::string ProgramAnd(const CommandLine& line) {
 
 absl::Status UsageError(const CommandLine& line, std::string_view message,
                         const std::optional<std::string>& meant = std::nullopt) {
-  std::string suggestion = meant ? fmt::format("did you mean '{}'? ", *meant) : "";
-  suggestion += fmt::format("see '{} --help'", ProgramAnd(line));
+  std::string suggestion = meant ? fmt::format("Did you mean '{}'? ", *meant) : "";
+  suggestion += fmt::format("See '{} --help'", ProgramAnd(line));
   return MakeError(Error::kInvalidArgument, message, suggestion);
 }
 

@@ -118,12 +118,12 @@ TEST(CommandLineTest, WhatIsMissingIsNamed) {
 }
 
 TEST(CommandLineTest, WhatIsUnknownIsNamedWithTheNearest) {
-  EXPECT_EQ(Refused("quantise").suggestion, "did you mean 'quantize'? see 'llm-quantize --help'");
+  EXPECT_EQ(Refused("quantise").suggestion, "Did you mean 'quantize'? See 'llm-quantize --help'");
   EXPECT_EQ(Refused("jobs atach").message, "unknown command 'jobs atach'");
   EXPECT_THAT(Refused("jobs atach").suggestion, HasSubstr("'attach'"));
   const Refusal option = Refused("quantize m gguf -q Q8_0 --ouput-dir=x");
   EXPECT_EQ(option.message, "unknown option '--ouput-dir'");
-  EXPECT_EQ(option.suggestion, "did you mean '--output-dir'? see 'llm-quantize quantize --help'");
+  EXPECT_EQ(option.suggestion, "Did you mean '--output-dir'? See 'llm-quantize quantize --help'");
   EXPECT_EQ(Refused("info m -z").message, "unknown option '-z'");
   EXPECT_EQ(Refused("--frmat json info m").message, "unknown command 'json'");
   EXPECT_EQ(Refused("info m n").message, "unexpected argument 'n'");

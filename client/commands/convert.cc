@@ -40,10 +40,10 @@ CommandResult RunConvert(const Values& values, CommandContext&) {
   if (!std::filesystem::exists(input, error)) {
     return {MakeError(Error::kInvalidArgument,
                       fmt::format("argument INPUT_MODEL: '{}' does not exist", input),
-                      "convert takes the path of a quantized model")};
+                      "Give the path of a quantized model")};
   }
   return {MakeError(Error::kNotImplemented, "convert is not in this version",
-                    "quantize the original model to the format that you need")};
+                    "Quantize the original model to the format that you need")};
 }
 
 }  // namespace

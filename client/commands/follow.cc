@@ -162,7 +162,7 @@ class Follower {
     const std::string resume = ResumeCommand(job_.spec());
     if (!cancelled_at_ || ErrorOf(status) != Error::kCancelled || resume.empty()) return status;
     return MakeError(Error::kCancelled, std::string(status.message()),
-                     fmt::format("go on with: {}", resume));
+                     fmt::format("Go on with: {}", resume));
   }
 
   absl::Status PrintEnded() {

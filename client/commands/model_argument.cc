@@ -49,7 +49,7 @@ absl::StatusOr<fs::path> ResolveModel(std::string_view model) {
         fmt::format("'{}' is not a local path, and downloading from the Hugging Face Hub is not in "
                     "this version",
                     model),
-        "download the model and provide its local directory");
+        "Download the model and provide its local directory");
   }
   // A folder that may not be entered shows as an error other than "not there".
   const std::string why =

@@ -63,7 +63,7 @@ absl::StatusOr<std::string> GivenOutputName(std::string_view name) {
   if (name.find('/') != std::string_view::npos || name == "." || name == "..") {
     return MakeError(Error::kInvalidArgument,
                      fmt::format("option '--output-name': '{}' is not a file name", name),
-                     "name the folder with --output-dir");
+                     "Name the folder with --output-dir");
   }
   const bool complete = EndsWithIgnoringCase(name, UpperCase(kSuffix));
   return fmt::format("{}{}", name, complete ? "" : kSuffix);
@@ -76,7 +76,7 @@ absl::Status CheckLevelSyntax(std::string_view level) {
   if (plain) return absl::OkStatus();
   return MakeError(Error::kInvalidArgument,
                    fmt::format("option '--quant-level': '{}' is not a level", level),
-                   "levels look like Q4_K_M or Q8_0");
+                   "Levels look like Q4_K_M or Q8_0");
 }
 
 }  // namespace quantized

@@ -89,7 +89,7 @@ absl::Status CheckOptions(const Values& values) {
   RETURN_IF_ERROR(CheckLevelSyntax(values.Text("--quant-level")));
   if (values.Has("--resume") && values.Flag("--no-checkpoints")) {
     return MakeError(Error::kInvalidArgument, "--resume cannot be used with --no-checkpoints",
-                     "leave out one of them");
+                     "Leave out one of them");
   }
   const std::string& calibration = values.Text("--calibration-data");
   std::error_code error;
@@ -101,12 +101,12 @@ absl::Status CheckOptions(const Values& values) {
   if (format != kGguf) {
     return MakeError(Error::kNotImplemented,
                      fmt::format("the format '{}' is not in this version", format),
-                     "this version makes gguf");
+                     "This version makes gguf");
   }
   if (values.Has("--calibration-data")) {
     return MakeError(Error::kNotImplemented,
                      "calibration data for gguf levels is not in this version",
-                     "leave out --calibration-data to quantize without an importance matrix");
+                     "Leave out --calibration-data to quantize without an importance matrix");
   }
   return absl::OkStatus();
 }

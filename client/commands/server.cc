@@ -57,7 +57,7 @@ absl::Status AwaitEnd(const std::string& target) {
       return MakeError(
           Error::kDaemonUnavailable,
           fmt::format("the daemon at {} has not ended within {} s", target, kStopPatience.count()),
-          "see its log; 'llm-quantize server status' names it");
+          "See its log; 'llm-quantize server status' names it");
     }
     WaitFor(kStopPoll, {});
   }

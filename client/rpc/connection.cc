@@ -119,8 +119,8 @@ absl::Status Connection::ReplaceOtherVersion(const v1::ServerInfo& info,
       fmt::format("the daemon is version {} with API {}, this client is version {} with API {}",
                   info.version(), info.api_version(), kVersion, kApiVersion),
       kind_ == Endpoint::Kind::kEmbedded
-          ? "wait until its jobs have ended, or use the client that started it"
-          : "use a client and a daemon of the same version");
+          ? "Wait until its jobs have ended, or use the client that started it"
+          : "Use a client and a daemon of the same version");
   const bool idle = info.jobs_pending() + info.jobs_running() == 0;
   if (kind_ != Endpoint::Kind::kEmbedded || !options_.may_start || !idle) return skew;
 

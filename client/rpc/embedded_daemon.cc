@@ -50,7 +50,7 @@ class Fd {
 
 absl::Status Unavailable(const UserFolders& folders, std::string_view why) {
   return MakeError(Error::kDaemonUnavailable, fmt::format("the daemon did not start: {}", why),
-                   fmt::format("see {}", folders.log().native()));
+                   fmt::format("See {}", folders.log().native()));
 }
 
 // A socket that answers: the usual one, or the one that the daemon was last started with.
@@ -150,7 +150,7 @@ absl::StatusOr<pid_t> Spawn(const EmbeddedDaemonOptions& options, int ready_fd, 
     return MakeError(
         Error::kDaemonUnavailable,
         fmt::format("cannot start {}: {}", options.program.native(), std::strerror(error)),
-        "install quantized beside llm-quantize, or name a daemon with --host");
+        "Install quantized beside llm-quantize, or name a daemon with --host");
   }
   return pid;
 }
@@ -196,7 +196,7 @@ absl::StatusOr<EmbeddedDaemon> Start(const EmbeddedDaemonOptions& options, std::
 absl::StatusOr<EmbeddedDaemon> FindEmbeddedDaemon(const UserFolders& folders) {
   if (auto socket = AnsweringSocket(folders)) return EmbeddedDaemon{*socket, false};
   return MakeError(Error::kDaemonUnavailable, "no daemon is running",
-                   "start it with 'llm-quantize server start'");
+                   "Start it with 'llm-quantize server start'");
 }
 
 absl::StatusOr<EmbeddedDaemon> EnsureEmbeddedDaemon(const EmbeddedDaemonOptions& options,

@@ -15,7 +15,7 @@ namespace quantized {
 namespace {
 
 constexpr std::string_view kUnixPrefix = "unix:";
-constexpr std::string_view kForms = "use unix:PATH or HOST:PORT, for example gpu-box:7420";
+constexpr std::string_view kForms = "Use unix:PATH or HOST:PORT, for example gpu-box:7420";
 
 absl::StatusOr<Endpoint> ParseUnix(std::string_view path) {
   if (path.starts_with("//")) path.remove_prefix(2);  // unix:///path, as URLs have it

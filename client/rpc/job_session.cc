@@ -117,7 +117,7 @@ absl::StatusOr<v1::Job> JobSession::FindJob(std::stop_token stop) {
   ASSIGN_OR_RETURN(const v1::ListJobsResponse live, connection_->ListJobs(request, stop));
   if (live.jobs().empty()) {
     return MakeError(Error::kJobNotFound, "no job is waiting or running",
-                     "name a job; 'llm-quantize jobs list' shows them");
+                     "Name a job; 'llm-quantize jobs list' shows them");
   }
   return live.jobs(0);
 }
@@ -184,7 +184,7 @@ absl::Status JobSession::Recover(const absl::Status& why, std::stop_token stop) 
     if (result.definitive && ++definitive == kDefinitiveFailures) break;
   }
   return MakeError(ErrorOf(last), last.message().empty() ? "" : std::string(last.message()),
-                   "the job goes on if its daemon does; come back with 'llm-quantize jobs attach'");
+                   "The job goes on if its daemon does; come back with 'llm-quantize jobs attach'");
 }
 
 }  // namespace quantized

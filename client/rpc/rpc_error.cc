@@ -27,7 +27,7 @@ absl::Status StatusOf(const grpc::Status& status, const grpc::ClientContext& con
       return MakeError(
           Error::kDaemonUnavailable,
           fmt::format("cannot reach the daemon at {}: {}", target, status.error_message()),
-          "check the address and that quantized runs there");
+          "Check the address and that quantized runs there");
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return MakeError(Error::kDaemonUnavailable,
                        fmt::format("the daemon at {} did not answer in time", target));
@@ -36,7 +36,7 @@ absl::Status StatusOf(const grpc::Status& status, const grpc::ClientContext& con
     case grpc::StatusCode::UNIMPLEMENTED:
       return MakeError(Error::kVersionSkew,
                        fmt::format("the daemon at {} lacks a call that this client makes", target),
-                       "use a client and a daemon of the same version");
+                       "Use a client and a daemon of the same version");
     case grpc::StatusCode::UNAUTHENTICATED:
     case grpc::StatusCode::PERMISSION_DENIED:
       return MakeError(Error::kAuthenticationRequired,

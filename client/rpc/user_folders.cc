@@ -48,7 +48,7 @@ absl::StatusOr<UserFolders> FindUserFolders(const Environment& environment) {
     folders.state_dir = home / ".local/state/llm-quantize";
   } else {
     return MakeError(Error::kDaemonUnavailable, "neither XDG_STATE_HOME nor a home folder is known",
-                     "set HOME, or name a daemon with --host");
+                     "Set HOME, or name a daemon with --host");
   }
 
   const std::string fallback = fmt::format("/tmp/quantized-{}", geteuid());
@@ -65,7 +65,7 @@ absl::StatusOr<UserFolders> FindUserFolders(const Environment& environment) {
 
 absl::Status CheckPrivateFolder(const std::filesystem::path& dir) {
   const std::string suggestion =
-      fmt::format("remove {} or point XDG_RUNTIME_DIR to a folder of your own", dir.native());
+      fmt::format("Remove {} or point XDG_RUNTIME_DIR to a folder of your own", dir.native());
   const int fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   struct stat info {};
   const bool known = fd >= 0 && fstat(fd, &info) == 0;

@@ -233,7 +233,7 @@ TEST_F(ClientBehaviourTest, CtrlCCancelsAndEndsBySigint) {
   EXPECT_EQ(daemon_.cancels(), 1);
   EXPECT_EQ(result.out, "");
   EXPECT_THAT(result.err, HasSubstr("[llm-quantize] Error: the job was cancelled\n"));
-  EXPECT_THAT(result.err, HasSubstr("Suggestion: go on with: llm-quantize quantize " +
+  EXPECT_THAT(result.err, HasSubstr("Suggestion: Go on with: llm-quantize quantize " +
                                     (user_.work() / "model").native() + " gguf -q Q4_K_M"));
 }
 

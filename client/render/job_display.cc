@@ -2,9 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
-
 namespace quantized {
 namespace {
 
@@ -15,22 +12,9 @@ constexpr int kPlainPercentStep = 5;
 constexpr seconds kPlainPause{30};
 // Most jobs start at once; only a wait that is felt is told.
 constexpr seconds kWaitWorthTelling{1};
-
-struct PhaseLabel {
-  v1::Phase phase;
-  std::string_view label;
-};
-constexpr std::array kPhaseLabels = {
-    PhaseLabel{v1::PROBE, "Reading"},       PhaseLabel{v1::LOAD, "Loading"},
-    PhaseLabel{v1::QUANTIZE, "Quantizing"}, PhaseLabel{v1::VALIDATE, "Validating"},
-    PhaseLabel{v1::PUBLISH, "Publishing"},
-};
-
-std::string LabelOf(v1::Phase phase) {
-  const auto row = std::find_if(kPhaseLabels.begin(), kPhaseLabels.end(),
-                                [&](const PhaseLabel& one) { return one.phase == phase; });
-  return std::string(row == kPhaseLabels.end() ? "Working" : row->label);
-}
+// Progress counts the layers of this phase; what arrives in a later one was late.
+constexpr v1::Phase kCountedPhase = v1::QUANTIZE;
+constexpr std::string_view kLabel = "Quantizing";
 
 }  // namespace
 
@@ -60,9 +44,9 @@ void JobDisplay::OnEvent(const v1::JobEvent& event, TimePoint now) {
     case v1::JobEvent::kSnapshot: {
       const v1::Job& job = event.snapshot().job();
       queue_position_ = job.queue_position();
+      if (phase_ != job.phase()) progress_.Clear();
       phase_ = job.phase();
-      if (job.progress().total() > 0) OnProgress(job.progress(), now);
-      return;
+      return OnProgress(job.progress(), now);
     }
     case v1::JobEvent::kFinished:
       return OnFinished(event.finished(), now);
@@ -79,6 +63,8 @@ void JobDisplay::OnState(const v1::StateChange& change, int attempt) {
   const bool again = change.to() == v1::Job::PENDING && attempt > 0;
   if (again) {
     output_.DropProgress();
+    progress_.Clear();
+    phase_ = v1::PHASE_UNSPECIFIED;
     output_.Note(Verbosity::kNormal, fmt::format("Attempt {} ended ({}); the job runs again",
                                                  attempt, change.reason()));
   }
@@ -90,13 +76,15 @@ void JobDisplay::OnPhase(v1::Phase phase, TimePoint now) {
   output_.Note(Verbosity::kVerbose, fmt::format("Phase: {}", v1::Phase_Name(phase)));
   phase_ = phase;
   progress_.Clear();
-  printed_percent_ = -1;
+  printed_percent_ = 0;
+  printed_at_ = now;
 }
 
 void JobDisplay::OnProgress(const v1::Progress& progress, TimePoint now) {
+  if (phase_ != kCountedPhase || progress.total() == 0) return;
   progress_ = progress;
   progress_received_ = now;
-  if (progress_.total() > 0) Show(now);
+  Show(now);
 }
 
 void JobDisplay::OnFinished(const v1::Finished& finished, TimePoint now) {
@@ -152,8 +140,7 @@ void JobDisplay::Show(TimePoint now) {
   if (output_.progress() == ProgressMode::kPlain) {
     const int percent = PercentOf(state);
     const bool step = percent / kPlainPercentStep != printed_percent_ / kPlainPercentStep;
-    if (printed_percent_ >= 0 && !step && now - printed_at_ < kPlainPause) return;
-    if (percent == 100 && printed_percent_ == 100) return;
+    if (!step && now - printed_at_ < kPlainPause) return;
     printed_percent_ = percent;
     printed_at_ = now;
   }
@@ -162,7 +149,7 @@ void JobDisplay::Show(TimePoint now) {
 
 ProgressState JobDisplay::StateAt(TimePoint now) const {
   const std::chrono::duration<double> since = now - progress_received_;
-  return {LabelOf(phase_), progress_.done(), progress_.total(), progress_.unit(),
+  return {std::string(kLabel), progress_.done(), progress_.total(), progress_.unit(),
           progress_.elapsed_seconds() + since.count()};
 }
 

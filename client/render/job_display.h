@@ -43,7 +43,7 @@ class JobDisplay {
   std::set<std::string> told_;
 
   // What the plain form has printed of this phase.
-  int printed_percent_ = -1;
+  int printed_percent_ = 0;
   TimePoint printed_at_;
 
   bool waiting_ = false;  // in the queue, not yet said

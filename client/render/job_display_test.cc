@@ -95,9 +95,22 @@ TEST_F(JobDisplayTest, PlainProgressComesInStepsAndAfterPauses) {
     display.OnEvent(Done(13, 200, 31), now + seconds(31));
   });
   EXPECT_EQ(text,
-            "Quantizing ──────────────────── 0% 0/200 layers [00:00 elapsed]\n"
             "Quantizing ━─────────────────── 5% 10/200 layers [00:00 elapsed]\n"
             "Quantizing ━─────────────────── 6% 12/200 layers [00:30 elapsed]\n");
+}
+
+TEST_F(JobDisplayTest, ProgressThatArrivesAfterItsPhaseIsNotShown) {
+  const std::string text = Play({}, [](JobDisplay& display, TimePoint now) {
+    display.OnEvent(Phase(v1::QUANTIZE), now);
+    display.OnEvent(Done(1, 2, 5), now);
+    display.OnEvent(Phase(v1::VALIDATE), now);
+    display.OnEvent(Done(2, 2, 5), now);
+    display.OnEvent(Phase(v1::PUBLISH), now);
+    display.OnEvent(Finished(v1::Job::SUCCEEDED), now);
+  });
+  EXPECT_EQ(text,
+            "Quantizing ━━━━━━━━━━────────── 50% 1/2 layers [00:05 elapsed]\n"
+            "Quantizing ━━━━━━━━━━━━━━━━━━━━ 100% 2/2 layers [00:05 elapsed]\n");
 }
 
 TEST_F(JobDisplayTest, ThePhaseIsCompletedWhereItsLastProgressWasLost) {
@@ -124,6 +137,28 @@ TEST_F(JobDisplayTest, ALaterAttemptDoesNotRepeatLines) {
             "[llm-quantize] Loading model: m\n"
             "[llm-quantize] Attempt 1 ended (DAEMON_RESTARTED); the job runs again\n"
             "[llm-quantize] Reusing 7 tensors\n");
+}
+
+TEST_F(JobDisplayTest, ALaterAttemptBeginsItsProgressAnew) {
+  const std::string text = Play({}, [](JobDisplay& display, TimePoint now) {
+    display.OnEvent(Phase(v1::QUANTIZE), now);
+    display.OnEvent(Done(1, 2, 5), now);
+    v1::JobEvent again;
+    again.set_attempt(1);
+    again.mutable_state()->set_to(v1::Job::PENDING);
+    again.mutable_state()->set_reason("DAEMON_RESTARTED");
+    display.OnEvent(again, now);
+    v1::JobEvent snapshot;
+    snapshot.mutable_snapshot()->mutable_job()->set_phase(v1::PROBE);
+    display.OnEvent(snapshot, now);
+    display.OnEvent(Phase(v1::LOAD), now);
+    display.OnEvent(Phase(v1::QUANTIZE), now);
+    display.OnEvent(Done(1, 2, 6), now);
+  });
+  EXPECT_EQ(text,
+            "Quantizing ━━━━━━━━━━────────── 50% 1/2 layers [00:05 elapsed]\n"
+            "[llm-quantize] Attempt 1 ended (DAEMON_RESTARTED); the job runs again\n"
+            "Quantizing ━━━━━━━━━━────────── 50% 1/2 layers [00:06 elapsed]\n");
 }
 
 TEST_F(JobDisplayTest, OnlyALongWaitIsTold) {

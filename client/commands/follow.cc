@@ -48,12 +48,17 @@ class Signals {
     fd_ = signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK);
     CHECK(fd_ >= 0);
   }
-  ~Signals() {
-    close(fd_);
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
+  ~Signals() { Release(); }
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
+
+  // From here on signals do again what they did before.
+  void Release() {
+    if (fd_ < 0) return;
+    close(fd_);
+    fd_ = -1;
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
 
   int fd() const { return fd_; }
   std::optional<int> Take() const {
@@ -94,6 +99,8 @@ class Follower {
       }
     }
     CommandResult result = Conclude();
+    // Ending the session may take a while; nobody listens to signals then.
+    signals_.Release();
     result.job_id = job_.id();
     if (cancelled_at_) result.signal = SIGINT;
     if (signal_to_die_by_) result.signal = *signal_to_die_by_;
@@ -183,7 +190,7 @@ class Follower {
   const FollowOptions& options_;
   Output& output_;
   JobDisplay display_;
-  const Signals signals_;  // before the session, whose threads inherit the mask
+  Signals signals_;  // before the session, whose threads inherit the mask
   JobSession session_;
 
   v1::Job job_;

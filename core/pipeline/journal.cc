@@ -17,16 +17,11 @@ namespace {
 constexpr std::string_view kMagic = "llm-quantize-journal 1";
 constexpr size_t kCheckDigits = 16;
 
-std::string Checked(std::string_view body, std::string_view fingerprint) {
-  const uint64_t seed = XXH64(fingerprint.data(), fingerprint.size(), 0);
-  return absl::StrFormat("%s %016x\n", body, XXH64(body.data(), body.size(), seed));
-}
-
 // The line without its check, where that is right.
 std::optional<std::string_view> BodyOf(std::string_view line, std::string_view fingerprint) {
   if (line.size() < kCheckDigits + 2) return std::nullopt;
   const std::string_view body = line.substr(0, line.size() - kCheckDigits - 2);
-  if (Checked(body, fingerprint) != line) return std::nullopt;
+  if (JournalLine(fingerprint, body) != line) return std::nullopt;
   return body;
 }
 
@@ -50,18 +45,22 @@ absl::Status Damaged(size_t line, std::string_view what) {
 
 }  // namespace
 
+std::string JournalLine(std::string_view fingerprint, std::string_view body) {
+  const uint64_t seed = XXH64(fingerprint.data(), fingerprint.size(), 0);
+  return absl::StrFormat("%s %016x\n", body, XXH64(body.data(), body.size(), seed));
+}
+
 std::string JournalHeader(std::string_view fingerprint) {
-  return Checked(StrCat(kMagic, " ", fingerprint), fingerprint);
+  return JournalLine(fingerprint, StrCat(kMagic, " ", fingerprint));
 }
 
 std::string JournalUnit(std::string_view fingerprint, const UnitRecord& unit) {
-  return Checked(
-      absl::StrFormat("unit %d %d %d %016x", unit.index, unit.offset, unit.size_bytes, unit.hash),
-      fingerprint);
+  return JournalLine(fingerprint, absl::StrFormat("unit %d %d %d %016x", unit.index, unit.offset,
+                                                  unit.size_bytes, unit.hash));
 }
 
 std::string JournalSyncedMark(std::string_view fingerprint, size_t synced_units) {
-  return Checked(StrCat("synced ", synced_units), fingerprint);
+  return JournalLine(fingerprint, StrCat("synced ", synced_units));
 }
 
 std::string CompleteJournal(std::string_view fingerprint, std::span<const UnitRecord> units) {

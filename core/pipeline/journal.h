@@ -26,7 +26,11 @@ struct JournalContents {
   size_t synced_units = 0;        // the first so many were on disk when the journal said so
 };
 
-// Lines, each with its end. `fingerprint` is that of the job: lines of another job do not check.
+// `body` (without line ends) as a line of the journal: with its check and its end. `fingerprint` is
+// that of the job: lines of another job do not check.
+std::string JournalLine(std::string_view fingerprint, std::string_view body);
+
+// The lines that there are.
 std::string JournalHeader(std::string_view fingerprint);
 std::string JournalUnit(std::string_view fingerprint, const UnitRecord& unit);
 std::string JournalSyncedMark(std::string_view fingerprint, size_t synced_units);

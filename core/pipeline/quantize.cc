@@ -1,7 +1,5 @@
 #include "core/pipeline/quantize.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -10,10 +8,8 @@
 #include <tuple>
 #include <utility>
 
-#include "absl/strings/str_format.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
-#include "core/base/machine.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/pipeline/checkpoint.h"
@@ -22,6 +18,8 @@
 #include "core/pipeline/part_file.h"
 #include "core/pipeline/plan.h"
 #include "core/pipeline/progress.h"
+#include "core/pipeline/resume.h"
+#include "core/pipeline/room.h"
 #include "core/pipeline/validate.h"
 #include "core/quantize/levels.h"
 #include "core/source/model_source.h"
@@ -34,16 +32,6 @@ namespace fs = std::filesystem;
 bool Exists(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path, ignored);
-}
-
-std::string Gigabytes(uint64_t bytes) {
-  return absl::StrFormat("%.1f GB", static_cast<double>(bytes) / 1e9);
-}
-
-// Bytes that the file already holds on disk; 0 where there is none.
-uint64_t AllocatedBytes(const fs::path& path) {
-  struct stat info;
-  return ::stat(path.c_str(), &info) == 0 ? static_cast<uint64_t>(info.st_blocks) * 512 : 0;
 }
 
 // One run of a job, step by step; Run tells the order.
@@ -68,7 +56,8 @@ class QuantizeJob {
     RETURN_IF_ERROR(OpenAndPlan());
     ASSIGN_OR_RETURN(std::optional<QuantizeResult> done, CheckExistingOutput());
     if (done) return *done;
-    RETURN_IF_ERROR(CheckRoom());
+    RETURN_IF_ERROR(CheckMemory(plan_, context_.threads.size()));
+    RETURN_IF_ERROR(CheckDisk(plan_, output_folder_.Existing(), part_path_));
 
     context_.progress.OnPhase(Phase::kLoad);
     RETURN_IF_ERROR(OpenPart());
@@ -159,17 +148,21 @@ class QuantizeJob {
     const absl::StatusOr<fs::path> folder = LocateCheckpoint(request_.checkpoint, owner_);
     if (!folder.ok()) return false;
     const auto found = LoadCheckpoint(*folder, owner_);
-    if (!found.ok() || !*found || (*found)->units.size() != plan_.tensors.size()) return false;
-    std::vector<uint64_t> hashes(plan_.tensors.size());
-    for (const UnitRecord& unit : (*found)->units) {
-      if (!IsPlanned(unit)) return false;
-      hashes[unit.index] = unit.hash;
-    }
+    if (!found.ok() || !*found) return false;
+    const std::vector<uint64_t> hashes = HashesIfComplete(**found, plan_);
+    if (hashes.empty()) return false;
     ASSIGN_OR_RETURN(const bool valid, IsValidOutput(hashes));
     if (!valid) return false;
     std::fill(reused_.begin(), reused_.end(), 1);
-    RETURN_IF_ERROR(RemoveCheckpoint(*folder));
+    RemoveFinishedCheckpoint(*folder);
     return true;
+  }
+
+  // The output stands, and a checkpoint that stays beside it says the same: no reason to fail.
+  void RemoveFinishedCheckpoint(const fs::path& folder) {
+    if (const absl::Status status = RemoveCheckpoint(folder); !status.ok()) {
+      context_.progress.OnWarning(std::string(status.message()));
+    }
   }
 
   // An attempt that published may have died while it removed its checkpoint.
@@ -177,7 +170,7 @@ class QuantizeJob {
     if (!request_.checkpoint.enabled) return;
     const absl::StatusOr<fs::path> folder = LocateCheckpoint(request_.checkpoint, owner_);
     if (!folder.ok()) return;
-    RemoveCheckpoint(*folder).IgnoreError();
+    RemoveFinishedCheckpoint(*folder);
     // Whether the folder around it was made for it is no longer known then.
     std::error_code not_empty;
     fs::remove(folder->parent_path(), not_empty);
@@ -189,33 +182,6 @@ class QuantizeJob {
     const absl::Status status = ValidateOutput(file, plan_, *source_, hashes, context_);
     if (!status.ok() && ErrorOf(status) != Error::kValidationFailed) return status;
     return status.ok();
-  }
-
-  bool IsPlanned(const UnitRecord& unit) const {
-    return unit.index < plan_.tensors.size() && unit.offset == plan_.tensors[unit.index].offset &&
-           unit.size_bytes == plan_.tensors[unit.index].size_bytes;
-  }
-
-  absl::Status CheckRoom() {
-    const uint64_t memory = PlannedMemoryBytes(plan_, context_.threads.size());
-    const uint64_t available = AvailableMemoryBytes();
-    if (memory > available) {
-      return MakeError(Error::kOutOfMemory,
-                       StrCat("needs ", Gigabytes(memory), " of memory, ", Gigabytes(available),
-                              " are available"),
-                       "Use fewer --threads, or end other programs");
-    }
-    const fs::path folder = output_folder_.Existing();
-    ASSIGN_OR_RETURN(const uint64_t free, FreeDiskBytes(folder));
-    const uint64_t held = std::min(AllocatedBytes(part_path_), plan_.file_size_bytes);
-    if (plan_.file_size_bytes - held > free) {
-      return MakeError(Error::kDiskFull,
-                       StrCat("needs ", Gigabytes(plan_.file_size_bytes - held), " (",
-                              plan_.file_size_bytes - held, " bytes) of disk in ", folder.string(),
-                              ", ", Gigabytes(free), " (", free, " bytes) are free"),
-                       "Free some space, or choose another output folder");
-    }
-    return absl::OkStatus();
   }
 
   absl::Status OpenPart() {
@@ -231,10 +197,18 @@ class QuantizeJob {
 
   // Makes the .part file ready: what a checkpoint has stays, all else is made anew.
   absl::Status StartPart() {
-    ASSIGN_OR_RETURN(const std::vector<UnitRecord> kept, TakeFromCheckpoint());
+    std::vector<UnitRecord> kept;
+    if (request_.checkpoint.enabled) {
+      const bool must_resume = !request_.checkpoint.resume_from.empty();
+      ASSIGN_OR_RETURN(ReusableUnits found, FindReusableUnits(checkpoint_folder_, owner_, part_,
+                                                              plan_, must_resume, context_));
+      kept = std::move(found.units);
+      hashes_ = std::move(found.hashes);
+      reused_ = std::move(found.reused);
+    }
     part_is_ours_ = true;
     has_reused_ = !kept.empty();
-    if (kept.empty()) {
+    if (!has_reused_) {
       RETURN_IF_ERROR(part_.Truncate(0));
     }
     RETURN_IF_ERROR(part_.Allocate(plan_.file_size_bytes));
@@ -246,58 +220,6 @@ class QuantizeJob {
                        context_.progress.OnCheckpoint(n, checkpoint_folder_);
                      }));
     return absl::OkStatus();
-  }
-
-  // The units of this job's checkpoint whose bytes are in the .part file. Errors: kCheckpoint where
-  // synced ones are not, or --resume names a checkpoint without its bytes.
-  absl::StatusOr<std::vector<UnitRecord>> TakeFromCheckpoint() {
-    std::vector<UnitRecord> kept;
-    if (!request_.checkpoint.enabled) return kept;
-    ASSIGN_OR_RETURN(const std::optional<JournalContents> found,
-                     LoadCheckpoint(checkpoint_folder_, owner_));
-    if (!found) return kept;
-    const bool must_resume = !request_.checkpoint.resume_from.empty();
-    if (part_is_ours_ && !found->units.empty()) {
-      const std::string gone =
-          StrCat("the checkpoint ", checkpoint_folder_.string(), " lists ", found->units.size(),
-                 " finished tensors, but ", part_path_.string(), ", which held them, is gone");
-      if (must_resume) {
-        return MakeError(Error::kCheckpoint, gone, "Leave out --resume to start anew");
-      }
-      context_.progress.OnWarning(StrCat(gone, "; starting anew"));
-      return kept;
-    }
-    ASSIGN_OR_RETURN(const uint64_t part_bytes, part_.SizeBytes());
-    if (!found->units.empty() && part_bytes != plan_.file_size_bytes) {
-      return DamagedPart(StrCat("has ", part_bytes, " bytes, expected ", plan_.file_size_bytes));
-    }
-    for (const UnitRecord& unit : found->units) {
-      if (!IsPlanned(unit)) {
-        return DamagedPart(StrCat("the journal's tensor ", unit.index, " is not planned"));
-      }
-      hashes_[unit.index] = unit.hash;
-      reused_[unit.index] = 1;
-    }
-    std::vector<uint8_t> matches;
-    RETURN_IF_ERROR(MatchUnits(part_, plan_, hashes_, reused_, context_, matches));
-    for (size_t i = 0; i < found->units.size(); ++i) {
-      const UnitRecord& unit = found->units[i];
-      if (matches[unit.index]) {
-        kept.push_back(unit);
-      } else if (i < found->synced_units) {
-        return DamagedPart(
-            StrCat("tensor ", plan_.tensors[unit.index].name, " is not what the checkpoint says"));
-      }
-    }
-    reused_ = std::move(matches);
-    return kept;
-  }
-
-  absl::Status DamagedPart(const std::string& what) const {
-    return MakeError(
-        Error::kCheckpoint,
-        StrCat(part_path_.string(), ": ", what, " (checkpoint ", checkpoint_folder_.string(), ")"),
-        "Remove the checkpoint folder to start anew");
   }
 
   // One line for each kind of substitution, with an example.
@@ -345,10 +267,7 @@ class QuantizeJob {
     RETURN_IF_ERROR(RenameDurably(part_path_, output_path_));
     if (!checkpoint_) return absl::OkStatus();
     checkpoint_.reset();
-    // The output stands; a checkpoint that stays beside it says the same.
-    if (const absl::Status status = RemoveCheckpoint(checkpoint_folder_); !status.ok()) {
-      context_.progress.OnWarning(std::string(status.message()));
-    }
+    RemoveFinishedCheckpoint(checkpoint_folder_);
     return absl::OkStatus();
   }
 

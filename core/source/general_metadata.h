@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 #include "core/gguf/metadata.h"
 #include "nlohmann/json.hpp"

@@ -2,7 +2,6 @@
 // the configuration, types and transforms chosen. Rules: docs/design/hf-to-gguf.md, "Tensors".
 #pragma once
 
-#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"

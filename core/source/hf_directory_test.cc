@@ -285,7 +285,7 @@ TEST_F(HfDirectoryTest, SummaryIsInHuggingFacesTerms) {
   EXPECT_EQ(summary.size_bytes, 2 * summary.parameter_count);
 }
 
-TEST_F(HfDirectoryTest, InspectsWhatItCannotConvert) {
+TEST_F(HfDirectoryTest, SummarizesWhatItCannotConvert) {
   fs::create_directories(directory_);
   Write("config.json", R"({"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "n_embd": 8,
                           "n_layer": 3, "n_head": 2, "vocab_size": 100})");
@@ -294,7 +294,10 @@ TEST_F(HfDirectoryTest, InspectsWhatItCannotConvert) {
       .Add("wte.weight", "F16", {100, 8}, std::string(1600, '\0'))
       .Add("x.attention.bias", "U8", {4}, "aaaa")
       .WriteTo(directory_ / "model.safetensors");
-  const auto summary = InspectHfDirectory(directory_);
+  const auto config = HfConfig::Read(directory_);
+  const auto weights = HfWeights::Open(directory_);
+  ASSERT_TRUE(config.ok() && weights.ok()) << config.status() << weights.status();
+  const auto summary = SummarizeHf(*config, **weights, "model");
   ASSERT_TRUE(summary.ok()) << summary.status();
   EXPECT_EQ(summary->architecture, "GPT2LMHeadModel");
   EXPECT_EQ(summary->num_layers, 3u);

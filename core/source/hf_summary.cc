@@ -67,10 +67,4 @@ absl::StatusOr<ModelSummary> SummarizeHf(const HfConfig& config, const HfWeights
   return summary;
 }
 
-absl::StatusOr<ModelSummary> InspectHfDirectory(const std::filesystem::path& directory) {
-  ASSIGN_OR_RETURN(const HfConfig config, HfConfig::Read(directory));
-  ASSIGN_OR_RETURN(const std::unique_ptr<HfWeights> weights, HfWeights::Open(directory));
-  return SummarizeHf(config, *weights, HfModelName(directory));
-}
-
 }  // namespace quantized

@@ -20,7 +20,4 @@ std::string HfModelName(const std::filesystem::path& directory);
 absl::StatusOr<ModelSummary> SummarizeHf(const HfConfig& config, const HfWeights& weights,
                                          std::string_view name);
 
-// Errors: those of HfConfig::Read, HfWeights::Open and SummarizeHf.
-absl::StatusOr<ModelSummary> InspectHfDirectory(const std::filesystem::path& directory);
-
 }  // namespace quantized

@@ -7,6 +7,8 @@
 #include <array>
 #include <ctime>
 #include <filesystem>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "client/render/progress_line.h"
@@ -43,6 +45,20 @@ std::string LevelsOf(const v1::QuantizeSpec& spec) {
   return fmt::format("{}", fmt::join(spec.levels().begin(), spec.levels().end(), ","));
 }
 
+// One row for each kind of substitution: the JSON form lists the tensors.
+std::string SubstitutionRows(const v1::QuantizeResult& result) {
+  std::map<std::string, int> kinds;
+  for (const v1::Substitution& one : result.substitutions()) {
+    ++kinds[fmt::format("{} instead of {} ({})", one.used_type(), one.wanted_type(), one.why())];
+  }
+  std::string rows;
+  for (const auto& [kind, tensors] : kinds) {
+    rows += Row("Substitution", fmt::format("{} tensor{} {} {}", tensors, tensors == 1 ? "" : "s",
+                                            tensors == 1 ? "is" : "are", kind));
+  }
+  return rows;
+}
+
 }  // namespace
 
 std::string HumanResult(const v1::QuantizeResult& result) {
@@ -56,11 +72,7 @@ std::string HumanResult(const v1::QuantizeResult& result) {
   text += Row("Duration", FormatElapsed(result.duration_seconds()));
   text += Row("Peak Memory", FormatBytes(result.peak_memory_bytes()));
   text += Row("Validation", result.validation_status());
-  for (const v1::Substitution& one : result.substitutions()) {
-    text += Row("Substitution", fmt::format("{}: {} instead of {} ({})", one.tensor(),
-                                            one.used_type(), one.wanted_type(), one.why()));
-  }
-  return text;
+  return text + SubstitutionRows(result);
 }
 
 std::string HumanJob(const v1::Job& job) {

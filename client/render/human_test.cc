@@ -39,7 +39,7 @@ TEST(HumanResultTest, IsKeysAndValues) {
             "Duration: 15:23\n"
             "Peak Memory: 270.0 MB\n"
             "Validation: valid\n"
-            "Substitution: blk.0.x: Q5_0 instead of Q4_K (576 columns)\n");
+            "Substitution: 1 tensor is Q5_0 instead of Q4_K (576 columns)\n");
 }
 
 TEST(HumanJobsTest, IsATableWithAlignedColumns) {

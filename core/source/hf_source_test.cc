@@ -183,8 +183,9 @@ INSTANTIATE_TEST_SUITE_P(Small, HfSourceGolden,
                          ::testing::Values("Llama-3.9-1B-Instruct", "Qwen3-Embedding-0.6B",
                                            "TinyModel-v1.0-chat", "gemma-3-4b-it", "gemma-3-f16",
                                            "gemma-3-oov-rows", "llama-biases", "llama-old-style",
-                                           "llama-rope-parameters", "mistral-no-head-dim",
-                                           "mistral-null-kv", "plain-7B", "qwen2-yarn"),
+                                           "llama-rope-parameters", "llama2-spm-sharded",
+                                           "mistral-no-head-dim", "mistral-null-kv", "plain-7B",
+                                           "qwen2-yarn"),
                          TestName);
 
 class HfSourceLargeGolden : public ::testing::TestWithParam<std::string_view> {};

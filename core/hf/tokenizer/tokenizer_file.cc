@@ -35,32 +35,44 @@ class JsonFile {
   static absl::StatusOr<std::unique_ptr<JsonFile>> Read(const std::filesystem::path& path) {
     ASSIGN_OR_RETURN(const File file, File::OpenForRead(path));
     ASSIGN_OR_RETURN(const uint64_t size, file.SizeBytes());
-    if (size > kMaxFileBytes) {
-      return FileError(path.string(), "size", StrCat(size, " bytes"),
-                       StrCat("at most ", kMaxFileBytes));
-    }
-    auto json = std::make_unique<JsonFile>();
-    json->name_ = path.string();
-    json->text_ = simdjson::padded_string(size);
+    RETURN_IF_ERROR(CheckSize(path.string(), size));
+    simdjson::padded_string text(size);
     if (size > 0) {
       RETURN_IF_ERROR(file.ReadAt(
-          0, std::as_writable_bytes(std::span(json->text_.data(), static_cast<size_t>(size)))));
+          0, std::as_writable_bytes(std::span(text.data(), static_cast<size_t>(size)))));
     }
-    RETURN_IF_ERROR(RefuseLfsPointer(json->name_, json->text_));
-    Element root;
-    if (const auto error = json->parser_.parse(json->text_).get(root)) {
-      return FileError(json->name_, "the file", simdjson::error_message(error), "valid JSON");
-    }
-    if (root.get_object().get(json->root_)) {
-      return FileError(json->name_, "the file", "no object", "a JSON object");
-    }
-    return json;
+    return Parse(std::move(text), path.string());
+  }
+
+  static absl::StatusOr<std::unique_ptr<JsonFile>> Copy(std::string_view text,
+                                                        const std::filesystem::path& path) {
+    RETURN_IF_ERROR(CheckSize(path.string(), text.size()));
+    return Parse(simdjson::padded_string(text.data(), text.size()), path.string());
   }
 
   const Object& root() const { return root_; }
 
  private:
-  std::string name_;
+  static absl::Status CheckSize(std::string_view name, uint64_t size) {
+    if (size <= kMaxFileBytes) return absl::OkStatus();
+    return FileError(name, "size", StrCat(size, " bytes"), StrCat("at most ", kMaxFileBytes));
+  }
+
+  static absl::StatusOr<std::unique_ptr<JsonFile>> Parse(simdjson::padded_string text,
+                                                         std::string_view name) {
+    RETURN_IF_ERROR(RefuseLfsPointer(name, text));
+    auto json = std::make_unique<JsonFile>();
+    json->text_ = std::move(text);
+    Element root;
+    if (const auto error = json->parser_.parse(json->text_).get(root)) {
+      return FileError(name, "the file", simdjson::error_message(error), "valid JSON");
+    }
+    if (root.get_object().get(json->root_)) {
+      return FileError(name, "the file", "no object", "a JSON object");
+    }
+    return json;
+  }
+
   simdjson::padded_string text_;
   simdjson::dom::parser parser_;
   Object root_;
@@ -411,15 +423,12 @@ absl::StatusOr<std::vector<Merge>> ReadMergesTxt(const std::filesystem::path& pa
   return merges;
 }
 
-}  // namespace
-
-absl::StatusOr<TokenizerFile> ReadTokenizerJson(const std::filesystem::path& path,
-                                                ModelPart model) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<JsonFile> json, JsonFile::Read(path));
+absl::StatusOr<TokenizerFile> TokenizerFileOf(const JsonFile& json,
+                                              const std::filesystem::path& path, ModelPart model) {
   const Reader reader(path.string());
   constexpr std::array<std::string_view, 6> kNames = {
       "added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder", "model"};
-  ASSIGN_OR_RETURN(const auto members, reader.Members(json->root(), "", kNames));
+  ASSIGN_OR_RETURN(const auto members, reader.Members(json.root(), "", kNames));
   TokenizerFile file;
   file.path = path;
   if (members[0].has_value() && !members[0]->is_null()) {
@@ -434,6 +443,21 @@ absl::StatusOr<TokenizerFile> ReadTokenizerJson(const std::filesystem::path& pat
   ASSIGN_OR_RETURN(const Object object, reader.ObjectOf(members[5], "model"));
   RETURN_IF_ERROR(ReadModel(reader, object, model, &file));
   return file;
+}
+
+}  // namespace
+
+absl::StatusOr<TokenizerFile> ReadTokenizerJson(const std::filesystem::path& path,
+                                                ModelPart model) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<JsonFile> json, JsonFile::Read(path));
+  return TokenizerFileOf(*json, path, model);
+}
+
+absl::StatusOr<TokenizerFile> ParseTokenizerJson(std::string_view text,
+                                                 const std::filesystem::path& name,
+                                                 ModelPart model) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<JsonFile> json, JsonFile::Copy(text, name));
+  return TokenizerFileOf(*json, name, model);
 }
 
 absl::StatusOr<TokenizerFile> ReadVocabularyAndMerges(const std::filesystem::path& directory,

@@ -41,6 +41,11 @@ enum class ModelPart { kRead, kSkip };
 // another type or value than it must have.
 absl::StatusOr<TokenizerFile> ReadTokenizerJson(const std::filesystem::path& path, ModelPart model);
 
+// The same from memory; `name` is what errors call the file.
+absl::StatusOr<TokenizerFile> ParseTokenizerJson(std::string_view text,
+                                                 const std::filesystem::path& name,
+                                                 ModelPart model);
+
 // Reads vocab.json, merges.txt and added_tokens.json (may be absent) of `directory`, with the
 // normalizer and pre-tokenizer that the class `tokenizer_class` of tokenizer_config.json stands for
 // (GPT-2's unless it is Qwen2's). Errors: as above.

@@ -195,5 +195,132 @@ TEST(TokenizerMetadataTest, EqualsTheReference) {
   EXPECT_EQ(compared, 9u);
 }
 
+class TokenizerMetadataErrorTest : public ::testing::Test {
+ protected:
+  // A copy of a committed model that a test may damage.
+  void Copy(const std::string& model) {
+    const std::filesystem::path from = GoldenDir() / "tokenizers" / "models" / model;
+    for (const auto& file : std::filesystem::directory_iterator(from)) {
+      std::filesystem::copy(file.path(), dir_.path() / file.path().filename(),
+                            std::filesystem::copy_options::overwrite_existing);
+    }
+  }
+  // tokenizer.json with `change` done to it.
+  template <typename Change>
+  void ChangeJson(Change change) {
+    nlohmann::json json = tokenizer::ReadTestJson(dir_.path() / "tokenizer.json");
+    change(json);
+    tokenizer::WriteTestJson(dir_.path() / "tokenizer.json", json);
+  }
+  absl::Status Status(const std::string& architecture, uint64_t vocab_size,
+                      const std::string& pre = "") {
+    return Convert(dir_.path(), architecture, vocab_size, pre).status();
+  }
+  TempDir dir_;
+};
+
+TEST_F(TokenizerMetadataErrorTest, NamesAnUnknownPreTokenizerByItsHash) {
+  Copy("Qwen2.5-tiny-Instruct");
+  ChangeJson([](nlohmann::json& json) {
+    json["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "\\p{L}+";
+  });
+  const absl::Status status = Status("qwen2", 427);
+  EXPECT_EQ(ErrorOf(status), Error::kValidationFailed);
+  EXPECT_THAT(std::string(status.message()),
+              ::testing::ContainsRegex("tokenizer.json: pre_tokenizer: found an unknown one with "
+                                       "hash [0-9a-f]{64}"));
+  EXPECT_THAT(SuggestionOf(status), HasSubstr("--pre NAME"));
+  EXPECT_TRUE(Status("qwen2", 427, "qwen2").ok());
+  const absl::Status bad_name = Status("qwen2", 427, "Qwen 2");
+  EXPECT_EQ(ErrorOf(bad_name), Error::kInvalidArgument);
+}
+
+TEST_F(TokenizerMetadataErrorTest, RefusesOtherKindsOfModels) {
+  Copy("gpt2-tiny");
+  for (const char* type : {"WordPiece", "Unigram", "WordLevel"}) {
+    ChangeJson([&](nlohmann::json& json) { json["model"]["type"] = type; });
+    const absl::Status status = Status("qwen2", 401);
+    EXPECT_EQ(ErrorOf(status), Error::kValidationFailed);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(std::string("found \"") + type));
+    EXPECT_THAT(SuggestionOf(status), HasSubstr("byte-pair"));
+  }
+}
+
+TEST_F(TokenizerMetadataErrorTest, SaysWhichFilesAreMissing) {
+  tokenizer::WriteTestFile(dir_.path() / "config.json", "{}");
+  const absl::Status status = Status("llama", 401);
+  EXPECT_EQ(ErrorOf(status), Error::kModelNotFound);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("found neither tokenizer.json nor vocab.json and merges.txt"));
+}
+
+TEST_F(TokenizerMetadataErrorTest, RefusesAVocabularySmallerThanTheTokenizer) {
+  Copy("Qwen3-tiny");
+  const absl::Status status = Status("qwen3", 400);
+  EXPECT_EQ(ErrorOf(status), Error::kValidationFailed);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("vocab_size: found 400, expected more than the largest token id, 406"));
+}
+
+TEST_F(TokenizerMetadataErrorTest, PadsAVocabularyLargerThanTheTokenizer) {
+  Copy("Qwen3-tiny");
+  const auto metadata = Convert(dir_.path(), "qwen3", 410);
+  ASSERT_TRUE(metadata.ok()) << metadata.status();
+  const auto* array = metadata->Get<gguf::Array>("tokenizer.ggml.tokens");
+  ASSERT_NE(array, nullptr);
+  const auto& tokens = std::get<std::vector<std::string>>(*array);
+  ASSERT_EQ(tokens.size(), 410u);
+  EXPECT_EQ(tokens[409], "[PAD409]");
+}
+
+TEST_F(TokenizerMetadataErrorTest, RefusesDamagedConfigurations) {
+  Copy("llama2-spm-sharded");
+  struct Damage {
+    const char* file;
+    const char* text;
+    const char* message;
+  };
+  for (const Damage& damage :
+       {Damage{"tokenizer_config.json", "{", "tokenizer_config.json"},
+        Damage{"tokenizer_config.json", R"({"added_tokens_decoder": []})",
+               "added_tokens_decoder: found an array"},
+        Damage{"tokenizer_config.json", R"({"added_tokens_decoder": {"x": {"content": "a"}}})",
+               "expected an id"},
+        Damage{"tokenizer_config.json", R"({"added_tokens_decoder": {"1": {"content": 1}}})",
+               "expected an object with a string content"},
+        Damage{"added_tokens.json", R"({"<x>": -1})", "added_tokens.json"},
+        Damage{"tokenizer.model", "version https://git-lfs.github.com/spec/v1\n", "git-lfs"},
+        Damage{"tokenizer.json", R"({"added_tokens": 1, "model": {}})", "added_tokens"},
+        Damage{"config.json", R"({"bos_token_id": -1})", "bos_token_id: found -1"}}) {
+    SCOPED_TRACE(damage.text);
+    tokenizer::WriteTestFile(dir_.path() / damage.file, damage.text);
+    const absl::Status status = Status("llama", 808);
+    EXPECT_EQ(ErrorOf(status), Error::kValidationFailed) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(damage.message));
+    std::filesystem::remove(dir_.path() / damage.file);
+    Copy("llama2-spm-sharded");
+  }
+}
+
+// Numbers that no integer type holds stand in real files.
+TEST_F(TokenizerMetadataErrorTest, AcceptsHugeNumbers) {
+  Copy("gemma-3-tiny-it");
+  nlohmann::json config = tokenizer::ReadTestJson(dir_.path() / "tokenizer_config.json");
+  std::string text = config.dump();
+  text.insert(1, R"("a_length": 1000000000000000019884624838656,)");
+  tokenizer::WriteTestFile(dir_.path() / "tokenizer_config.json", text);
+  EXPECT_TRUE(Status("gemma3", 934).ok()) << Status("gemma3", 934);
+}
+
+TEST(TokenizerMetadataTest, NamesCodeLlamasInfillTokens) {
+  const auto metadata =
+      Convert(GoldenDir() / "tokenizers" / "models" / "llama2-spm-sharded", "llama", 32016);
+  ASSERT_TRUE(metadata.ok()) << metadata.status();
+  EXPECT_EQ(*metadata->Get<uint32_t>("tokenizer.ggml.prefix_token_id"), 32007u);
+  EXPECT_EQ(*metadata->Get<uint32_t>("tokenizer.ggml.suffix_token_id"), 32008u);
+  EXPECT_EQ(*metadata->Get<uint32_t>("tokenizer.ggml.middle_token_id"), 32009u);
+  EXPECT_EQ(*metadata->Get<uint32_t>("tokenizer.ggml.eot_token_id"), 32010u);
+}
+
 }  // namespace
 }  // namespace quantized

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cstdlib>
 
 #include "core/base/error.h"
@@ -129,6 +128,46 @@ TEST(TokenizerTest, EqualsHuggingFaceFeatureByFeature) {
       EXPECT_EQ(*decoded, test["decoded"][i].get<std::string>());
     }
   }
+}
+
+TEST(TokenizerTest, EncodesLongRunsInLittleTime) {
+  // One word of a quarter of a million characters; a search of all pairs for each merge would take
+  // minutes.
+  const auto tokenizer = Load(ModelFile("llama2-spm-sharded"));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  for (const char* unit : {" ", "e", "er ", "\n", "\u00e9"}) {
+    SCOPED_TRACE(unit);
+    std::string text;
+    while (text.size() < 250'000) text += unit;
+    const auto ids = (*tokenizer)->Encode(text, /*add_special=*/false);
+    ASSERT_TRUE(ids.ok()) << ids.status();
+    const auto decoded = (*tokenizer)->Decode(*ids, /*skip_special=*/false);
+    ASSERT_TRUE(decoded.ok()) << decoded.status();
+    EXPECT_EQ(*decoded, text);
+  }
+}
+
+TEST(TokenizerTest, RefusesTextThatIsNotUtf8) {
+  const auto tokenizer = Load(ModelFile("gpt2-tiny"));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  for (const std::string text : {"ab\xC0", "ab\xED\xA0\x80", "ab\xF4\x90\x80\x80", "ab\xE2\x82"}) {
+    const auto ids = (*tokenizer)->Encode(text, /*add_special=*/false);
+    ASSERT_FALSE(ids.ok());
+    EXPECT_EQ(ErrorOf(ids.status()), Error::kInvalidArgument);
+    EXPECT_THAT(std::string(ids.status().message()), HasSubstr("not UTF-8 at byte 2"));
+  }
+}
+
+TEST(TokenizerTest, LeavesOutIdsWithoutATokenWhenDecoding) {
+  const auto tokenizer = Load(ModelFile("gpt2-tiny"));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const auto ids = (*tokenizer)->Encode("the <|endoftext|>", /*add_special=*/false);
+  ASSERT_TRUE(ids.ok()) << ids.status();
+  std::vector<uint32_t> with_strangers = *ids;
+  with_strangers.push_back(100'000);
+  EXPECT_EQ((*tokenizer)->Decode(with_strangers, /*skip_special=*/false).value(),
+            "the <|endoftext|>");
+  EXPECT_EQ((*tokenizer)->Decode(with_strangers, /*skip_special=*/true).value(), "the ");
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/hf/tokenizer/test_json.h"
 #include "core/hf/tokenizer/tokenizer.h"
+#include "core/hf/tokenizer/tokenizer_config.h"
 #include "tests/support/paths.h"
 
 namespace quantized::tokenizer {
@@ -30,6 +31,9 @@ TEST(AutoTokenizerTest, EqualsTransformers) {
     const std::filesystem::path base = golden / "models" / test["base"].get<std::string>();
     std::filesystem::copy(base / "tokenizer.json", dir.path() / "tokenizer.json");
     WriteTestJson(dir.path() / "tokenizer_config.json", test["tokenizer_config"]);
+    if (test["special_tokens_map"].is_object()) {
+      WriteTestJson(dir.path() / "special_tokens_map.json", test["special_tokens_map"]);
+    }
     const std::string model_type = ReadTestJson(base / "config.json")["model_type"];
     const auto tokenizer = Tokenizer::FromDirectory(dir.path(), model_type);
     if (!tokenizer.ok()) {
@@ -47,7 +51,9 @@ TEST(AutoTokenizerTest, EqualsTransformers) {
           nlohmann::json::array({id, token->content, token->special, token->normalized}));
     }
     EXPECT_EQ(added, test["added"]);
-    std::vector<std::string> special = SpecialTokens(test["tokenizer_config"], model_type);
+    const auto config = ReadTokenizerConfig(dir.path());
+    ASSERT_TRUE(config.ok()) << config.status();
+    std::vector<std::string> special = SpecialTokens(*config, model_type);
     std::sort(special.begin(), special.end());
     special.erase(std::unique(special.begin(), special.end()), special.end());
     EXPECT_EQ(special, test["special_tokens"].get<std::vector<std::string>>());

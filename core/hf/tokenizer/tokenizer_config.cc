@@ -110,6 +110,25 @@ absl::StatusOr<std::optional<nlohmann::json>> ReadOptionalJson(const std::filesy
   return json.status();
 }
 
+absl::StatusOr<nlohmann::json> ReadTokenizerConfig(const std::filesystem::path& directory) {
+  ASSIGN_OR_RETURN(std::optional<nlohmann::json> read,
+                   ReadOptionalJson(directory / "tokenizer_config.json"));
+  nlohmann::json config = std::move(read).value_or(nlohmann::json::object());
+  if (config.contains("added_tokens_decoder")) return config;
+  ASSIGN_OR_RETURN(const std::optional<nlohmann::json> map,
+                   ReadOptionalJson(directory / "special_tokens_map.json"));
+  if (!map.has_value()) return config;
+  for (const auto& [key, value] : map->items()) {
+    nlohmann::json& own = config[key];
+    if (key == "additional_special_tokens" && value.is_array() && own.is_array()) {
+      own.insert(own.end(), value.begin(), value.end());  // a token twice counts once
+    } else {
+      own = value;
+    }
+  }
+  return config;
+}
+
 absl::StatusOr<std::vector<AddedToken>> AddedTokensDecoder(const nlohmann::json& config,
                                                            std::string_view file) {
   std::vector<AddedToken> tokens;

@@ -18,6 +18,11 @@ namespace quantized::tokenizer {
 // (core/hf/json_file.h).
 absl::StatusOr<std::optional<nlohmann::json>> ReadOptionalJson(const std::filesystem::path& path);
 
+// tokenizer_config.json of `directory`, an empty object when it is not there. Where it has no
+// added_tokens_decoder, as files of older versions have none, special_tokens_map.json is laid over
+// it, as transformers does. Errors: those of ReadOptionalJson.
+absl::StatusOr<nlohmann::json> ReadTokenizerConfig(const std::filesystem::path& directory);
+
 // The tokens of `added_tokens_decoder`, by id. Errors: kValidationFailed when it is damaged.
 absl::StatusOr<std::vector<AddedToken>> AddedTokensDecoder(const nlohmann::json& config,
                                                            std::string_view file);

@@ -364,10 +364,8 @@ absl::Status AppendVocabulary(const Source& source, const VocabularyRule& rule,
 
 absl::Status AppendTokenizerMetadata(const std::filesystem::path& directory,
                                      const HfTokenizerContext& context, gguf::Metadata& metadata) {
-  ASSIGN_OR_RETURN(std::optional<nlohmann::json> tokenizer_config,
-                   ReadOptionalJson(directory / "tokenizer_config.json"));
-  const Source source = {directory, context,
-                         std::move(tokenizer_config).value_or(nlohmann::json::object())};
+  ASSIGN_OR_RETURN(nlohmann::json tokenizer_config, ReadTokenizerConfig(directory));
+  const Source source = {directory, context, std::move(tokenizer_config)};
   const VocabularyRule& rule = RuleOf(context.architecture);
   if (rule.space_prefix == SpacePrefix::kAsConfigured) {
     const auto prefix = source.tokenizer_config.find("add_prefix_space");

@@ -202,7 +202,7 @@ write(here / "special.json", special)
 
 CHECK = json.loads((large.parents[1] / "pretokenizers.json").read_text())["check_text"] if (large.parents[1] / "pretokenizers.json").exists() else "Hello <s> wörld 123"
 auto = []
-def loaded(name, base, changes, remove=()):
+def loaded(name, base, changes, remove=(), special_map=None):
     with tempfile.TemporaryDirectory() as d:
         d = Path(d)
         config = json.loads((here / "models" / base / "tokenizer_config.json").read_text())
@@ -211,9 +211,10 @@ def loaded(name, base, changes, remove=()):
         shutil.copyfile(here / "models" / base / "tokenizer.json", d / "tokenizer.json")
         shutil.copyfile(here / "models" / base / "config.json", d / "config.json")
         write(d / "tokenizer_config.json", config)
+        if special_map is not None: write(d / "special_tokens_map.json", special_map)
         t = AutoTokenizer.from_pretrained(d)
         assert t.is_fast
-        auto.append({"name": name, "base": base, "tokenizer_config": config, "ids": t.encode(CHECK), "added": [[k, v.content, v.special, v.normalized] for k, v in sorted(t.added_tokens_decoder.items())],
+        auto.append({"name": name, "base": base, "tokenizer_config": config, "special_tokens_map": special_map, "ids": t.encode(CHECK), "added": [[k, v.content, v.special, v.normalized] for k, v in sorted(t.added_tokens_decoder.items())],
                      "special_tokens": sorted(set(t.all_special_tokens)), "size": len(t)})
 def plain(content, **flags): return {k: v for k, v in token(content, 0, **flags).items() if k != "id"}
 for c in ("PreTrainedTokenizerFast", "GPT2Tokenizer", "Qwen2Tokenizer", "LlamaTokenizer", "LlamaTokenizerFast"):
@@ -228,4 +229,7 @@ loaded("Cohere class", "command-r-tiny", {"tokenizer_class": "CohereTokenizerFas
 loaded("Gemma class", "gemma-3-tiny-it", {"tokenizer_class": "GemmaTokenizerFast"})
 loaded("no class, llama by model type", "llama2-spm-sharded", {}, ["tokenizer_class"])
 loaded("no class, qwen by model type", "Qwen2.5-tiny-Instruct", {}, ["tokenizer_class"])
+SPECIAL_MAP = {"bos_token": "<|endoftext|>", "pad_token": {"content": "<pad>", "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}, "additional_special_tokens": ["<a>", "<b>"]}
+loaded("special_tokens_map", "gpt2-tiny", {"tokenizer_class": "LlamaTokenizerFast", "additional_special_tokens": ["<b>", "<c>"], "bos_token": "<c>"}, ["added_tokens_decoder"], SPECIAL_MAP)
+loaded("special_tokens_map beside a decoder", "gpt2-tiny", {}, (), SPECIAL_MAP)
 write(here / "auto.json", {"text": CHECK, "cases": auto})

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "core/base/error.h"
-#include "daemon/queue/history_check.h"
+#include "daemon/queue/history_test.h"
 #include "daemon/queue/leftover.h"
 #include "daemon/queue/queue_test.h"
 #include "tests/support/faulty_vfs.h"

@@ -1,5 +1,5 @@
 // Jobs come and are cancelled, workers do as they please, the daemon stops and dies, all at random;
-// the history of every job must be one that the model allows (history_check.h). Each seed is
+// the history of every job must be one that the model allows (history_test.h). Each seed is
 // another course of events; threads add to it, so a seed narrows a failure down without replaying
 // it exactly.
 #include <signal.h>
@@ -8,7 +8,7 @@
 #include <random>
 
 #include "core/base/error.h"
-#include "daemon/queue/history_check.h"
+#include "daemon/queue/history_test.h"
 #include "daemon/queue/queue_test.h"
 #include "tests/support/faulty_vfs.h"
 

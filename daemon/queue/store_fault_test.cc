@@ -2,7 +2,7 @@
 // what was told is true, and where the fault passes, the work goes on by itself.
 #include "core/base/error.h"
 #include "core/base/mutex.h"
-#include "daemon/queue/history_check.h"
+#include "daemon/queue/history_test.h"
 #include "daemon/queue/queue_test.h"
 #include "tests/support/faulty_vfs.h"
 

@@ -1,7 +1,7 @@
 #include "daemon/queue/watch.h"
 
 #include "core/base/error.h"
-#include "daemon/queue/history_check.h"
+#include "daemon/queue/history_test.h"
 #include "daemon/queue/queue_test.h"
 
 namespace quantized {

@@ -8,7 +8,7 @@
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/version.h"
-#include "daemon/queue/history_check.h"
+#include "daemon/queue/history_test.h"
 #include "daemon/queue/queue_test.h"
 #include "daemon/service/daemon_server.h"
 #include "daemon/service/rpc_status.h"

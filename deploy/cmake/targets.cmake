@@ -16,8 +16,12 @@ function(quantized_test name)
   add_executable(${name} ${ARG_SOURCES})
   quantized_target(${name})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} tests_support GTest::gmock GTest::gtest_main)
-  gtest_discover_tests(${name} TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST
-    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 600)
+  set(properties TIMEOUT 600)
+  if(ARG_LABELS)  # an empty one would swallow the next name
+    list(APPEND properties LABELS "${ARG_LABELS}")
+  endif()
+  gtest_discover_tests(${name} TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+    PROPERTIES ${properties})
 endfunction()
 
 # quantized_library(NAME SOURCES … [DEPS …] [TESTS …] [TEST_DEPS …]): the static library of one

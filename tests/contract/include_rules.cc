@@ -115,11 +115,11 @@ bool IsOurs(std::string_view header) {
   });
 }
 
-// x_test.cc, and the suites that implementations of one interface share.
+// x_test.cc, x_test.h and test_x.h, and the suites that implementations of one interface share.
 bool IsTest(std::string_view file) {
   const std::string stem = std::filesystem::path(file).stem();
   return file.starts_with("tests/") || file.starts_with("kernels/testing/") ||
-         stem.ends_with("_test") || stem.ends_with("_suite");
+         stem.starts_with("test_") || stem.ends_with("_test") || stem.ends_with("_suite");
 }
 
 bool HoldsPrefix(std::span<const std::string_view> prefixes, std::string_view text) {

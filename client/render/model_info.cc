@@ -52,6 +52,28 @@ std::string ValueText(const Json& value) {
   return Printable(value.is_string() ? value.get<std::string>() : value.dump());
 }
 
+// "Size: 103.7 MB" of {"size_bytes": 103668480}; "Tensor Types: F32 61, Q5_0 166" of an object of
+// numbers. Empty for what has no form of one line.
+std::string FurtherRow(std::string_view key, const Json& value) {
+  constexpr std::string_view kBytes = "_bytes";
+  if (key.ends_with(kBytes) && value.is_number_unsigned()) {
+    key.remove_suffix(kBytes.size());
+    return fmt::format("{}: {}\n", Printable(TitleOf(key)), FormatBytes(value.get<uint64_t>()));
+  }
+  std::string text;
+  if (value.is_number_float()) {
+    text = fmt::format("{:.2f}", value.get<double>());
+  } else if (value.is_object()) {
+    for (const auto& [name, count] : value.items()) {
+      if (count.is_structured()) return "";
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", Printable(name), ValueText(count));
+    }
+  } else if (value.is_primitive() && !value.is_null()) {
+    text = ValueText(value);
+  }
+  return text.empty() ? "" : fmt::format("{}: {}\n", Printable(TitleOf(key)), text);
+}
+
 std::string ContractValue(const KeyRow& row, const Json& value) {
   if (row.kind == KeyKind::kBigNumber) return WithThousands(value.get<uint64_t>());
   return ValueText(value);
@@ -86,8 +108,7 @@ absl::StatusOr<ModelInfoText> FormatModelInfo(std::string_view inspection) {
   for (const auto& [key, value] : read.items()) {
     if (IsContractKey(key)) continue;
     ordered[key] = value;
-    if (value.is_structured() || value.is_null()) continue;
-    text.human += fmt::format("{}: {}\n", Printable(TitleOf(key)), ValueText(value));
+    text.human += FurtherRow(key, value);
   }
   text.json = ordered.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   return text;

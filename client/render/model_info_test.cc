@@ -13,7 +13,8 @@ using ::testing::HasSubstr;
 constexpr std::string_view kInspection = R"({"file_format":"safetensors","vocab_size":32000,
   "model_name":"meta-llama/Llama-2-7b-hf","architecture":"LlamaForCausalLM",
   "parameter_count":6738415616,"hidden_size":4096,"num_layers":32,"num_heads":32,
-  "torch_dtype":"float16","tensor_types":{"F16":291}})";
+  "torch_dtype":"float16","size_bytes":13476831232,"bits_per_weight":16.0004,
+  "tensor_types":{"F16":226,"F32":65}})";
 
 TEST(ModelInfoTest, HumanFormIsTheContracts) {
   const auto text = FormatModelInfo(kInspection);
@@ -27,7 +28,10 @@ TEST(ModelInfoTest, HumanFormIsTheContracts) {
             "Heads: 32\n"
             "Vocab Size: 32000\n"
             "Dtype: float16\n"
-            "File Format: safetensors\n");
+            "File Format: safetensors\n"
+            "Size: 13.5 GB\n"
+            "Bits Per Weight: 16.00\n"
+            "Tensor Types: F16 226, F32 65\n");
 }
 
 TEST(ModelInfoTest, JsonHasTheContractsKeysFirst) {
@@ -44,8 +48,11 @@ TEST(ModelInfoTest, JsonHasTheContractsKeysFirst) {
   "vocab_size": 32000,
   "torch_dtype": "float16",
   "file_format": "safetensors",
+  "size_bytes": 13476831232,
+  "bits_per_weight": 16.0004,
   "tensor_types": {
-    "F16": 291
+    "F16": 226,
+    "F32": 65
   }
 }
 )");

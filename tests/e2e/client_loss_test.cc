@@ -58,6 +58,7 @@ class ClientLossTest : public ::testing::Test {
   void ExpectAttachGivesTheResult() {
     testing::Process attach(testing::Sandbox::Command({"--format", "json", "jobs", "attach"}),
                             sandbox_.options());
+    EXPECT_TRUE(attach.WaitForOutput("Architecture: "));
     Release();
     const testing::ProcessResult attached = attach.Wait();
     ASSERT_EQ(attached.exit_code, 0) << attached.err << attached.out;
@@ -108,6 +109,7 @@ TEST_F(ClientLossTest, EventsAreCompleteAndInOrder) {
   testing::Process attach(
       testing::Sandbox::Command({"--format", "json", "--verbosity", "debug", "jobs", "attach"}),
       sandbox_.options());
+  EXPECT_TRUE(attach.WaitForOutput("Architecture: "));
   Release();
   const testing::ProcessResult result = attach.Wait();
   ASSERT_EQ(result.exit_code, 0) << result.err;
@@ -130,7 +132,7 @@ TEST_F(ClientLossTest, InterruptCancelsKeepsTheCheckpointAndDiesBySigint) {
   Release();
   const testing::ProcessResult result = client->Wait();
   EXPECT_EQ(result.signal, SIGINT) << result.err;
-  EXPECT_THAT(result.err, HasSubstr("go on with: llm-quantize quantize"));
+  EXPECT_THAT(result.err, HasSubstr("Go on with: llm-quantize quantize"));
   EXPECT_EQ(json::parse(result.out, nullptr, false)["error_type"], "CancelledError") << result.out;
   EXPECT_TRUE(std::filesystem::exists(sandbox_.work() / ".checkpoint"));
   EXPECT_FALSE(std::filesystem::exists(sandbox_.work() / "out.gguf"));

@@ -137,7 +137,7 @@ build release all || finish
 run_tests release
 if [ $quick = no ]; then
   build asan core/all daemon/worker/all daemon/executors/all daemon/queue/all tests/fuzz/all &&
-    run_tests asan -R '^(core_|daemon_|fuzz_)'
+    run_tests asan -R '^(core_|daemon_worker|daemon_executors|daemon_queue|fuzz_)'
   build tsan kernels/all core/base/all daemon/executors/all daemon/queue/all &&
     run_tests tsan -R '^(kernels_|core_base|daemon_executors|daemon_queue)'
   tidy

@@ -20,20 +20,20 @@ namespace quantized::kernels {
 namespace {
 
 constexpr Codec kCodecs[] = {
-    // type, plain, Highway, CUDA, decode, check
-    {TypeId::kF32, EncodeF32, nullptr, nullptr, DecodeF32, IsFiniteF32},
-    {TypeId::kF16, EncodeF16Ref, EncodeF16Simd, nullptr, DecodeF16Simd, IsFiniteF16},
-    {TypeId::kQ4_0, EncodeQ4_0Ref, EncodeQ4_0Simd, nullptr, DecodeQ4_0, IsFiniteQ4_0},
-    {TypeId::kQ4_1, EncodeQ4_1Ref, EncodeQ4_1Simd, nullptr, DecodeQ4_1, IsFiniteQ4_1},
-    {TypeId::kQ5_0, EncodeQ5_0Ref, EncodeQ5_0Simd, nullptr, DecodeQ5_0, IsFiniteQ5_0},
-    {TypeId::kQ5_1, EncodeQ5_1Ref, EncodeQ5_1Simd, nullptr, DecodeQ5_1, IsFiniteQ5_1},
-    {TypeId::kQ8_0, EncodeQ8_0Ref, EncodeQ8_0Simd, nullptr, DecodeQ8_0, IsFiniteQ8_0},
-    {TypeId::kQ2_K, EncodeQ2KRef, EncodeQ2KSimd, nullptr, DecodeQ2K, IsFiniteQ2K},
-    {TypeId::kQ3_K, EncodeQ3KRef, EncodeQ3KSimd, nullptr, DecodeQ3K, IsFiniteQ3K},
-    {TypeId::kQ4_K, EncodeQ4KRef, EncodeQ4KSimd, nullptr, DecodeQ4K, IsFiniteQ4K},
-    {TypeId::kQ5_K, EncodeQ5KRef, EncodeQ5KSimd, nullptr, DecodeQ5K, IsFiniteQ5K},
-    {TypeId::kQ6_K, EncodeQ6KRef, EncodeQ6KSimd, nullptr, DecodeQ6K, IsFiniteQ6K},
-    {TypeId::kBF16, EncodeBF16Ref, EncodeBF16Simd, nullptr, DecodeBF16Simd, IsFiniteBF16},
+    // type, importance, plain, Highway, CUDA, decode, check
+    {TypeId::kF32, Importance::kIgnored, EncodeF32, nullptr, nullptr, DecodeF32, IsFiniteF32},
+    {TypeId::kF16, Importance::kIgnored, EncodeF16Ref, EncodeF16Simd, nullptr, DecodeF16Simd, IsFiniteF16},
+    {TypeId::kQ4_0, Importance::kOptional, EncodeQ4_0Ref, EncodeQ4_0Simd, nullptr, DecodeQ4_0, IsFiniteQ4_0},
+    {TypeId::kQ4_1, Importance::kOptional, EncodeQ4_1Ref, EncodeQ4_1Simd, nullptr, DecodeQ4_1, IsFiniteQ4_1},
+    {TypeId::kQ5_0, Importance::kOptional, EncodeQ5_0Ref, EncodeQ5_0Simd, nullptr, DecodeQ5_0, IsFiniteQ5_0},
+    {TypeId::kQ5_1, Importance::kOptional, EncodeQ5_1Ref, EncodeQ5_1Simd, nullptr, DecodeQ5_1, IsFiniteQ5_1},
+    {TypeId::kQ8_0, Importance::kIgnored, EncodeQ8_0Ref, EncodeQ8_0Simd, nullptr, DecodeQ8_0, IsFiniteQ8_0},
+    {TypeId::kQ2_K, Importance::kOptional, EncodeQ2KRef, EncodeQ2KSimd, nullptr, DecodeQ2K, IsFiniteQ2K},
+    {TypeId::kQ3_K, Importance::kOptional, EncodeQ3KRef, EncodeQ3KSimd, nullptr, DecodeQ3K, IsFiniteQ3K},
+    {TypeId::kQ4_K, Importance::kOptional, EncodeQ4KRef, EncodeQ4KSimd, nullptr, DecodeQ4K, IsFiniteQ4K},
+    {TypeId::kQ5_K, Importance::kOptional, EncodeQ5KRef, EncodeQ5KSimd, nullptr, DecodeQ5K, IsFiniteQ5K},
+    {TypeId::kQ6_K, Importance::kOptional, EncodeQ6KRef, EncodeQ6KSimd, nullptr, DecodeQ6K, IsFiniteQ6K},
+    {TypeId::kBF16, Importance::kIgnored, EncodeBF16Ref, EncodeBF16Simd, nullptr, DecodeBF16Simd, IsFiniteBF16},
 };
 
 constexpr bool StrictlyOrderedById() {

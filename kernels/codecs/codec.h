@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "kernels/types/quant_type.h"
@@ -11,8 +12,8 @@
 namespace quantized::kernels {
 
 // Encodes `rows` rows of `cols` f32 values (row-major, no padding) at `x` into
-// rows * RowBytes(type, cols) bytes at `out`. `importance` has `cols` weights >= 0 that hold for
-// each row, or is null; an encoder that cannot weigh yet stops the process rather than ignore them.
+// rows * RowBytes(type, cols) bytes at `out`. `importance` has `cols` finite weights >= 0 that hold
+// for each row, or is null (never where the codec's importance is kRequired).
 // `cols` is a multiple of the type's block_values. Rows are independent. Values beyond the type's
 // range give blocks that `is_finite` refuses; NaN and infinity give unspecified bytes.
 // Thread-safe; allocates nothing.
@@ -26,8 +27,16 @@ using DecodeValues = void (*)(const std::byte* in, size_t count, float* out);
 // the values of F32, F16 and BF16, the scales of quantized blocks.
 using CheckFinite = bool (*)(const std::byte* in, size_t count);
 
+// What an encoder makes of importance weights.
+enum class Importance : uint8_t {
+  kIgnored,   // its bytes do not depend on them
+  kOptional,  // they decide what is worth keeping; without them the values themselves do
+  kRequired,  // there is no encoding without them
+};
+
 struct Codec {
   TypeId id;
+  Importance importance;
   EncodeRows encode_ref;   // plain scalar, the specification
   EncodeRows encode_simd;  // Highway; picks the best target of this processor
   EncodeRows encode_cuda;  // opened at run time; null without the CUDA module

@@ -20,18 +20,26 @@
 namespace quantized::kernels {
 namespace {
 
-constexpr TypeId kWithoutWeights[] = {TypeId::kF32, TypeId::kF16, TypeId::kQ8_0, TypeId::kBF16};
-
 class CodecTest : public ::testing::TestWithParam<Codec> {
  protected:
   const Codec& codec() const { return GetParam(); }
   const QuantType& type() const { return QuantTypeOf(codec().id); }
 
-  std::vector<std::byte> Encode(EncodeRows encode, std::span<const float> x, size_t rows) const {
+  std::vector<std::byte> Encode(EncodeRows encode, std::span<const float> x, size_t rows,
+                                const float* importance) const {
     const size_t cols = x.size() / rows;
     std::vector<std::byte> out(rows * RowBytes(type(), cols));
-    encode(x.data(), nullptr, rows, cols, out.data());
+    encode(x.data(), importance, rows, cols, out.data());
     return out;
+  }
+  // Without importance, or with weights of 1 where there must be some.
+  std::vector<std::byte> Encode(EncodeRows encode, std::span<const float> x, size_t rows) const {
+    return Encode(encode, x, rows, PlainImportance(x.size() / rows));
+  }
+  const float* PlainImportance(size_t cols) const {
+    static const std::vector<float> ones(1 << 16, 1.0f);
+    EXPECT_LE(cols, ones.size());
+    return codec().importance == Importance::kRequired ? ones.data() : nullptr;
   }
   std::vector<float> Decode(std::span<const std::byte> bytes, size_t count) const {
     std::vector<float> out(count);
@@ -59,6 +67,15 @@ TEST_P(CodecTest, SimdFormGivesThePlainFormsBytes) {
       const std::vector<std::byte> want = Encode(codec().encode_ref, x, shape.rows);
       testing::ForEachSimdTarget(
           [&] { EXPECT_TRUE(Encode(codec().encode_simd, x, shape.rows) == want); });
+      for (const testing::RowKind& weights : testing::AllImportanceKinds()) {
+        SCOPED_TRACE(weights.name);
+        std::vector<float> importance(cols);
+        weights.fill(importance, /*seed=*/x.size() + 1);
+        const auto weighed = Encode(codec().encode_ref, x, shape.rows, importance.data());
+        testing::ForEachSimdTarget([&] {
+          EXPECT_TRUE(Encode(codec().encode_simd, x, shape.rows, importance.data()) == weighed);
+        });
+      }
     }
   }
 }
@@ -83,7 +100,7 @@ TEST_P(CodecTest, EncodesOnTwoThreadsAtOnce) {
   const std::vector<std::byte> want = Encode(codec().encode_ref, x, kRows);
   std::vector<std::byte> got(want.size());
   const auto half = [&](size_t first) {
-    BestEncoder(codec())(x.data() + first * cols, nullptr, kRows / 2, cols,
+    BestEncoder(codec())(x.data() + first * cols, PlainImportance(cols), kRows / 2, cols,
                          got.data() + first * RowBytes(type(), cols));
   };
   std::thread other(half, kRows / 2);
@@ -97,7 +114,7 @@ TEST_P(CodecTest, EncodedBytesNeedNoAlignment) {
   testing::RowKindNamed("normal").fill(x, 2);
   const std::vector<std::byte> want = Encode(codec().encode_ref, x, 1);
   std::vector<std::byte> shifted(want.size() + 1);
-  BestEncoder(codec())(x.data(), nullptr, 1, x.size(), shifted.data() + 1);
+  BestEncoder(codec())(x.data(), PlainImportance(x.size()), 1, x.size(), shifted.data() + 1);
   EXPECT_TRUE(std::ranges::equal(std::span(shifted).subspan(1), want));
   EXPECT_TRUE(codec().is_finite(shifted.data() + 1, x.size()));
   std::vector<float> decoded(x.size());
@@ -154,15 +171,15 @@ TEST_P(CodecTest, SeesEveryValueOrScaleThatIsNotFinite) {
   }
 }
 
-TEST_P(CodecTest, NeverDropsImportanceInSilence) {
-  if (std::ranges::count(kWithoutWeights, codec().id) != 0) {
-    GTEST_SKIP() << type().name << " has nothing to weigh";
-  }
-  const std::vector<float> x(256, 1.0f), weights(256, 1.0f);
-  std::vector<std::byte> out(RowBytes(type(), 256));
-  for (const EncodeRows encode : {codec().encode_ref, codec().encode_simd}) {
-    if (encode == nullptr) continue;
-    EXPECT_DEATH(encode(x.data(), weights.data(), 1, 256, out.data()), "importance");
+TEST_P(CodecTest, ImportanceIsWeighedOrIgnored) {
+  std::vector<float> x(4096), importance(x.size());
+  testing::RowKindNamed("normal").fill(x, 5);
+  testing::AllImportanceKinds()[0].fill(importance, 6);
+  const bool same = Encode(codec().encode_ref, x, 1, importance.data()) ==
+                    Encode(codec().encode_ref, x, 1);
+  EXPECT_EQ(same, codec().importance == Importance::kIgnored);
+  if (codec().importance == Importance::kRequired) {
+    EXPECT_DEATH(Encode(codec().encode_ref, x, 1, nullptr), "importance");
   }
 }
 

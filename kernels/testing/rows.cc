@@ -170,6 +170,27 @@ void Ramp(std::span<float> row, uint64_t seed) {
   Generate(row, [&](size_t i) { return step * (static_cast<float>(i) - 100); });
 }
 
+// Importance weights: mean squares of activations have a few large channels.
+void LogNormal(std::span<float> row, uint64_t seed) {
+  Random r(seed);
+  Generate(row, [&](size_t) { return std::exp(1.5f * r.Normal()); });
+}
+void UniformWeights(std::span<float> row, uint64_t) {
+  Generate(row, [](size_t) { return 1.0f; });
+}
+// Channels that never fired, and ones that outweigh all others.
+void SilentChannels(std::span<float> row, uint64_t seed) {
+  Random r(seed);
+  Generate(row, [&](size_t i) {
+    if (i / 48 % 3 == 0) return 0.0f;
+    if (r.Below(32) == 0) return 1e6f;
+    return r.Below(16) == 0 ? 1e-30f : std::exp(r.Normal());
+  });
+}
+void NoWeightAtAll(std::span<float> row, uint64_t) {
+  Generate(row, [](size_t) { return 0.0f; });
+}
+
 constexpr RowKind kRowKinds[] = {
     {"normal", Normal},
     {"normal-f16", NormalF16},
@@ -200,9 +221,17 @@ constexpr RowKind kRowKinds[] = {
     {"ramp", Ramp},
 };
 
+constexpr RowKind kImportanceKinds[] = {
+    {"log-normal", LogNormal},
+    {"uniform-weights", UniformWeights},
+    {"silent-channels", SilentChannels},
+    {"no-weight-at-all", NoWeightAtAll},
+};
+
 }  // namespace
 
 std::span<const RowKind> AllRowKinds() { return kRowKinds; }
+std::span<const RowKind> AllImportanceKinds() { return kImportanceKinds; }
 
 const RowKind& RowKindNamed(std::string_view name) {
   const auto* kind = std::ranges::find(kRowKinds, name, &RowKind::name);

@@ -18,4 +18,7 @@ struct RowKind {
 std::span<const RowKind> AllRowKinds();
 const RowKind& RowKindNamed(std::string_view name);
 
+// Importance weights: finite, >= 0.
+std::span<const RowKind> AllImportanceKinds();
+
 }  // namespace quantized::kernels::testing

@@ -23,36 +23,46 @@ namespace {
 constexpr size_t kCols = 1024;
 
 struct GoldenRow {
+  std::string variant;  // "none"; "im", "imz": with the first, second row of weights.f32
   size_t index;
   std::string name;
   bool valid;                    // the reference tool accepts the encoded bytes
   std::string encoded, decoded;  // hashes; "-" where the row holds NaN or infinity
 };
 
-const std::vector<float>& Values() {
-  static const auto* values = [] {
-    std::ifstream file(quantized::testing::GoldenDir() / "rows/rows.f32", std::ios::binary);
-    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
-    auto* loaded = new std::vector<float>(bytes.size() / sizeof(float));
-    std::memcpy(loaded->data(), bytes.data(), loaded->size() * sizeof(float));
-    return loaded;
-  }();
-  return *values;
+std::vector<float> ReadFloats(const char* name) {
+  std::ifstream file(quantized::testing::GoldenDir() / "rows" / name, std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
 }
 
-// The rows without importance, by type name.
+const std::vector<float>& Values() {
+  static const std::vector<float> values = ReadFloats("rows.f32");
+  return values;
+}
+
+// Null for the variant without.
+const float* ImportanceOf(const std::string& variant) {
+  static const std::vector<float> weights = ReadFloats("weights.f32");
+  EXPECT_EQ(weights.size(), 2 * kCols);
+  return variant == "none" ? nullptr : weights.data() + (variant == "im" ? 0 : kCols);
+}
+
+// By type name.
 const std::map<std::string, std::vector<GoldenRow>>& Rows() {
   static const auto* rows = [] {
     auto* loaded = new std::map<std::string, std::vector<GoldenRow>>;
     std::ifstream file(quantized::testing::GoldenDir() / "rows/rows.txt");
     for (std::string line; std::getline(file, line);) {
       if (line.starts_with('#')) continue;
-      std::string type, variant, status;
+      std::string type, status;
       GoldenRow row;
       std::istringstream fields(line);
-      fields >> type >> variant >> row.index >> row.name >> status >> row.encoded >> row.decoded;
+      fields >> type >> row.variant >> row.index >> row.name >> status >> row.encoded >> row.decoded;
       row.valid = status == "ok";
-      if (variant == "none") (*loaded)[type].push_back(row);
+      (*loaded)[type].push_back(row);
     }
     return loaded;
   }();
@@ -73,13 +83,13 @@ class GoldenRows : public ::testing::TestWithParam<Codec> {
 
   std::vector<std::byte> Encode(EncodeRows encode, const GoldenRow& row) const {
     std::vector<std::byte> out(RowBytes(QuantTypeOf(codec().id), kCols));
-    encode(Values().data() + row.index * kCols, nullptr, 1, kCols, out.data());
+    encode(Values().data() + row.index * kCols, ImportanceOf(row.variant), 1, kCols, out.data());
     return out;
   }
 
   void ExpectGolden(EncodeRows encode) const {
     for (const GoldenRow& row : rows()) {
-      SCOPED_TRACE(row.name);
+      SCOPED_TRACE(row.variant + " " + row.name);
       const std::vector<std::byte> got = Encode(encode, row);
       if (row.encoded != "-") {
         EXPECT_EQ(Hash(got), row.encoded);
@@ -92,7 +102,10 @@ class GoldenRows : public ::testing::TestWithParam<Codec> {
 };
 
 TEST_P(GoldenRows, PlainFormGivesTheReferenceBytes) {
-  ASSERT_EQ(rows().size() * kCols, Values().size());
+  // Every row without importance and, where they count, with both weights.
+  const size_t variants[] = {1, 3, 2};  // by Importance
+  ASSERT_EQ(rows().size() * kCols,
+            variants[static_cast<size_t>(codec().importance)] * Values().size());
   ExpectGolden(codec().encode_ref);
 }
 
@@ -105,7 +118,7 @@ TEST_P(GoldenRows, DecodesToTheReferenceValues) {
   testing::ForEachSimdTarget([&] {
     for (const GoldenRow& row : rows()) {
       if (row.decoded == "-") continue;
-      SCOPED_TRACE(row.name);
+      SCOPED_TRACE(row.variant + " " + row.name);
       const std::vector<std::byte> bytes = Encode(codec().encode_ref, row);
       std::vector<float> got(kCols);
       codec().decode(bytes.data(), kCols, got.data());

@@ -37,10 +37,11 @@ bool Exists(const fs::path& path) {
 // One run of a job, step by step; Run tells the order.
 class QuantizeJob {
  public:
-  QuantizeJob(const QuantizeRequest& request, JobContext& context)
+  QuantizeJob(const QuantizeRequest& request, const OutputRequest& output, JobContext& context)
       : request_(request),
+        output_(output),
         context_(context),
-        output_path_(fs::absolute(request.output_path).lexically_normal()),
+        output_path_(fs::absolute(output.path).lexically_normal()),
         part_path_(PartPath(output_path_)),
         output_folder_(output_path_.parent_path()) {}
 
@@ -84,7 +85,7 @@ class QuantizeJob {
   }
 
   absl::Status OpenAndPlan() {
-    ASSIGN_OR_RETURN(const Recipe* recipe, FindRecipe(request_.level));
+    ASSIGN_OR_RETURN(const Recipe* recipe, FindRecipe(output_.level));
     context_.progress.OnMessage(StrCat("Loading model: ", request_.model_name));
     SourceOptions options;
     if (recipe->is_float()) options.conversion_type = recipe->default_type;
@@ -122,12 +123,12 @@ class QuantizeJob {
     ASSIGN_OR_RETURN(const bool published, WasPublishedByThisJob());
     if (published) return Result();
     if (request_.overwrite) return std::nullopt;
-    const bool same_job = request_.previous && request_.previous->fingerprint == plan_.fingerprint;
+    const bool same_job = output_.previous && output_.previous->fingerprint == plan_.fingerprint;
     if (same_job || request_.retried) {
       ASSIGN_OR_RETURN(const bool valid, IsValidOutput({}));
       if (valid) RemoveLeftCheckpoint();
       if (valid && same_job) {
-        QuantizeResult result = *request_.previous;
+        QuantizeResult result = *output_.previous;
         result.already_done = true;
         return result;
       }
@@ -307,6 +308,7 @@ class QuantizeJob {
   }
 
   const QuantizeRequest& request_;
+  const OutputRequest& output_;
   JobContext& context_;
   const fs::path output_path_;
   const fs::path part_path_;
@@ -325,8 +327,17 @@ class QuantizeJob {
 
 }  // namespace
 
-absl::StatusOr<QuantizeResult> Quantize(const QuantizeRequest& request, JobContext& context) {
-  return QuantizeJob(request, context).Run();
+QuantizeOutcome Quantize(const QuantizeRequest& request, JobContext& context) {
+  QuantizeOutcome outcome;
+  for (const OutputRequest& output : request.outputs) {
+    absl::StatusOr<QuantizeResult> result = QuantizeJob(request, output, context).Run();
+    if (result.ok()) {
+      outcome.finished.push_back(*std::move(result));
+    } else {
+      outcome.status.Update(result.status());
+    }
+  }
+  return outcome;
 }
 
 }  // namespace quantized

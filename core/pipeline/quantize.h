@@ -37,21 +37,51 @@ struct QuantizeResult {
   uint64_t units_reused = 0;  // tensors taken from the checkpoint
   double bits_per_weight = 0;
   std::vector<SubstitutedType> substitutions;
+  std::vector<std::filesystem::path> files;  // more than one: a split model
   bool already_done = false;  // the output was there, made by the same job, and is valid
+};
+
+// One level to make.
+struct OutputRequest {
+  std::string level;  // any case
+  std::filesystem::path path;
+  // The result that an earlier job stored for this path, if any.
+  std::optional<QuantizeResult> previous;
+};
+
+// What users of llama-quantize know by these names, as they typed it.
+struct GgufOptions {
+  std::filesystem::path imatrix_path;  // empty: none
+  std::string imatrix_name;            // as typed; goes into the metadata
+  std::vector<std::string> include_weights, exclude_weights;
+  std::vector<std::string> tensor_types;  // "REGEX=TYPE"
+  std::string output_tensor_type, token_embedding_type;
+  bool leave_output_tensor = false;
+  bool pure = false;
+  std::vector<uint32_t> prune_layers;
+  std::vector<std::string> override_kv;  // "KEY=KIND:VALUE"
+  bool keep_split = false;
+  uint64_t split_max_bytes = 0;  // 0: one file
+  bool allow_requantize = false;
 };
 
 struct QuantizeRequest {
   std::filesystem::path model_path;
   std::string model_name;  // as the user typed it, for messages
-  std::string level;       // any case
-  std::filesystem::path output_path;
+  std::vector<OutputRequest> outputs;
+  GgufOptions gguf;
+  bool strict = false;     // a substituted type is an error
   bool overwrite = false;
   CheckpointOptions checkpoint;
   std::string pre_tokenizer;
-  // The result that an earlier job stored for this output path, if any.
-  std::optional<QuantizeResult> previous;
-  // An earlier attempt of this job ended without a word: it may have published the output already.
+  // An earlier attempt of this job ended without a word: it may have published outputs already.
   bool retried = false;
+};
+
+// How a job ended. Levels do not pull each other down: what is finished stays.
+struct QuantizeOutcome {
+  std::vector<QuantizeResult> finished;  // in the order of the request
+  absl::Status status;                   // the first failure in that order
 };
 
 // Tells the context: the phases; the contract's lines, without prefix; a warning for each kind of
@@ -63,6 +93,6 @@ struct QuantizeRequest {
 // any work), kCheckpoint, kCancelled, kIo. What stays on disk after an error, and what a killed
 // process leaves, is in docs/formats/checkpoint.md; under the final name there is never anything
 // but a whole, validated file.
-absl::StatusOr<QuantizeResult> Quantize(const QuantizeRequest& request, JobContext& context);
+QuantizeOutcome Quantize(const QuantizeRequest& request, JobContext& context);
 
 }  // namespace quantized

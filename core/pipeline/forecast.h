@@ -1,0 +1,38 @@
+// What a quantization would make, and what it would need, found without doing any of it: the answer
+// to `--plan`. Reads headers, configuration and tokenizer; writes nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/pipeline/quantize.h"
+#include "core/source/model_source.h"
+
+namespace quantized {
+
+struct OutputForecast {
+  std::string level;                         // canonical
+  std::vector<std::filesystem::path> files;  // one, or those of a split model
+  uint64_t size_bytes = 0;                   // of all files
+  double bits_per_weight = 0;
+  std::vector<SubstitutedType> substitutions;
+};
+
+struct QuantizeForecast {
+  ModelSummary model;
+  std::vector<OutputForecast> outputs;  // in the order of the request
+  size_t threads = 0;
+  uint64_t memory_needed_bytes = 0, memory_available_bytes = 0;
+  uint64_t disk_needed_bytes = 0, disk_free_bytes = 0;  // in the outputs' folder
+  std::vector<std::string> warnings;  // what would stop the job that this forecast is of
+};
+
+// Errors: those of Quantize that come before any work, but for what `warnings` tells: too little
+// memory or disk, an importance matrix that is missing.
+absl::StatusOr<QuantizeForecast> ForecastQuantize(const QuantizeRequest& request, size_t threads);
+
+}  // namespace quantized

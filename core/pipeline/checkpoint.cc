@@ -30,14 +30,6 @@ bool Exists(const fs::path& path) {
   return fs::exists(path, ignored);
 }
 
-// Whether a crash left `folder` there before it got its job.json, alone in the folder around it:
-// then that, too, was made for it.
-bool IsLonelyRemnant(const fs::path& folder) {
-  std::error_code error;
-  const fs::directory_iterator first(folder.parent_path(), error), end;
-  return !error && first != end && first->path() == folder && std::next(first) == end;
-}
-
 struct JobFile {
   CheckpointOwner owner;
   bool made_directory = false;  // the folder around the checkpoint was made for it
@@ -76,6 +68,22 @@ absl::StatusOr<JobFile> ReadJobFile(const fs::path& folder) {
   const auto made = json.find("made_directory");
   job.made_directory = made != json.end() && made->is_boolean() && made->get<bool>();
   return job;
+}
+
+// Whether the folder around `folder` is there for checkpoints only: all that is in it are
+// checkpoints that it was made for (of other levels of a job, of other jobs), and `folder` itself,
+// should a crash have left it there before it got its job.json.
+bool WasMadeForCheckpoints(const fs::path& folder) {
+  std::error_code error;
+  bool empty = true;
+  for (fs::directory_iterator entry(folder.parent_path(), error), end; !error && entry != end;
+       entry.increment(error)) {
+    empty = false;
+    if (entry->path() == folder) continue;
+    const absl::StatusOr<JobFile> job = ReadJobFile(entry->path());
+    if (!job.ok() || !job->made_directory) return false;
+  }
+  return !error && !empty;
 }
 
 std::string Describe(const CheckpointOwner& owner) {
@@ -169,9 +177,10 @@ absl::Status RemoveCheckpoint(const fs::path& folder) {
 absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Start(const fs::path& folder,
                                                               const CheckpointOwner& owner,
                                                               std::span<const UnitRecord> units,
-                                                              File& part, OnSynced on_synced) {
+                                                              std::span<File> parts,
+                                                              OnSynced on_synced) {
   if (!Exists(folder / kJobFile)) {
-    const JobFile job{owner, !Exists(folder.parent_path()) || IsLonelyRemnant(folder)};
+    const JobFile job{owner, !Exists(folder.parent_path()) || WasMadeForCheckpoints(folder)};
     // A job that ends may remove the folder around its own checkpoint just before ours is in it.
     absl::Status created = CreateDirectories(folder);
     if (!created.ok()) created = CreateDirectories(folder);
@@ -181,20 +190,20 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Start(const fs::path& fo
   }
   // The new journal promises its units, so they must be on disk first.
   if (!units.empty()) {
-    RETURN_IF_ERROR(part.Sync());
+    for (File& part : parts) RETURN_IF_ERROR(part.Sync());
   }
   const std::string text = CompleteJournal(owner.fingerprint, units);
   RETURN_IF_ERROR(WriteFileAtomically(folder / kJournalFile, text));
   ASSIGN_OR_RETURN(File journal, File::OpenForWrite(folder / kJournalFile));
   return std::unique_ptr<Checkpoint>(new Checkpoint(std::move(journal), text.size(),
-                                                    owner.fingerprint, units.size(), part,
+                                                    owner.fingerprint, units.size(), parts,
                                                     std::move(on_synced)));
 }
 
 Checkpoint::Checkpoint(File journal, uint64_t journal_bytes, std::string fingerprint, size_t units,
-                       File& part, OnSynced on_synced)
+                       std::span<File> parts, OnSynced on_synced)
     : fingerprint_(std::move(fingerprint)),
-      part_(part),
+      parts_(parts),
       on_synced_(std::move(on_synced)),
       journal_(std::move(journal)),
       journal_bytes_(journal_bytes),
@@ -238,7 +247,7 @@ absl::Status Checkpoint::Sync() {
     unsynced_bytes_ = 0;
   }
   // Units noted from here on are not in the mark: their bytes may come after this sync.
-  RETURN_IF_ERROR(part_.Sync());
+  for (File& part : parts_) RETURN_IF_ERROR(part.Sync());
   {
     MutexLock lock(mutex_);
     RETURN_IF_ERROR(WriteLine(JournalSyncedMark(fingerprint_, units)));

@@ -1,6 +1,6 @@
 // The checkpoint of a job: DIRECTORY/FINGERPRINT/ with `job.json` (what it belongs to) and
-// `journal` (which units are finished). The bytes themselves lie in the output's .part file, whose
-// lock (core/pipeline/part_file.h) also guards the checkpoint. Format, order of writes and what a
+// `journal` (which units are finished). The bytes themselves lie in the output's .part files, whose
+// locks (core/pipeline/part_file.h) also guard the checkpoint. Format, order of writes and what a
 // crash may leave: docs/formats/checkpoint.md.
 #pragma once
 
@@ -53,16 +53,17 @@ class Checkpoint {
   // Called with the number of durable units, from the checkpoint's thread.
   using OnSynced = std::function<void(uint64_t units)>;
 
-  // Makes the folder where it is missing, and a journal of `units`, whose bytes are in `part`
-  // already. `part` must outlive the result.
+  // Makes the folder where it is missing, and a journal of `units`, whose bytes are in `parts`
+  // already. `parts` must outlive the result.
   static absl::StatusOr<std::unique_ptr<Checkpoint>> Start(const std::filesystem::path& folder,
                                                            const CheckpointOwner& owner,
                                                            std::span<const UnitRecord> units,
-                                                           File& part, OnSynced on_synced);
+                                                           std::span<File> parts,
+                                                           OnSynced on_synced);
   // Stops the thread. What is not synced stays so; the files stay.
   ~Checkpoint();
 
-  // Notes a unit whose bytes have been written to `part`. Thread-safe. Errors: kIo, kDiskFull; also
+  // Notes a unit whose bytes have been written to a part. Thread-safe. Errors: kIo, kDiskFull; also
   // those that the syncing thread met since.
   absl::Status Append(const UnitRecord& unit);
 
@@ -71,12 +72,12 @@ class Checkpoint {
 
  private:
   Checkpoint(File journal, uint64_t journal_bytes, std::string fingerprint, size_t units,
-             File& part, OnSynced on_synced);
+             std::span<File> parts, OnSynced on_synced);
   void SyncEachSecond();
   absl::Status WriteLine(const std::string& line) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string fingerprint_;
-  File& part_;
+  const std::span<File> parts_;
   const OnSynced on_synced_;
 
   Mutex sync_mutex_;  // held while syncing; taken before mutex_

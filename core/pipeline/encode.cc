@@ -1,11 +1,10 @@
 #include "core/pipeline/encode.h"
 
+#include <algorithm>
 #include <cmath>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
@@ -79,51 +78,125 @@ absl::Status ReadSource(const ModelSource& source, const OutputTensor& tensor, u
   return absl::OkStatus();
 }
 
-// The slice's bytes in the output's type; they point into `buffers`.
-absl::StatusOr<std::span<const std::byte>> EncodeSlice(const ModelSource& source,
-                                                       const OutputTensor& tensor,
-                                                       uint64_t first_row, uint64_t rows,
-                                                       SliceBuffers& buffers) {
-  RETURN_IF_ERROR(ReadSource(source, tensor, first_row, rows, buffers.source));
-  if (tensor.type == tensor.source_type) return buffers.source;
-
-  const uint64_t count = rows * tensor.cols;
-  const float* values;
-  if (tensor.source_type == TypeId::kF32) {
-    values = reinterpret_cast<const float*>(buffers.source.data());
-  } else {
-    buffers.values.resize(count);
-    FindCodec(tensor.source_type)->decode(buffers.source.data(), count, buffers.values.data());
-    values = buffers.values.data();
+// Encodes rows from `first_row` on of `tensor`. Each matrix of an importance that has several (one
+// for each expert) holds for its own rows.
+void EncodeRows(kernels::EncodeRows encode, const OutputTensor& tensor, uint64_t first_row,
+                uint64_t rows, const float* values, std::byte* out) {
+  const uint64_t cols = tensor.cols, row_bytes = tensor.size_bytes / tensor.rows;
+  if (tensor.importance.empty()) return encode(values, nullptr, rows, cols, out);
+  const uint64_t matrix_rows = tensor.rows / (tensor.importance.size() / cols);
+  while (rows > 0) {
+    const uint64_t matrix = first_row / matrix_rows;
+    const uint64_t count = std::min(rows, (matrix + 1) * matrix_rows - first_row);
+    encode(values, tensor.importance.data() + matrix * cols, count, cols, out);
+    values += count * cols;
+    out += count * row_bytes;
+    first_row += count;
+    rows -= count;
   }
-  const Codec& codec = *FindCodec(tensor.type);
-  buffers.encoded.resize(rows * RowBytes(QuantTypeOf(tensor.type), tensor.cols));
-  kernels::BestEncoder(codec)(values, nullptr, rows, tensor.cols, buffers.encoded.data());
-  if (!codec.is_finite(buffers.encoded.data(), count)) {
-    return BadOutput(source, tensor, first_row, rows, buffers.encoded, values);
-  }
-  return buffers.encoded;
 }
+
+// One walk over a source.
+class Walk {
+ public:
+  Walk(const Pass& pass, LayerProgress& progress)
+      : pass_(pass), progress_(progress), tensors_(pass.outputs[0]->plan().tensors) {
+    for (const LevelOutput* output : pass.outputs) {
+      std::vector<size_t>& place = places_.emplace_back(pass.source->tensors().size());
+      const std::vector<OutputTensor>& tensors = output->plan().tensors;
+      for (size_t i = 0; i < tensors.size(); ++i) place[tensors[i].source] = i;
+    }
+  }
+
+  absl::Status Run(JobContext& context) {
+    std::vector<uint8_t> skip(tensors_.size(), 1);
+    for (size_t i = 0; i < tensors_.size(); ++i) {
+      for (size_t o = 0; o < pass_.outputs.size(); ++o) {
+        const LevelOutput& output = *pass_.outputs[o];
+        if (output.is_open() && output.reused()[PlaceIn(o, i)] == 0) skip[i] = 0;
+      }
+    }
+    return ForEachSlice(tensors_, skip, context, [this](const Slice& slice, SliceBuffers& buffers) {
+      return EncodeSlice(slice, buffers);
+    });
+  }
+
+ private:
+  // Where the walk's tensor `i` is in the plan of output `o`.
+  size_t PlaceIn(size_t o, size_t i) const { return places_[o][tensors_[i].source]; }
+
+  absl::Status EncodeSlice(const Slice& slice, SliceBuffers& buffers) {
+    const OutputTensor& tensor = tensors_[slice.tensor];
+    bool is_read = false, is_decoded = false, is_wanted = false;
+    absl::Status failed;
+    for (size_t o = 0; o < pass_.outputs.size(); ++o) {
+      LevelOutput& output = *pass_.outputs[o];
+      Slice own = slice;
+      own.tensor = PlaceIn(o, slice.tensor);
+      if (!output.Wants(own)) continue;
+      if (!is_read) {
+        RETURN_IF_ERROR(
+            ReadSource(*pass_.source, tensor, slice.first_row, slice.rows, buffers.source));
+        is_read = true;
+      }
+      absl::Status status = EncodeFor(o, own, is_decoded, buffers);
+      if (status.ok()) {
+        is_wanted = true;
+      } else {
+        failed = status;
+        output.FailAt(own, std::move(status));
+        progress_.Drop(pass_.progress_parts[o]);
+      }
+    }
+    return is_wanted ? absl::OkStatus() : failed;
+  }
+
+  absl::Status EncodeFor(size_t o, const Slice& slice, bool& is_decoded, SliceBuffers& buffers) {
+    LevelOutput& output = *pass_.outputs[o];
+    const OutputTensor& tensor = output.plan().tensors[slice.tensor];
+    std::span<const std::byte> bytes = buffers.source;
+    if (tensor.type != tensor.source_type) {
+      const float* values = Decode(tensor, slice.rows * tensor.cols, is_decoded, buffers);
+      const Codec& codec = *FindCodec(tensor.type);
+      buffers.encoded.resize(slice.rows * RowBytes(QuantTypeOf(tensor.type), tensor.cols));
+      EncodeRows(kernels::BestEncoder(codec), tensor, slice.first_row, slice.rows, values,
+                 buffers.encoded.data());
+      if (!codec.is_finite(buffers.encoded.data(), slice.rows * tensor.cols)) {
+        return BadOutput(*pass_.source, tensor, slice.first_row, slice.rows, buffers.encoded,
+                         values);
+      }
+      bytes = buffers.encoded;
+    }
+    ASSIGN_OR_RETURN(const bool finished, output.Write(slice, bytes));
+    progress_.AddBytes(bytes.size());
+    if (finished) progress_.FinishTensor(pass_.progress_parts[o], slice.tensor);
+    return absl::OkStatus();
+  }
+
+  // The slice's values as f32, made once for all outputs.
+  static const float* Decode(const OutputTensor& tensor, uint64_t count, bool& is_decoded,
+                             SliceBuffers& buffers) {
+    if (tensor.source_type == TypeId::kF32) {
+      return reinterpret_cast<const float*>(buffers.source.data());
+    }
+    if (!is_decoded) {
+      buffers.values.resize(count);
+      FindCodec(tensor.source_type)->decode(buffers.source.data(), count, buffers.values.data());
+      is_decoded = true;
+    }
+    return buffers.values.data();
+  }
+
+  const Pass& pass_;
+  LayerProgress& progress_;
+  const std::vector<OutputTensor>& tensors_;  // in the first output's order, which the walk takes
+  std::vector<std::vector<size_t>> places_;   // of each output: by tensor of the source
+};
 
 }  // namespace
 
-absl::Status EncodeTensors(const ModelSource& source, const QuantizePlan& plan,
-                           std::span<const uint8_t> skip, File& part, const EncodeEvents& events,
-                           JobContext& context) {
-  UnitHasher hasher(plan.tensors);
-  return ForEachSlice(
-      plan.tensors, skip, context, [&](const Slice& slice, SliceBuffers& buffers) -> absl::Status {
-        const OutputTensor& tensor = plan.tensors[slice.tensor];
-        ASSIGN_OR_RETURN(const std::span<const std::byte> bytes,
-                         EncodeSlice(source, tensor, slice.first_row, slice.rows, buffers));
-        const uint64_t row_bytes = tensor.size_bytes / tensor.rows;
-        RETURN_IF_ERROR(part.WriteAt(tensor.offset + slice.first_row * row_bytes, bytes));
-        events.on_bytes(bytes.size());
-        if (const std::optional<uint64_t> hash = hasher.Add(slice, bytes)) {
-          return events.on_unit({slice.tensor, tensor.offset, tensor.size_bytes, *hash});
-        }
-        return absl::OkStatus();
-      });
+absl::Status EncodeOutputs(const Pass& pass, LayerProgress& progress, JobContext& context) {
+  return Walk(pass, progress).Run(context);
 }
 
 absl::Status EncodeRowsByReference(const ModelSource& source, const OutputTensor& tensor,
@@ -137,7 +210,8 @@ absl::Status EncodeRowsByReference(const ModelSource& source, const OutputTensor
   values.resize(rows * tensor.cols);
   FindCodec(tensor.source_type)->decode(bytes.data(), values.size(), values.data());
   encoded.resize(rows * RowBytes(QuantTypeOf(tensor.type), tensor.cols));
-  FindCodec(tensor.type)->encode_ref(values.data(), nullptr, rows, tensor.cols, encoded.data());
+  EncodeRows(FindCodec(tensor.type)->encode_ref, tensor, first_row, rows, values.data(),
+             encoded.data());
   return absl::OkStatus();
 }
 

@@ -1,32 +1,34 @@
-// The work itself: each tensor's rows are read from the source, turned into f32, encoded in the
-// output's type and written at their final offset (docs/design/streaming.md).
+// The work itself: each tensor's rows are read from the source once, turned into f32, encoded in
+// the type of each output and written at their final offsets (docs/design/streaming.md).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <span>
+#include <vector>
 
 #include "absl/status/status.h"
-#include "core/base/file.h"
 #include "core/base/job_context.h"
-#include "core/pipeline/journal.h"
+#include "core/pipeline/level_output.h"
 #include "core/pipeline/plan.h"
+#include "core/pipeline/progress.h"
 #include "core/source/model_source.h"
 
 namespace quantized {
 
-// Called from the context's threads.
-struct EncodeEvents {
-  std::function<absl::Status(const UnitRecord&)> on_unit;  // all bytes of a tensor are in `part`
-  std::function<void(uint64_t bytes)> on_bytes;            // so many more bytes are
+// The outputs that one walk over `source` makes; at least one. Their plans have the same tensors of
+// the source, in orders of their own.
+struct Pass {
+  const ModelSource* source;
+  std::vector<LevelOutput*> outputs;
+  std::vector<size_t> progress_parts;  // of each output in LayerProgress
 };
 
-// Makes the tensors that are not in `skip` (a flag for each). Errors: kValidationFailed for a NaN
-// or infinity in the source or a value that the output's type cannot hold, naming file, tensor, row
-// and what was found; those of the source, of the writes, of on_unit; kCancelled.
-absl::Status EncodeTensors(const ModelSource& source, const QuantizePlan& plan,
-                           std::span<const uint8_t> skip, File& part, const EncodeEvents& events,
-                           JobContext& context);
+// Makes what the outputs still want. What an output alone cannot take (a value beyond its type's
+// range, a failed write) is noted in it, and the walk goes on as long as one is left. Errors, which
+// concern all outputs: kValidationFailed for a NaN or infinity in the source, naming file, tensor,
+// row and what was found; those of the source; kCancelled; and the last output's where all failed.
+absl::Status EncodeOutputs(const Pass& pass, LayerProgress& progress, JobContext& context);
 
 // Rows of a tensor in the output's type, made by the plain reference encoder: what validation
 // compares with. `values` receives them as f32, unless bytes are copied.

@@ -55,7 +55,7 @@ std::string Fingerprint(const ModelSource& source, const QuantizePlan& plan,
   add(kVersion);
   add(source.fingerprint());
   add(plan.recipe->name);
-  add(plan.header);
+  for (const OutputFile& file : plan.files) add(file.header);
   add(StrCat(kSliceValues));
   add(output_path.string());
   return hash.HexDigest();
@@ -106,8 +106,7 @@ absl::StatusOr<QuantizePlan> MakePlan(const ModelSource& source, const Recipe& r
   plan.layers = static_cast<uint32_t>(layers.size());
   plan.bits_per_weight =
       values == 0 ? 0 : 8.0 * static_cast<double>(tensor_bytes) / static_cast<double>(values);
-  plan.header = std::move(layout.header);
-  plan.file_size_bytes = layout.file_size_bytes;
+  plan.files.push_back({output_path, std::move(layout.header), layout.file_size_bytes});
   for (const Substitution& substitution : selection.substitutions) {
     plan.substitutions.push_back({source.tensors()[substitution.tensor].name,
                                   std::string(QuantTypeOf(substitution.wanted).name),
@@ -118,20 +117,29 @@ absl::StatusOr<QuantizePlan> MakePlan(const ModelSource& source, const Recipe& r
   return plan;
 }
 
-uint64_t PlannedMemoryBytes(const QuantizePlan& plan, size_t threads) {
+uint64_t QuantizePlan::SizeBytes() const {
+  uint64_t size_bytes = 0;
+  for (const OutputFile& file : files) size_bytes += file.size_bytes;
+  return size_bytes;
+}
+
+uint64_t PlannedMemoryBytes(std::span<const QuantizePlan* const> plans, size_t threads) {
   // Program, libraries and stacks; and what the metadata takes beside the header: the source's and
   // the plan's copies of its strings, and the validation's.
   constexpr uint64_t kProgramBytes = 32 << 20;
   constexpr uint64_t kHeaderCopies = 6;
-  uint64_t slice_bytes = 0;
-  for (const OutputTensor& tensor : plan.tensors) {
-    const uint64_t rows = std::min(SliceRows(tensor), tensor.rows);
-    slice_bytes = std::max(slice_bytes,
-                           rows * (kernels::RowBytes(QuantTypeOf(tensor.source_type), tensor.cols) +
-                                   sizeof(float) * tensor.cols +
-                                   kernels::RowBytes(QuantTypeOf(tensor.type), tensor.cols)));
+  uint64_t header_bytes = 0, slice_bytes = 0;
+  for (const QuantizePlan* plan : plans) {
+    for (const OutputFile& file : plan->files) header_bytes += file.header.size();
+    for (const OutputTensor& tensor : plan->tensors) {
+      const uint64_t rows = std::min(SliceRows(tensor), tensor.rows);
+      slice_bytes = std::max(
+          slice_bytes, rows * (kernels::RowBytes(QuantTypeOf(tensor.source_type), tensor.cols) +
+                               sizeof(float) * tensor.cols +
+                               kernels::RowBytes(QuantTypeOf(tensor.type), tensor.cols)));
+    }
   }
-  return kProgramBytes + kHeaderCopies * plan.header.size() + threads * slice_bytes;
+  return kProgramBytes + kHeaderCopies * header_bytes + threads * slice_bytes;
 }
 
 }  // namespace quantized

@@ -1,26 +1,23 @@
 #include "core/pipeline/quantize.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <memory>
-#include <optional>
+#include <set>
 #include <system_error>
 #include <tuple>
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
-#include "core/pipeline/checkpoint.h"
 #include "core/pipeline/encode.h"
-#include "core/pipeline/output_folder.h"
-#include "core/pipeline/part_file.h"
+#include "core/pipeline/level_output.h"
 #include "core/pipeline/plan.h"
 #include "core/pipeline/progress.h"
-#include "core/pipeline/resume.h"
 #include "core/pipeline/room.h"
-#include "core/pipeline/validate.h"
+#include "core/pipeline/sources.h"
 #include "core/quantize/levels.h"
 #include "core/source/model_source.h"
 
@@ -29,315 +26,208 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool Exists(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
+using Outputs = std::vector<std::unique_ptr<LevelOutput>>;
 
-// One run of a job, step by step; Run tells the order.
+// One run of a job, step by step; Run tells the order. Until the first part file is there an error
+// is the whole job's; from then on each output has its own.
 class QuantizeJob {
  public:
-  QuantizeJob(const QuantizeRequest& request, const OutputRequest& output, JobContext& context)
-      : request_(request),
-        output_(output),
-        context_(context),
-        output_path_(fs::absolute(output.path).lexically_normal()),
-        part_path_(PartPath(output_path_)),
-        output_folder_(output_path_.parent_path()) {}
+  QuantizeJob(const QuantizeRequest& request, JobContext& context)
+      : request_(request), context_(context) {}
 
-  absl::StatusOr<QuantizeResult> Run() {
-    absl::StatusOr<QuantizeResult> result = RunSteps();
-    if (!result.ok()) CleanUp(ErrorOf(result.status()));
-    return result;
+  QuantizeOutcome Run() {
+    if (absl::Status status = Prepare(); !status.ok()) {
+      FailAll(status);
+      CleanUp();
+      return {{}, std::move(status)};
+    }
+    for (auto step : {&QuantizeJob::Encode, &QuantizeJob::Validate, &QuantizeJob::Publish}) {
+      if (HasOpen()) (this->*step)();
+    }
+    CleanUp();
+    return Outcome();
   }
 
  private:
-  absl::StatusOr<QuantizeResult> RunSteps() {
+  absl::Status Prepare() {
     context_.progress.OnPhase(Phase::kProbe);
     RETURN_IF_ERROR(OpenAndPlan());
-    ASSIGN_OR_RETURN(std::optional<QuantizeResult> done, CheckExistingOutput());
-    if (done) return *done;
-    RETURN_IF_ERROR(CheckMemory(plan_, context_.threads.size()));
-    RETURN_IF_ERROR(CheckDisk(plan_, output_folder_.Existing(), part_path_));
+    for (const auto& output : outputs_) output->CheckExisting();
+    RETURN_IF_ERROR(FirstFailure());
+    RETURN_IF_ERROR(CheckRoom());
+    if (!HasOpen()) return absl::OkStatus();
 
     context_.progress.OnPhase(Phase::kLoad);
-    RETURN_IF_ERROR(OpenPart());
-    // Whoever held the lock until now may have published the same output.
-    ASSIGN_OR_RETURN(done, CheckExistingOutput());
-    if (done) {
-      RETURN_IF_ERROR(DiscardPart());
-      return *done;
-    }
-    RETURN_IF_ERROR(StartPart());
+    for (const auto& output : outputs_) output->Start();
+    RETURN_IF_ERROR(FirstFailure());
     WarnOfSubstitutions();
-
-    context_.progress.OnPhase(Phase::kQuantize);
-    context_.progress.OnMessage(StrCat("Quantizing to GGUF ", plan_.recipe->name));
-    RETURN_IF_ERROR(Encode());
-
-    context_.progress.OnPhase(Phase::kValidate);
-    context_.progress.OnMessage("Validating output...");
-    RETURN_IF_ERROR(ValidateOutput(part_, plan_, *source_, hashes_, context_));
-
-    context_.progress.OnPhase(Phase::kPublish);
-    RETURN_IF_ERROR(Publish());
-    return Result();
+    return absl::OkStatus();
   }
 
   absl::Status OpenAndPlan() {
-    ASSIGN_OR_RETURN(const Recipe* recipe, FindRecipe(output_.level));
+    ASSIGN_OR_RETURN(const std::vector<const Recipe*> recipes, RecipesOf(request_));
     context_.progress.OnMessage(StrCat("Loading model: ", request_.model_name));
-    SourceOptions options;
-    if (recipe->is_float()) options.conversion_type = recipe->default_type;
-    options.pre_tokenizer = request_.pre_tokenizer;
-    ASSIGN_OR_RETURN(source_, OpenModelSource(request_.model_path, options));
-    const ModelSummary& summary = source_->summary();
+    RETURN_IF_ERROR(sources_.Open(request_, recipes));
+    const ModelSummary& summary = sources_.Of(*recipes[0]).summary();
     context_.progress.OnMessage(StrCat("Architecture: ", summary.architecture, " (",
                                        summary.num_layers,
                                        summary.num_layers == 1 ? " layer)" : " layers)"));
-    std::error_code ignored;
-    if (fs::equivalent(request_.model_path, output_path_, ignored)) {
+    for (size_t i = 0; i < recipes.size(); ++i) {
+      const OutputRequest& output = request_.outputs[i];
+      const ModelSource& source = sources_.Of(*recipes[i]);
+      ASSIGN_OR_RETURN(QuantizePlan plan, MakePlan(source, *recipes[i], fs::absolute(output.path).lexically_normal()));
+      RETURN_IF_ERROR(RefuseToReplaceTheModel(plan));
+      RETURN_IF_ERROR(RefuseSubstitutions(plan));
+      outputs_.push_back(
+          std::make_unique<LevelOutput>(request_, output, source, std::move(plan), context_));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status RefuseToReplaceTheModel(const QuantizePlan& plan) const {
+    for (const OutputFile& file : plan.files) {
+      std::error_code ignored;
+      if (!fs::equivalent(request_.model_path, file.path, ignored)) continue;
       return MakeError(Error::kInvalidArgument,
-                       StrCat("the output ", output_path_.string(),
+                       StrCat("the output ", file.path.string(),
                               " would replace the model that it is made from"),
                        "Choose another output name");
     }
-    ASSIGN_OR_RETURN(plan_, MakePlan(*source_, *recipe, output_path_));
-    hashes_.assign(plan_.tensors.size(), 0);
-    reused_.assign(plan_.tensors.size(), 0);
-    owner_ = {plan_.fingerprint, request_.model_name, std::string(recipe->name),
-              output_path_.string()};
     return absl::OkStatus();
   }
 
-  // The job's result where the output is there and needs no more work. Errors: kInvalidArgument
-  // where it is there but is not this job's.
-  absl::StatusOr<std::optional<QuantizeResult>> CheckExistingOutput() {
-    if (!Exists(output_path_)) return std::nullopt;
-    std::error_code ignored;
-    if (fs::is_directory(output_path_, ignored)) {
-      return MakeError(Error::kInvalidArgument,
-                       StrCat("the output ", output_path_.string(), " is a folder"),
-                       "Choose another output name");
+  absl::Status RefuseSubstitutions(const QuantizePlan& plan) const {
+    if (!request_.strict || plan.substitutions.empty()) return absl::OkStatus();
+    const SubstitutedType& first = plan.substitutions[0];
+    return MakeError(
+        Error::kValidationFailed,
+        StrCat(plan.substitutions.size(), " tensors cannot be what ", plan.recipe->name,
+               " makes of them; the first, ", first.tensor, ", would be ", first.used_type,
+               " instead of ", first.wanted_type, ": ", first.why),
+        "Leave out --strict to accept other types");
+  }
+
+  absl::Status CheckRoom() {
+    for (const Pass& pass : Passes()) {
+      std::vector<const QuantizePlan*> plans;
+      for (const LevelOutput* output : pass.outputs) plans.push_back(&output->plan());
+      RETURN_IF_ERROR(CheckMemory(plans, context_.threads.size()));
     }
-    ASSIGN_OR_RETURN(const bool published, WasPublishedByThisJob());
-    if (published) return Result();
-    if (request_.overwrite) return std::nullopt;
-    const bool same_job = output_.previous && output_.previous->fingerprint == plan_.fingerprint;
-    if (same_job || request_.retried) {
-      ASSIGN_OR_RETURN(const bool valid, IsValidOutput({}));
-      if (valid) RemoveLeftCheckpoint();
-      if (valid && same_job) {
-        QuantizeResult result = *output_.previous;
-        result.already_done = true;
-        return result;
-      }
-      if (valid) return Result();
+    std::map<fs::path, uint64_t> needed_bytes;
+    for (const auto& output : outputs_) {
+      needed_bytes[output->folder().Existing()] += output->MissingDiskBytes();
     }
-    return MakeError(Error::kInvalidArgument,
-                     StrCat("the output ", output_path_.string(), " exists already"),
-                     "Use --overwrite to replace it, or choose another name");
-  }
-
-  // Whether an earlier attempt died between the output's renaming and the removal of the
-  // checkpoint: nothing is in the .part file, and the output is what the journal says. Removes the
-  // checkpoint then.
-  absl::StatusOr<bool> WasPublishedByThisJob() {
-    std::error_code absent;
-    const bool part_is_empty = fs::file_size(part_path_, absent) == 0 || absent;
-    if (!request_.checkpoint.enabled || !part_is_empty) return false;
-    const absl::StatusOr<fs::path> folder = LocateCheckpoint(request_.checkpoint, owner_);
-    if (!folder.ok()) return false;
-    const auto found = LoadCheckpoint(*folder, owner_);
-    if (!found.ok() || !*found) return false;
-    const std::vector<uint64_t> hashes = HashesIfComplete(**found, plan_);
-    if (hashes.empty()) return false;
-    ASSIGN_OR_RETURN(const bool valid, IsValidOutput(hashes));
-    if (!valid) return false;
-    std::fill(reused_.begin(), reused_.end(), 1);
-    RemoveFinishedCheckpoint(*folder);
-    return true;
-  }
-
-  // The output stands, and a checkpoint that stays beside it says the same: no reason to fail.
-  void RemoveFinishedCheckpoint(const fs::path& folder) {
-    if (const absl::Status status = RemoveCheckpoint(folder); !status.ok()) {
-      context_.progress.OnWarning(std::string(status.message()));
-    }
-  }
-
-  // An attempt that published may have died while it removed its checkpoint.
-  void RemoveLeftCheckpoint() {
-    if (!request_.checkpoint.enabled) return;
-    const absl::StatusOr<fs::path> folder = LocateCheckpoint(request_.checkpoint, owner_);
-    if (!folder.ok()) return;
-    RemoveFinishedCheckpoint(*folder);
-    // Whether the folder around it was made for it is no longer known then.
-    std::error_code not_empty;
-    fs::remove(folder->parent_path(), not_empty);
-  }
-
-  // Errors: all but kValidationFailed.
-  absl::StatusOr<bool> IsValidOutput(std::span<const uint64_t> hashes) {
-    ASSIGN_OR_RETURN(const File file, File::OpenForRead(output_path_));
-    const absl::Status status = ValidateOutput(file, plan_, *source_, hashes, context_);
-    if (!status.ok() && ErrorOf(status) != Error::kValidationFailed) return status;
-    return status.ok();
-  }
-
-  absl::Status OpenPart() {
-    if (request_.checkpoint.enabled) {
-      ASSIGN_OR_RETURN(checkpoint_folder_, LocateCheckpoint(request_.checkpoint, owner_));
-    }
-    RETURN_IF_ERROR(output_folder_.Create());
-    ASSIGN_OR_RETURN(part_, OpenLocked(part_path_, context_));
-    ASSIGN_OR_RETURN(const uint64_t part_bytes, part_.SizeBytes());
-    part_is_ours_ = part_bytes == 0;
+    for (const auto& [folder, bytes] : needed_bytes) RETURN_IF_ERROR(CheckDisk(bytes, folder));
     return absl::OkStatus();
   }
 
-  // Makes the .part file ready: what a checkpoint has stays, all else is made anew.
-  absl::Status StartPart() {
-    std::vector<UnitRecord> kept;
-    if (request_.checkpoint.enabled) {
-      const bool must_resume = !request_.checkpoint.resume_from.empty();
-      ASSIGN_OR_RETURN(ReusableUnits found, FindReusableUnits(checkpoint_folder_, owner_, part_,
-                                                              plan_, must_resume, context_));
-      kept = std::move(found.units);
-      hashes_ = std::move(found.hashes);
-      reused_ = std::move(found.reused);
+  // The open outputs, those of one source together.
+  std::vector<Pass> Passes() const {
+    std::vector<Pass> passes;
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      if (!outputs_[i]->is_open()) continue;
+      const ModelSource* source = &outputs_[i]->source();
+      auto pass = std::find_if(passes.begin(), passes.end(),
+                               [source](const Pass& one) { return one.source == source; });
+      if (pass == passes.end()) pass = passes.insert(pass, Pass{source, {}, {}});
+      pass->progress_parts.push_back(i);
+      pass->outputs.push_back(outputs_[i].get());
     }
-    part_is_ours_ = true;
-    has_reused_ = !kept.empty();
-    if (!has_reused_) {
-      RETURN_IF_ERROR(part_.Truncate(0));
-    }
-    RETURN_IF_ERROR(part_.Allocate(plan_.file_size_bytes));
-    RETURN_IF_ERROR(part_.WriteAt(0, std::as_bytes(std::span(plan_.header))));
-    if (!request_.checkpoint.enabled) return absl::OkStatus();
-    RemoveStaleCheckpoints(checkpoint_folder_, owner_);
-    ASSIGN_OR_RETURN(checkpoint_,
-                     Checkpoint::Start(checkpoint_folder_, owner_, kept, part_, [this](uint64_t n) {
-                       context_.progress.OnCheckpoint(n, checkpoint_folder_);
-                     }));
-    return absl::OkStatus();
+    return passes;
   }
 
   // One line for each kind of substitution, with an example.
   void WarnOfSubstitutions() {
-    std::map<std::tuple<std::string, std::string, std::string>, std::vector<std::string>> kinds;
-    for (const SubstitutedType& s : plan_.substitutions) {
-      kinds[{s.wanted_type, s.used_type, s.why}].push_back(s.tensor);
-    }
-    for (const auto& [kind, tensors] : kinds) {
-      const auto& [wanted, used, why] = kind;
-      context_.progress.OnWarning(StrCat(
-          tensors.size() == 1 ? StrCat("tensor ", tensors[0], " is ")
-                              : StrCat(tensors.size(), " tensors (", tensors[0], ", …) are "),
-          used, " instead of ", wanted, ": ", why));
-    }
-  }
-
-  absl::Status Encode() {
-    LayerProgress progress(plan_, reused_, context_.progress);
-    EncodeEvents events;
-    events.on_bytes = [&](uint64_t bytes) { progress.AddBytes(bytes); };
-    events.on_unit = [&](const UnitRecord& unit) -> absl::Status {
-      hashes_[unit.index] = unit.hash;
-      if (checkpoint_) {
-        RETURN_IF_ERROR(checkpoint_->Append(unit));
+    for (const auto& output : outputs_) {
+      if (!output->is_open()) continue;
+      const QuantizePlan& plan = output->plan();
+      std::map<std::tuple<std::string, std::string, std::string>, std::vector<std::string>> kinds;
+      for (const SubstitutedType& s : plan.substitutions) {
+        kinds[{s.wanted_type, s.used_type, s.why}].push_back(s.tensor);
       }
-      progress.FinishTensor(unit.index);
-      return absl::OkStatus();
-    };
-    RETURN_IF_ERROR(EncodeTensors(*source_, plan_, reused_, part_, events, context_));
-    // From here on the journal is complete and durable: it tells a later attempt that a renamed
-    // output is this job's.
-    return checkpoint_ ? checkpoint_->Sync() : absl::OkStatus();
+      for (const auto& [kind, tensors] : kinds) {
+        const auto& [wanted, used, why] = kind;
+        context_.progress.OnWarning(StrCat(
+            outputs_.size() > 1 ? StrCat(plan.recipe->name, ": ") : "",
+            tensors.size() == 1 ? StrCat("tensor ", tensors[0], " is ")
+                                : StrCat(tensors.size(), " tensors (", tensors[0], ", …) are "),
+            used, " instead of ", wanted, ": ", why));
+      }
+    }
   }
 
-  absl::Status Publish() {
-    RETURN_IF_ERROR(context_.CheckStopped());
-    if (!request_.overwrite && Exists(output_path_)) {
-      return MakeError(
-          Error::kInvalidArgument,
-          StrCat("the output ", output_path_.string(), " has appeared while it was made"),
-          "Use --overwrite to replace it, or choose another name");
+  void Encode() {
+    context_.progress.OnPhase(Phase::kQuantize);
+    std::string levels;
+    std::vector<LayerProgress::Part> parts;
+    std::vector<Pass> passes = Passes();
+    for (size_t p = 0; p < passes.size(); ++p) {
+      for (size_t i = 0; i < passes[p].outputs.size(); ++i) {
+        const LevelOutput& output = *passes[p].outputs[i];
+        passes[p].progress_parts[i] = parts.size();
+        parts.push_back({&output.plan(), output.reused(), p});
+      }
     }
-    RETURN_IF_ERROR(part_.Sync());
-    RETURN_IF_ERROR(RenameDurably(part_path_, output_path_));
-    if (!checkpoint_) return absl::OkStatus();
-    checkpoint_.reset();
-    RemoveFinishedCheckpoint(checkpoint_folder_);
+    for (const auto& output : outputs_) {
+      if (output->is_open())
+        levels += StrCat(levels.empty() ? "" : ", ", output->plan().recipe->name);
+    }
+    context_.progress.OnMessage(StrCat("Quantizing to GGUF ", levels));
+    LayerProgress progress(parts, context_.progress);
+    for (const Pass& pass : passes) {
+      const absl::Status walk = EncodeOutputs(pass, progress, context_);
+      for (LevelOutput* output : pass.outputs) output->FinishEncoding(walk);
+    }
+  }
+
+  void Validate() {
+    context_.progress.OnPhase(Phase::kValidate);
+    context_.progress.OnMessage("Validating output...");
+    for (const auto& output : outputs_) output->Validate();
+  }
+
+  void Publish() {
+    context_.progress.OnPhase(Phase::kPublish);
+    for (const auto& output : outputs_) output->Publish();
+  }
+
+  bool HasOpen() const {
+    return std::any_of(outputs_.begin(), outputs_.end(),
+                       [](const auto& output) { return output->is_open(); });
+  }
+
+  absl::Status FirstFailure() const {
+    for (const auto& output : outputs_) RETURN_IF_ERROR(output->status());
     return absl::OkStatus();
   }
 
-  absl::Status DiscardPart() {
-    if (!part_is_ours_) return absl::OkStatus();
-    return RemoveAll(part_path_);
+  void FailAll(const absl::Status& status) {
+    for (const auto& output : outputs_) output->Fail(status);
   }
 
-  // What a failed job leaves: docs/formats/checkpoint.md, "After a failure".
-  void CleanUp(Error error) {
-    if ((checkpoint_ || has_reused_) && error != Error::kValidationFailed) {
-      if (checkpoint_) checkpoint_->Sync().IgnoreError();
-      return;
-    }
-    if (checkpoint_ || has_reused_) {
-      checkpoint_.reset();
-      RemoveCheckpoint(checkpoint_folder_).IgnoreError();
-    }
-    if (part_is_ours_) RemoveAll(part_path_).IgnoreError();
-    output_folder_.RemoveCreated();
+  void CleanUp() {
+    for (const auto& output : outputs_) output->CleanUp();
   }
 
-  QuantizeResult Result() const {
-    QuantizeResult result;
-    result.output_path = output_path_;
-    result.level = plan_.recipe->name;
-    result.fingerprint = plan_.fingerprint;
-    result.original_dtype = source_->summary().dtype;
-    result.original_size_bytes = source_->summary().size_bytes;
-    result.file_size_bytes = plan_.file_size_bytes;
-    result.tensors = plan_.tensors.size();
-    result.layers_processed = plan_.layers;
-    result.units_reused = static_cast<uint64_t>(std::count(reused_.begin(), reused_.end(), 1));
-    result.bits_per_weight = plan_.bits_per_weight;
-    result.substitutions = plan_.substitutions;
-    return result;
+  QuantizeOutcome Outcome() const {
+    QuantizeOutcome outcome;
+    outcome.status = FirstFailure();
+    for (const auto& output : outputs_) {
+      if (output->status().ok()) outcome.finished.push_back(output->result());
+    }
+    return outcome;
   }
 
   const QuantizeRequest& request_;
-  const OutputRequest& output_;
   JobContext& context_;
-  const fs::path output_path_;
-  const fs::path part_path_;
-  OutputFolder output_folder_;
-  std::unique_ptr<ModelSource> source_;
-  QuantizePlan plan_;
-  CheckpointOwner owner_;
-  fs::path checkpoint_folder_;
-  File part_;                               // locked while open
-  bool part_is_ours_ = false;               // nothing of another run is in it any more
-  bool has_reused_ = false;                 // tensors of an earlier run are in it
-  std::vector<uint64_t> hashes_;            // of each tensor that is in part_
-  std::vector<uint8_t> reused_;             // a flag for each tensor taken from the checkpoint
-  std::unique_ptr<Checkpoint> checkpoint_;  // before part_ in destruction: it syncs that
+  ModelSources sources_;
+  Outputs outputs_;
 };
 
 }  // namespace
 
 QuantizeOutcome Quantize(const QuantizeRequest& request, JobContext& context) {
-  QuantizeOutcome outcome;
-  for (const OutputRequest& output : request.outputs) {
-    absl::StatusOr<QuantizeResult> result = QuantizeJob(request, output, context).Run();
-    if (result.ok()) {
-      outcome.finished.push_back(*std::move(result));
-    } else {
-      outcome.status.Update(result.status());
-    }
-  }
-  return outcome;
+  return QuantizeJob(request, context).Run();
 }
 
 }  // namespace quantized

@@ -70,7 +70,7 @@ struct QuantizeRequest {
   std::string model_name;  // as the user typed it, for messages
   std::vector<OutputRequest> outputs;
   GgufOptions gguf;
-  bool strict = false;     // a substituted type is an error
+  bool strict = false;  // a substituted type is an error
   bool overwrite = false;
   CheckpointOptions checkpoint;
   std::string pre_tokenizer;

@@ -26,7 +26,8 @@ absl::Status Damaged(const File& part, const std::filesystem::path& folder,
 }  // namespace
 
 absl::StatusOr<ReusableUnits> FindReusableUnits(const std::filesystem::path& folder,
-                                                const CheckpointOwner& owner, const File& part,
+                                                const CheckpointOwner& owner,
+                                                std::span<const File> parts,
                                                 const QuantizePlan& plan, bool must_resume,
                                                 JobContext& context) {
   ReusableUnits result;
@@ -35,31 +36,34 @@ absl::StatusOr<ReusableUnits> FindReusableUnits(const std::filesystem::path& fol
   ASSIGN_OR_RETURN(const std::optional<JournalContents> found, LoadCheckpoint(folder, owner));
   if (!found || found->units.empty()) return result;
 
-  ASSIGN_OR_RETURN(const uint64_t part_bytes, part.SizeBytes());
-  if (part_bytes == 0) {
-    const std::string gone =
-        StrCat("the checkpoint ", folder.string(), " lists ", found->units.size(),
-               " finished tensors, but ", part.path().string(), ", which held them, is gone");
-    if (must_resume) {
-      return MakeError(Error::kCheckpoint, gone, "Leave out --resume to start anew");
+  for (size_t i = 0; i < parts.size(); ++i) {
+    ASSIGN_OR_RETURN(const uint64_t part_bytes, parts[i].SizeBytes());
+    if (part_bytes == 0) {
+      const std::string gone =
+          StrCat("the checkpoint ", folder.string(), " lists ", found->units.size(),
+                 " finished tensors, but ", parts[i].path().string(), ", which held them, is gone");
+      if (must_resume) {
+        return MakeError(Error::kCheckpoint, gone, "Leave out --resume to start anew");
+      }
+      context.progress.OnWarning(StrCat(gone, "; starting anew"));
+      return result;
     }
-    context.progress.OnWarning(StrCat(gone, "; starting anew"));
-    return result;
-  }
-  if (part_bytes != plan.file_size_bytes) {
-    return Damaged(part, folder,
-                   StrCat("has ", part_bytes, " bytes, expected ", plan.file_size_bytes));
+    if (part_bytes != plan.files[i].size_bytes) {
+      return Damaged(parts[i], folder,
+                     StrCat("has ", part_bytes, " bytes, expected ", plan.files[i].size_bytes));
+    }
   }
 
   for (const UnitRecord& unit : found->units) {
     if (!IsPlanned(unit, plan)) {
-      return Damaged(part, folder, StrCat("the journal's tensor ", unit.index, " is not planned"));
+      return Damaged(parts[0], folder,
+                     StrCat("the journal's tensor ", unit.index, " is not planned"));
     }
     result.hashes[unit.index] = unit.hash;
     result.reused[unit.index] = 1;
   }
   std::vector<uint8_t> matches;
-  RETURN_IF_ERROR(MatchUnits(part, plan, result.hashes, result.reused, context, matches));
+  RETURN_IF_ERROR(MatchUnits(parts, plan, result.hashes, result.reused, context, matches));
   result.reused = matches;
   for (size_t i = 0; i < found->units.size(); ++i) {
     const UnitRecord& unit = found->units[i];
@@ -67,7 +71,7 @@ absl::StatusOr<ReusableUnits> FindReusableUnits(const std::filesystem::path& fol
       result.units.push_back(unit);
     } else if (i < found->synced_units) {
       return Damaged(
-          part, folder,
+          parts[plan.tensors[unit.index].file], folder,
           StrCat("tensor ", plan.tensors[unit.index].name, " is not what the checkpoint says"));
     }
   }

@@ -1,8 +1,9 @@
-// What a job can take over from its checkpoint and part file instead of making it again.
+// What a job can take over from its checkpoint and part files instead of making it again.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -21,12 +22,13 @@ struct ReusableUnits {
   std::vector<uint64_t> hashes;  // where it is
 };
 
-// The units of `owner`'s checkpoint in `folder` whose bytes are in `part`, each read and hashed.
-// None where there is no checkpoint, nor (with a warning) where `part` is empty and `must_resume`
-// is false. Errors: kCheckpoint where the checkpoint is damaged, synced units are not what it says,
-// or `part` is empty and `must_resume`; kIo, kCancelled.
+// The units of `owner`'s checkpoint in `folder` whose bytes are in `parts` (one for each file of
+// the plan), each read and hashed. None where there is no checkpoint, nor (with a warning) where a
+// part is empty and `must_resume` is false. Errors: kCheckpoint where the checkpoint is damaged,
+// synced units are not what it says, or a part is empty and `must_resume`; kIo, kCancelled.
 absl::StatusOr<ReusableUnits> FindReusableUnits(const std::filesystem::path& folder,
-                                                const CheckpointOwner& owner, const File& part,
+                                                const CheckpointOwner& owner,
+                                                std::span<const File> parts,
                                                 const QuantizePlan& plan, bool must_resume,
                                                 JobContext& context);
 

@@ -2,19 +2,20 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <span>
 
 #include "absl/status/status.h"
 #include "core/pipeline/plan.h"
 
 namespace quantized {
 
-// Errors: kOutOfMemory, naming what is needed and what is available.
-absl::Status CheckMemory(const QuantizePlan& plan, size_t threads);
+// For the plans of one pass. Errors: kOutOfMemory, naming what is needed and what is available.
+absl::Status CheckMemory(std::span<const QuantizePlan* const> plans, size_t threads);
 
-// Whether `part_path` can grow to the plan's size. `folder` is there and on the file system that it
-// lies or will lie on. Errors: kDiskFull, naming what is needed and what is free; kIo.
-absl::Status CheckDisk(const QuantizePlan& plan, const std::filesystem::path& folder,
-                       const std::filesystem::path& part_path);
+// Whether the file system of `folder`, which is there, has `needed_bytes` to give. Errors:
+// kDiskFull, naming what is needed and what is free; kIo.
+absl::Status CheckDisk(uint64_t needed_bytes, const std::filesystem::path& folder);
 
 }  // namespace quantized

@@ -32,15 +32,22 @@ absl::Status InvalidTensor(const File& file, const OutputTensor& tensor, std::st
   return Invalid(file, StrCat("tensor ", tensor.name, ": ", what));
 }
 
-absl::Status CheckHeader(const File& file, const QuantizePlan& plan) {
+// The tensors of file `index` of the plan, which lie one after the other.
+std::span<const OutputTensor> TensorsOf(const QuantizePlan& plan, size_t index) {
+  const auto in_file = [index](const OutputTensor& tensor) { return tensor.file == index; };
+  const auto first = std::find_if(plan.tensors.begin(), plan.tensors.end(), in_file);
+  return {first, std::find_if_not(first, plan.tensors.end(), in_file)};
+}
+
+absl::Status CheckHeader(const File& file, const OutputFile& planned) {
   ASSIGN_OR_RETURN(const uint64_t size_bytes, file.SizeBytes());
-  if (size_bytes != plan.file_size_bytes) {
-    return Invalid(file, StrCat("has ", size_bytes, " bytes, expected ", plan.file_size_bytes));
+  if (size_bytes != planned.size_bytes) {
+    return Invalid(file, StrCat("has ", size_bytes, " bytes, expected ", planned.size_bytes));
   }
-  std::string header(plan.header.size(), '\0');
+  std::string header(planned.header.size(), '\0');
   RETURN_IF_ERROR(file.ReadAt(0, std::as_writable_bytes(std::span(header))));
-  if (header != plan.header) {
-    const auto at = std::mismatch(header.begin(), header.end(), plan.header.begin()).first;
+  if (header != planned.header) {
+    const auto at = std::mismatch(header.begin(), header.end(), planned.header.begin()).first;
     return Invalid(file,
                    StrCat("header differs from what was planned at byte ", at - header.begin()));
   }
@@ -48,18 +55,18 @@ absl::Status CheckHeader(const File& file, const QuantizePlan& plan) {
 }
 
 // Through the reader, as a program that loads the file will see it.
-absl::Status CheckTensorTable(const File& file, const QuantizePlan& plan,
+absl::Status CheckTensorTable(const File& file, std::span<const OutputTensor> tensors,
                               const ModelSource& source) {
   ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> bytes, OpenFileBytes(file.path()));
   ASSIGN_OR_RETURN(const std::unique_ptr<gguf::GgufReader> reader,
                    gguf::GgufReader::Open(std::move(bytes)));
-  if (reader->tensors().size() != plan.tensors.size()) {
-    return Invalid(
-        file, StrCat("has ", reader->tensors().size(), " tensors, expected ", plan.tensors.size()));
+  if (reader->tensors().size() != tensors.size()) {
+    return Invalid(file,
+                   StrCat("has ", reader->tensors().size(), " tensors, expected ", tensors.size()));
   }
-  for (size_t i = 0; i < plan.tensors.size(); ++i) {
+  for (size_t i = 0; i < tensors.size(); ++i) {
     const gguf::TensorInfo& found = reader->tensors()[i];
-    const OutputTensor& planned = plan.tensors[i];
+    const OutputTensor& planned = tensors[i];
     if (found.name != planned.name || found.type != planned.type ||
         found.dims != source.tensors()[planned.source].dims || found.offset != planned.offset ||
         found.size_bytes != planned.size_bytes) {
@@ -69,13 +76,13 @@ absl::Status CheckTensorTable(const File& file, const QuantizePlan& plan,
   return absl::OkStatus();
 }
 
-absl::Status CheckPadding(const File& file, const QuantizePlan& plan) {
+absl::Status CheckPadding(const File& file, uint64_t file_size_bytes,
+                          std::span<const OutputTensor> tensors) {
   std::vector<std::byte> padding;
-  for (size_t i = 0; i < plan.tensors.size(); ++i) {
-    const OutputTensor& tensor = plan.tensors[i];
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const OutputTensor& tensor = tensors[i];
     const uint64_t end = tensor.offset + tensor.size_bytes;
-    const uint64_t next =
-        i + 1 < plan.tensors.size() ? plan.tensors[i + 1].offset : plan.file_size_bytes;
+    const uint64_t next = i + 1 < tensors.size() ? tensors[i + 1].offset : file_size_bytes;
     padding.resize(next - end);
     RETURN_IF_ERROR(file.ReadAt(end, padding));
     if (std::any_of(padding.begin(), padding.end(),
@@ -86,37 +93,40 @@ absl::Status CheckPadding(const File& file, const QuantizePlan& plan) {
   return absl::OkStatus();
 }
 
-// Reads slices of the file. `body` gets each with its bytes.
+// Reads slices of the files. `body` gets each with its bytes.
 absl::Status ForEachWrittenSlice(
-    const File& file, const QuantizePlan& plan, std::span<const uint8_t> skip, JobContext& context,
+    std::span<const File> files, const QuantizePlan& plan, std::span<const uint8_t> skip,
+    JobContext& context,
     const std::function<absl::Status(const Slice&, std::span<const std::byte>)>& body) {
-  return ForEachSlice(
-      plan.tensors, skip, context, [&](const Slice& slice, SliceBuffers& buffers) -> absl::Status {
-        const OutputTensor& tensor = plan.tensors[slice.tensor];
-        const uint64_t row_bytes = tensor.size_bytes / tensor.rows;
-        buffers.encoded.resize(slice.rows * row_bytes);
-        RETURN_IF_ERROR(file.ReadAt(tensor.offset + slice.first_row * row_bytes, buffers.encoded));
-        return body(slice, buffers.encoded);
-      });
+  return ForEachSlice(plan.tensors, skip, context,
+                      [&](const Slice& slice, SliceBuffers& buffers) -> absl::Status {
+                        const OutputTensor& tensor = plan.tensors[slice.tensor];
+                        const uint64_t row_bytes = tensor.size_bytes / tensor.rows;
+                        buffers.encoded.resize(slice.rows * row_bytes);
+                        RETURN_IF_ERROR(files[tensor.file].ReadAt(
+                            tensor.offset + slice.first_row * row_bytes, buffers.encoded));
+                        return body(slice, buffers.encoded);
+                      });
 }
 
-absl::Status CheckBytes(const File& file, const QuantizePlan& plan,
+absl::Status CheckBytes(std::span<const File> files, const QuantizePlan& plan,
                         std::span<const uint64_t> hashes, JobContext& context) {
   UnitHasher hasher(plan.tensors);
   return ForEachWrittenSlice(
-      file, plan, {}, context,
+      files, plan, {}, context,
       [&](const Slice& slice, std::span<const std::byte> bytes) -> absl::Status {
         const OutputTensor& tensor = plan.tensors[slice.tensor];
         const kernels::Codec* codec = kernels::FindCodec(tensor.type);
         if (codec != nullptr && !codec->is_finite(bytes.data(), slice.rows * tensor.cols)) {
           return InvalidTensor(
-              file, tensor,
+              files[tensor.file], tensor,
               StrCat("rows ", slice.first_row, " to ", slice.first_row + slice.rows - 1,
                      " hold a scale or value that is not finite"));
         }
         const std::optional<uint64_t> hash = hasher.Add(slice, bytes);
         if (hash && !hashes.empty() && *hash != hashes[slice.tensor]) {
-          return InvalidTensor(file, tensor, "its bytes are not those that were written");
+          return InvalidTensor(files[tensor.file], tensor,
+                               "its bytes are not those that were written");
         }
         return absl::OkStatus();
       });
@@ -151,12 +161,13 @@ absl::Status CheckSamples(const File& file, const OutputTensor& tensor, const Mo
   return absl::OkStatus();
 }
 
-absl::Status CheckAllSamples(const File& file, const QuantizePlan& plan, const ModelSource& source,
-                             JobContext& context) {
+absl::Status CheckAllSamples(std::span<const File> files, const QuantizePlan& plan,
+                             const ModelSource& source, JobContext& context) {
   std::vector<absl::Status> results(plan.tensors.size());
   context.threads.ParallelFor(plan.tensors.size(), [&](size_t i) {
     results[i] = context.CheckStopped();
-    if (results[i].ok()) results[i] = CheckSamples(file, plan.tensors[i], source);
+    const OutputTensor& tensor = plan.tensors[i];
+    if (results[i].ok()) results[i] = CheckSamples(files[tensor.file], tensor, source);
   });
   for (const absl::Status& result : results) RETURN_IF_ERROR(result);
   return absl::OkStatus();
@@ -164,7 +175,7 @@ absl::Status CheckAllSamples(const File& file, const QuantizePlan& plan, const M
 
 }  // namespace
 
-absl::Status MatchUnits(const File& file, const QuantizePlan& plan,
+absl::Status MatchUnits(std::span<const File> files, const QuantizePlan& plan,
                         std::span<const uint64_t> hashes, std::span<const uint8_t> which,
                         JobContext& context, std::vector<uint8_t>& matches) {
   CHECK(hashes.size() == plan.tensors.size());
@@ -173,7 +184,7 @@ absl::Status MatchUnits(const File& file, const QuantizePlan& plan,
   matches.assign(plan.tensors.size(), 0);
   UnitHasher hasher(plan.tensors);
   return ForEachWrittenSlice(
-      file, plan, skip, context,
+      files, plan, skip, context,
       [&](const Slice& slice, std::span<const std::byte> bytes) -> absl::Status {
         if (const std::optional<uint64_t> hash = hasher.Add(slice, bytes)) {
           matches[slice.tensor] = *hash == hashes[slice.tensor];
@@ -182,14 +193,19 @@ absl::Status MatchUnits(const File& file, const QuantizePlan& plan,
       });
 }
 
-absl::Status ValidateOutput(const File& file, const QuantizePlan& plan, const ModelSource& source,
-                            std::span<const uint64_t> hashes, JobContext& context) {
+absl::Status ValidateOutput(std::span<const File> files, const QuantizePlan& plan,
+                            const ModelSource& source, std::span<const uint64_t> hashes,
+                            JobContext& context) {
+  CHECK(files.size() == plan.files.size());
   CHECK(hashes.empty() || hashes.size() == plan.tensors.size());
-  RETURN_IF_ERROR(CheckHeader(file, plan));
-  RETURN_IF_ERROR(CheckTensorTable(file, plan, source));
-  RETURN_IF_ERROR(CheckPadding(file, plan));
-  RETURN_IF_ERROR(CheckBytes(file, plan, hashes, context));
-  return CheckAllSamples(file, plan, source, context);
+  for (size_t i = 0; i < files.size(); ++i) {
+    const std::span<const OutputTensor> tensors = TensorsOf(plan, i);
+    RETURN_IF_ERROR(CheckHeader(files[i], plan.files[i]));
+    RETURN_IF_ERROR(CheckTensorTable(files[i], tensors, source));
+    RETURN_IF_ERROR(CheckPadding(files[i], plan.files[i].size_bytes, tensors));
+  }
+  RETURN_IF_ERROR(CheckBytes(files, plan, hashes, context));
+  return CheckAllSamples(files, plan, source, context);
 }
 
 }  // namespace quantized

@@ -1,0 +1,65 @@
+#include "core/pipeline/sources.h"
+
+#include <algorithm>
+#include <set>
+
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+
+namespace quantized {
+namespace {
+
+kernels::TypeId ConversionType(const Recipe& recipe) {
+  return recipe.is_float() ? recipe.default_type : kernels::TypeId::kF32;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<const Recipe*>> RecipesOf(const QuantizeRequest& request) {
+  if (request.outputs.empty()) {
+    return MakeError(Error::kInvalidArgument, "no quantization level is given");
+  }
+  std::vector<const Recipe*> recipes;
+  std::set<std::filesystem::path> paths;
+  for (const OutputRequest& output : request.outputs) {
+    ASSIGN_OR_RETURN(const Recipe* recipe, FindRecipe(output.level));
+    if (std::find(recipes.begin(), recipes.end(), recipe) != recipes.end()) {
+      return MakeError(Error::kInvalidArgument,
+                       StrCat("quantization level ", recipe->name, " is given twice"));
+    }
+    if (!paths.insert(output.path.lexically_normal()).second) {
+      return MakeError(Error::kInvalidArgument,
+                       StrCat("two levels would be written to ", output.path.string()),
+                       "Leave out the output name: each level gets a name of its own");
+    }
+    recipes.push_back(recipe);
+  }
+  return recipes;
+}
+
+absl::Status ModelSources::Open(const QuantizeRequest& request,
+                                const std::vector<const Recipe*>& recipes) {
+  for (const Recipe* recipe : recipes) {
+    if (!sources_.empty() && !sources_[0].second->is_conversion()) break;
+    const kernels::TypeId type = ConversionType(*recipe);
+    const bool is_open = std::any_of(sources_.begin(), sources_.end(),
+                                     [type](const auto& source) { return source.first == type; });
+    if (is_open) continue;
+    ASSIGN_OR_RETURN(std::unique_ptr<ModelSource> source,
+                     OpenModelSource(request.model_path, {.conversion_type = type,
+                                                          .pre_tokenizer = request.pre_tokenizer}));
+    sources_.emplace_back(type, std::move(source));
+  }
+  return absl::OkStatus();
+}
+
+const ModelSource& ModelSources::Of(const Recipe& recipe) const {
+  const kernels::TypeId type = ConversionType(recipe);
+  for (const auto& [conversion_type, source] : sources_) {
+    if (conversion_type == type) return *source;
+  }
+  return *sources_.at(0).second;
+}
+
+}  // namespace quantized

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Builds the reference tools in build/reference, unless they are there, and prints that folder:
+# bin/llama-quantize, bin/llama-gguf-split, bin/libggml-base.so, and gguf-py, their Python reader.
+# The source comes from the package index; the build has its default flags, because others change
+# the bytes that the encoders give (docs/design/exactness.md).
+set -euo pipefail
+
+readonly version=0.3.36  # of llama-cpp-python, which carries llama.cpp of October 2026
+top=$(cd "$(dirname "$0")/../.." && pwd)
+folder=$top/build/reference
+
+if [[ ! -x $folder/bin/llama-quantize || ! -x $folder/bin/llama-gguf-split ]]; then
+  mkdir -p "$folder"
+  if [[ ! -d $folder/source ]]; then
+    python3 -m venv "$folder/venv"
+    "$folder/venv/bin/pip" install --quiet scikit-build-core
+    "$folder/venv/bin/pip" download --quiet --no-deps --no-binary :all: --no-build-isolation \
+      --dest "$folder" "llama-cpp-python==$version"
+    rm -rf "$folder/source.part"
+    mkdir "$folder/source.part"
+    tar -xzf "$folder"/llama_cpp_python-*.tar.gz -C "$folder/source.part" --strip-components=3 \
+      "llama_cpp_python-$version/vendor/llama.cpp"
+    mv "$folder/source.part" "$folder/source"
+  fi
+  cmake -G Ninja -S "$folder/source" -B "$folder" -DCMAKE_BUILD_TYPE=Release -DLLAMA_CURL=OFF \
+    -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
+    >"$folder/configure.log"
+  cmake --build "$folder" --target llama-quantize llama-gguf-split >"$folder/build.log" ||
+    { tail -n 40 "$folder/build.log" >&2; exit 1; }
+fi
+echo "$folder"

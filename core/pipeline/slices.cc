@@ -92,10 +92,10 @@ UnitHasher::UnitHasher(std::span<const OutputTensor> tensors) : units_(tensors.s
 
 std::optional<uint64_t> UnitHasher::Add(const Slice& slice, std::span<const std::byte> bytes) {
   Unit& unit = units_[slice.tensor];
-  unit.slices[slice.index] = XXH64(bytes.data(), bytes.size(), 0);
+  unit.slices[slice.index] = XXH3_64bits(bytes.data(), bytes.size());
   // The last to count down sees what all others stored.
   if (unit.missing.fetch_sub(1, std::memory_order_acq_rel) != 1) return std::nullopt;
-  return XXH64(unit.slices.data(), unit.slices.size() * sizeof(uint64_t), 0);
+  return XXH3_64bits(unit.slices.data(), unit.slices.size() * sizeof(uint64_t));
 }
 
 }  // namespace quantized

@@ -42,8 +42,8 @@ absl::Status ForEachSlice(std::span<const OutputTensor> tensors, std::span<const
                           JobContext& context,
                           const std::function<absl::Status(const Slice&, SliceBuffers&)>& body);
 
-// The hash of a unit (an output tensor) is the XXH64 of the XXH64s (8 bytes each, little-endian) of
-// its slices' bytes in order, which can thus be made in any order. Thread-safe.
+// The hash of a unit (an output tensor) is the XXH3 (64 bits) of the XXH3s (8 bytes each,
+// little-endian) of its slices' bytes in order, which can thus be made in any order. Thread-safe.
 class UnitHasher {
  public:
   explicit UnitHasher(std::span<const OutputTensor> tensors);

@@ -128,6 +128,27 @@ absl::StatusOr<fs::path> LocateCheckpoint(const CheckpointOptions& options,
       "Leave out --resume: a checkpoint that fits is used by itself");
 }
 
+absl::StatusOr<std::vector<CheckpointOptions>> OptionsOfEach(
+    const CheckpointOptions& options, std::span<const CheckpointOwner> owners) {
+  std::vector<CheckpointOptions> each(owners.size(), options);
+  if (options.resume_from.empty()) return each;
+  const bool is_checkpoint = Exists(options.resume_from / kJobFile);
+  absl::Status first_error;
+  size_t found = 0;
+  for (size_t i = 0; i < owners.size(); ++i) {
+    const absl::Status located = LocateCheckpoint(options, owners[i]).status();
+    first_error.Update(located);
+    if (located.ok()) {
+      ++found;
+    } else {
+      each[i].directory = is_checkpoint ? options.resume_from.parent_path() : options.resume_from;
+      each[i].resume_from.clear();
+    }
+  }
+  if (found == 0) return first_error;
+  return each;
+}
+
 absl::StatusOr<std::optional<JournalContents>> LoadCheckpoint(const fs::path& folder,
                                                               const CheckpointOwner& owner) {
   // A crash may leave the folder, or the folder and job.json: nothing was noted yet.

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -33,6 +34,12 @@ struct CheckpointOwner {
 // options.resume_from names one that is not there or belongs to another job (both are named).
 absl::StatusOr<std::filesystem::path> LocateCheckpoint(const CheckpointOptions& options,
                                                        const CheckpointOwner& owner);
+
+// The options of each output of a job that has these: an output whose checkpoint is not where
+// options.resume_from says starts anew beside those that are. Errors: kCheckpoint where none is
+// there.
+absl::StatusOr<std::vector<CheckpointOptions>> OptionsOfEach(
+    const CheckpointOptions& options, std::span<const CheckpointOwner> owners);
 
 // What the checkpoint in `folder` says; nothing where there is none. Errors: kCheckpoint where it
 // is damaged or belongs to another job.

@@ -45,6 +45,7 @@ LevelOutput::LevelOutput(const QuantizeRequest& request, const OutputRequest& ou
       plan_(std::move(plan)),
       owner_{plan_.fingerprint, request.model_name, std::string(plan_.recipe->name),
              plan_.files[0].path.string()},
+      checkpoint_options_(request.checkpoint),
       folder_(plan_.files[0].path.parent_path()),
       hasher_(plan_.tensors),
       hashes_(plan_.tensors.size(), 0),
@@ -105,7 +106,7 @@ absl::Status LevelOutput::LookForOutput() {
 // either still a part or has its final name, and all are what the journal says. Finishes what it
 // left to do then.
 absl::StatusOr<bool> LevelOutput::WasPublishedByThisJob() {
-  if (!request_.checkpoint.enabled) return false;
+  if (!checkpoint_options_.enabled) return false;
   std::vector<File> files;
   size_t renamed = 0;
   for (const OutputFile& file : plan_.files) {
@@ -116,7 +117,7 @@ absl::StatusOr<bool> LevelOutput::WasPublishedByThisJob() {
     renamed += is_renamed ? 1 : 0;
   }
   if (renamed == 0) return false;
-  const absl::StatusOr<fs::path> folder = LocateCheckpoint(request_.checkpoint, owner_);
+  const absl::StatusOr<fs::path> folder = LocateCheckpoint(checkpoint_options_, owner_);
   if (!folder.ok()) return false;
   const auto found = LoadCheckpoint(*folder, owner_);
   if (!found.ok() || !*found) return false;
@@ -140,8 +141,8 @@ void LevelOutput::RemoveFinishedCheckpoint(const fs::path& folder) {
 
 // An attempt that published may have died while it removed its checkpoint.
 void LevelOutput::RemoveLeftCheckpoint() {
-  if (!request_.checkpoint.enabled) return;
-  const absl::StatusOr<fs::path> folder = LocateCheckpoint(request_.checkpoint, owner_);
+  if (!checkpoint_options_.enabled) return;
+  const absl::StatusOr<fs::path> folder = LocateCheckpoint(checkpoint_options_, owner_);
   if (!folder.ok()) return;
   RemoveFinishedCheckpoint(*folder);
   // Whether the folder around it was made for it is no longer known then.
@@ -167,8 +168,9 @@ absl::StatusOr<bool> LevelOutput::IsValidOutput() {
   return IsValid(files, {});
 }
 
-void LevelOutput::Start() {
-  Do([this]() -> absl::Status {
+void LevelOutput::Start(const CheckpointOptions& options) {
+  Do([&]() -> absl::Status {
+    checkpoint_options_ = options;
     RETURN_IF_ERROR(OpenParts());
     // Whoever held the locks until now may have published the same output.
     RETURN_IF_ERROR(LookForOutput());
@@ -177,8 +179,8 @@ void LevelOutput::Start() {
 }
 
 absl::Status LevelOutput::OpenParts() {
-  if (request_.checkpoint.enabled) {
-    ASSIGN_OR_RETURN(checkpoint_folder_, LocateCheckpoint(request_.checkpoint, owner_));
+  if (checkpoint_options_.enabled) {
+    ASSIGN_OR_RETURN(checkpoint_folder_, LocateCheckpoint(checkpoint_options_, owner_));
   }
   RETURN_IF_ERROR(folder_.Create());
   parts_are_ours_ = true;
@@ -193,8 +195,8 @@ absl::Status LevelOutput::OpenParts() {
 
 absl::Status LevelOutput::FillParts() {
   std::vector<UnitRecord> kept;
-  if (request_.checkpoint.enabled) {
-    const bool must_resume = !request_.checkpoint.resume_from.empty();
+  if (checkpoint_options_.enabled) {
+    const bool must_resume = !checkpoint_options_.resume_from.empty();
     ASSIGN_OR_RETURN(ReusableUnits found, FindReusableUnits(checkpoint_folder_, owner_, parts_,
                                                             plan_, must_resume, context_));
     kept = std::move(found.units);
@@ -210,7 +212,7 @@ absl::Status LevelOutput::FillParts() {
     RETURN_IF_ERROR(parts_[i].Allocate(plan_.files[i].size_bytes));
     RETURN_IF_ERROR(parts_[i].WriteAt(0, std::as_bytes(std::span(plan_.files[i].header))));
   }
-  if (!request_.checkpoint.enabled) return absl::OkStatus();
+  if (!checkpoint_options_.enabled) return absl::OkStatus();
   RemoveStaleCheckpoints(checkpoint_folder_, owner_);
   ASSIGN_OR_RETURN(checkpoint_,
                    Checkpoint::Start(checkpoint_folder_, owner_, kept, parts_, [this](uint64_t n) {

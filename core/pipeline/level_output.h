@@ -33,6 +33,8 @@ class LevelOutput {
   LevelOutput(const QuantizeRequest& request, const OutputRequest& output,
               const ModelSource& source, QuantizePlan plan, JobContext& context);
 
+  const CheckpointOwner& owner() const { return owner_; }
+
   const QuantizePlan& plan() const { return plan_; }
   const ModelSource& source() const { return source_; }
   OutputFolder& folder() { return folder_; }
@@ -43,8 +45,9 @@ class LevelOutput {
   // Looks for the output: finished if this job or an earlier one made it and it is valid. Errors:
   // kInvalidArgument where something else is there and may not be replaced.
   void CheckExisting();
-  // Makes the part files ready: what the checkpoint has stays, all else is made anew.
-  void Start();
+  // Makes the part files ready: what the checkpoint has stays, all else is made anew. `options` are
+  // the request's, or what OptionsOfEach made of them.
+  void Start(const CheckpointOptions& options);
   // After the walk over the source, which ended with `walk`: makes data and journal durable.
   void FinishEncoding(const absl::Status& walk);
   void Validate();
@@ -96,6 +99,7 @@ class LevelOutput {
   JobContext& context_;
   const QuantizePlan plan_;
   const CheckpointOwner owner_;
+  CheckpointOptions checkpoint_options_;
   OutputFolder folder_;
   UnitHasher hasher_;
 

@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/pipeline/checkpoint.h"
 #include "core/pipeline/encode.h"
 #include "core/pipeline/level_output.h"
 #include "core/pipeline/plan.h"
@@ -58,8 +59,7 @@ class QuantizeJob {
     if (!HasOpen()) return absl::OkStatus();
 
     context_.progress.OnPhase(Phase::kLoad);
-    for (const auto& output : outputs_) output->Start();
-    RETURN_IF_ERROR(FirstFailure());
+    RETURN_IF_ERROR(StartOutputs());
     WarnOfSubstitutions();
     return absl::OkStatus();
   }
@@ -75,7 +75,8 @@ class QuantizeJob {
     for (size_t i = 0; i < recipes.size(); ++i) {
       const OutputRequest& output = request_.outputs[i];
       const ModelSource& source = sources_.Of(*recipes[i]);
-      ASSIGN_OR_RETURN(QuantizePlan plan, MakePlan(source, *recipes[i], fs::absolute(output.path).lexically_normal()));
+      ASSIGN_OR_RETURN(QuantizePlan plan,
+                       MakePlan(source, *recipes[i], fs::absolute(output.path).lexically_normal()));
       RETURN_IF_ERROR(RefuseToReplaceTheModel(plan));
       RETURN_IF_ERROR(RefuseSubstitutions(plan));
       outputs_.push_back(
@@ -119,6 +120,20 @@ class QuantizeJob {
     }
     for (const auto& [folder, bytes] : needed_bytes) RETURN_IF_ERROR(CheckDisk(bytes, folder));
     return absl::OkStatus();
+  }
+
+  absl::Status StartOutputs() {
+    std::vector<LevelOutput*> open;
+    std::vector<CheckpointOwner> owners;
+    for (const auto& output : outputs_) {
+      if (!output->is_open()) continue;
+      open.push_back(output.get());
+      owners.push_back(output->owner());
+    }
+    ASSIGN_OR_RETURN(const std::vector<CheckpointOptions> options,
+                     OptionsOfEach(request_.checkpoint, owners));
+    for (size_t i = 0; i < open.size(); ++i) open[i]->Start(options[i]);
+    return FirstFailure();
   }
 
   // The open outputs, those of one source together.

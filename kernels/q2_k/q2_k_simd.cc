@@ -26,7 +26,7 @@ HWY_EXPORT(EncodeQ2K);
 
 void EncodeQ2KSimd(const float* x, const float* importance, size_t rows, size_t cols,
                    std::byte* out) {
-  RefuseImportance(importance);
+  if (importance != nullptr) return EncodeQ2KRef(x, importance, rows, cols, out);
   HWY_DYNAMIC_DISPATCH(EncodeQ2K)(x, BlockCount<BlockQ2K>(rows, cols), out);
 }
 

@@ -71,7 +71,7 @@ HWY_EXPORT(EncodeQ3K);
 
 void EncodeQ3KSimd(const float* x, const float* importance, size_t rows, size_t cols,
                    std::byte* out) {
-  RefuseImportance(importance);
+  if (importance != nullptr) return EncodeQ3KRef(x, importance, rows, cols, out);
   HWY_DYNAMIC_DISPATCH(EncodeQ3K)(x, BlockCount<BlockQ3K>(rows, cols), out);
 }
 

@@ -36,7 +36,7 @@ HWY_EXPORT(EncodeQ4_0);
 
 void EncodeQ4_0Simd(const float* x, const float* importance, size_t rows, size_t cols,
                     std::byte* out) {
-  RefuseImportance(importance);
+  if (importance != nullptr) return EncodeQ4_0Ref(x, importance, rows, cols, out);
   HWY_DYNAMIC_DISPATCH(EncodeQ4_0)(x, BlockCount<BlockQ4_0>(rows, cols), out);
 }
 

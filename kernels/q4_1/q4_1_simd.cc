@@ -40,7 +40,7 @@ HWY_EXPORT(EncodeQ4_1);
 
 void EncodeQ4_1Simd(const float* x, const float* importance, size_t rows, size_t cols,
                     std::byte* out) {
-  RefuseImportance(importance);
+  if (importance != nullptr) return EncodeQ4_1Ref(x, importance, rows, cols, out);
   HWY_DYNAMIC_DISPATCH(EncodeQ4_1)(x, BlockCount<BlockQ4_1>(rows, cols), out);
 }
 

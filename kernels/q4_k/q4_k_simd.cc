@@ -26,7 +26,7 @@ HWY_EXPORT(EncodeQ4K);
 
 void EncodeQ4KSimd(const float* x, const float* importance, size_t rows, size_t cols,
                    std::byte* out) {
-  RefuseImportance(importance);
+  if (importance != nullptr) return EncodeQ4KRef(x, importance, rows, cols, out);
   HWY_DYNAMIC_DISPATCH(EncodeQ4K)(x, BlockCount<BlockQ4K>(rows, cols), out);
 }
 

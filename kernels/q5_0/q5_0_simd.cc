@@ -36,7 +36,7 @@ HWY_EXPORT(EncodeQ5_0);
 
 void EncodeQ5_0Simd(const float* x, const float* importance, size_t rows, size_t cols,
                     std::byte* out) {
-  RefuseImportance(importance);
+  if (importance != nullptr) return EncodeQ5_0Ref(x, importance, rows, cols, out);
   HWY_DYNAMIC_DISPATCH(EncodeQ5_0)(x, BlockCount<BlockQ5_0>(rows, cols), out);
 }
 

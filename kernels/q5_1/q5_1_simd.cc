@@ -40,7 +40,7 @@ HWY_EXPORT(EncodeQ5_1);
 
 void EncodeQ5_1Simd(const float* x, const float* importance, size_t rows, size_t cols,
                     std::byte* out) {
-  RefuseImportance(importance);
+  if (importance != nullptr) return EncodeQ5_1Ref(x, importance, rows, cols, out);
   HWY_DYNAMIC_DISPATCH(EncodeQ5_1)(x, BlockCount<BlockQ5_1>(rows, cols), out);
 }
 

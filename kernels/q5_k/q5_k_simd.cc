@@ -26,7 +26,7 @@ HWY_EXPORT(EncodeQ5K);
 
 void EncodeQ5KSimd(const float* x, const float* importance, size_t rows, size_t cols,
                    std::byte* out) {
-  RefuseImportance(importance);
+  if (importance != nullptr) return EncodeQ5KRef(x, importance, rows, cols, out);
   HWY_DYNAMIC_DISPATCH(EncodeQ5K)(x, BlockCount<BlockQ5K>(rows, cols), out);
 }
 

@@ -64,7 +64,7 @@ HWY_EXPORT(EncodeQ6K);
 
 void EncodeQ6KSimd(const float* x, const float* importance, size_t rows, size_t cols,
                    std::byte* out) {
-  RefuseImportance(importance);
+  if (importance != nullptr) return EncodeQ6KRef(x, importance, rows, cols, out);
   HWY_DYNAMIC_DISPATCH(EncodeQ6K)(x, BlockCount<BlockQ6K>(rows, cols), out);
 }
 

@@ -59,7 +59,7 @@ HWY_INLINE void SearchSubBlocks(const float* HWY_RESTRICT x, AffineFits<Block>& 
     HWY_ALIGN float runs[kSubValues * kLanes];
     HWY_ALIGN float weights[kSubValues * kLanes];
     LoadRuns<kSubValues>(x + j * kSubValues, runs);
-    AffineWeights<kSubValues, Block::kGrid.weigh_by_magnitude>(runs, weights);
+    AffineWeights<kSubValues, Block::kWeighByMagnitude>(runs, weights);
     const AffineResult found =
         SearchAffine<kSubValues, Block::kMaxCode, Block::kGrid.absolute_error>(runs, weights,
                                                                                Block::kGrid);

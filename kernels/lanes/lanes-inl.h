@@ -111,6 +111,14 @@ HWY_INLINE void LoadRuns(const float* HWY_RESTRICT x, float* HWY_RESTRICT out) {
   }
 }
 
+// The same for few values, in any number.
+template <size_t kValues>
+HWY_INLINE void TransposeRuns(const float* HWY_RESTRICT x, float* HWY_RESTRICT out) {
+  for (size_t run = 0; run < kLanes; ++run) {
+    for (size_t i = 0; i < kValues; ++i) out[i * kLanes + run] = x[run * kValues + i];
+  }
+}
+
 // Lane i of the result is the combination of all lanes of v[i]. `combine` must not depend on order
 // and must not round: Min or Max.
 template <class Combine>

@@ -5,6 +5,8 @@
 #include "kernels/bf16/bf16.h"
 #include "kernels/f16/f16.h"
 #include "kernels/f32/f32.h"
+#include "kernels/iq4_nl/iq4_nl.h"
+#include "kernels/iq4_xs/iq4_xs.h"
 #include "kernels/q2_k/q2_k.h"
 #include "kernels/q3_k/q3_k.h"
 #include "kernels/q4_0/q4_0.h"
@@ -33,6 +35,8 @@ constexpr Codec kCodecs[] = {
     {TypeId::kQ4_K, Importance::kOptional, EncodeQ4KRef, EncodeQ4KSimd, nullptr, DecodeQ4K, IsFiniteQ4K},
     {TypeId::kQ5_K, Importance::kOptional, EncodeQ5KRef, EncodeQ5KSimd, nullptr, DecodeQ5K, IsFiniteQ5K},
     {TypeId::kQ6_K, Importance::kOptional, EncodeQ6KRef, EncodeQ6KSimd, nullptr, DecodeQ6K, IsFiniteQ6K},
+    {TypeId::kIQ4_NL, Importance::kOptional, EncodeIQ4NLRef, nullptr, nullptr, DecodeIQ4NL, IsFiniteIQ4NL},
+    {TypeId::kIQ4_XS, Importance::kOptional, EncodeIQ4XSRef, nullptr, nullptr, DecodeIQ4XS, IsFiniteIQ4XS},
     {TypeId::kBF16, Importance::kIgnored, EncodeBF16Ref, EncodeBF16Simd, nullptr, DecodeBF16Simd, IsFiniteBF16},
 };
 

@@ -16,10 +16,8 @@ HWY_BEFORE_NAMESPACE();
 namespace quantized::kernels {
 namespace HWY_NAMESPACE {
 
-// At least four vectors of sub-blocks, and at least one block.
-inline constexpr size_t kGroupsQ3K = kLanes >= 4 ? 4 : BlockQ3K::kSubBlocks / kLanes;
-inline constexpr size_t kSubBlocksQ3K = kGroupsQ3K * kLanes;
-inline constexpr size_t kBatchQ3K = kSubBlocksQ3K / BlockQ3K::kSubBlocks;
+// Blocks that are searched together.
+inline constexpr size_t kBatchQ3K = 8;
 
 // The codes of a block with scales, packed. keep(j, codes): gives those of the search for sub-block
 // j, whose scale became 0.
@@ -41,21 +39,20 @@ HWY_INLINE void RoundCodesQ3K(const float* HWY_RESTRICT x, const Keep& keep, Blo
 }
 
 void EncodeQ3K(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
+  constexpr size_t kSubValues = BlockQ3K::kSubValues, kSubBlocks = BlockQ3K::kSubBlocks;
+  constexpr int kLevels = BlockQ3K::kLevels;
   const auto batch = [&](size_t first) HWY_ATTR {
-    float scales[kSubBlocksQ3K];
-    uint8_t found[kSubBlocksQ3K * BlockQ3K::kSubValues];
-    SearchDescent<BlockQ3K::kSubValues, BlockQ3K::kLevels, kGroupsQ3K>(
-        x + first * BlockQ3K::kValues, scales, found);
+    float scales[kBatchQ3K * kSubBlocks];
+    SearchDescent<kSubValues, kLevels, kBatchQ3K * kSubBlocks>(x + first * BlockQ3K::kValues,
+                                                               scales);
     for (size_t b = 0; b < kBatchQ3K; ++b) {
-      const size_t sub_blocks = b * BlockQ3K::kSubBlocks;
+      const float* block_x = x + (first + b) * BlockQ3K::kValues;
       BlockQ3K block;
-      EncodeScales(scales + sub_blocks, block);
+      EncodeScales(scales + b * kSubBlocks, block);
       const auto keep = [&](size_t j, uint8_t* codes) {
-        for (size_t i = 0; i < BlockQ3K::kSubValues; ++i) {
-          codes[i] = found[i * kSubBlocksQ3K + sub_blocks + j];
-        }
+        kernels::SearchDescent<kSubValues, kLevels>(block_x + j * kSubValues, codes);
       };
-      RoundCodesQ3K(x + (first + b) * BlockQ3K::kValues, keep, block);
+      RoundCodesQ3K(block_x, keep, block);
       std::memcpy(out + (first + b) * sizeof(block), &block, sizeof(block));
     }
   };

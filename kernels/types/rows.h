@@ -13,10 +13,6 @@ namespace quantized::kernels {
 
 static_assert(std::endian::native == std::endian::little, "blocks are little-endian");
 
-// Called by every encoder whose search does not weigh values yet: weights must never be dropped
-// in silence.
-inline void RefuseImportance(const float* importance) { HWY_ASSERT(importance == nullptr); }
-
 // Blocks in `rows` rows of `cols` values.
 template <class Block>
 size_t BlockCount(size_t rows, size_t cols) {
@@ -31,6 +27,19 @@ void EncodeBlocks(const float* x, size_t rows, size_t cols, std::byte* out) {
   for (size_t b = 0; b < blocks; ++b) {
     Block block;
     kEncode(x + b * Block::kValues, block);
+    std::memcpy(out + b * sizeof(Block), &block, sizeof(Block));
+  }
+}
+
+// kEncode(const float* x, const float* importance, Block& block) for each block; `importance` has
+// `cols` weights, which hold for each row.
+template <class Block, auto kEncode>
+void EncodeWeighedBlocks(const float* x, const float* importance, size_t rows, size_t cols,
+                         std::byte* out) {
+  const size_t blocks = BlockCount<Block>(rows, cols);
+  for (size_t b = 0; b < blocks; ++b) {
+    Block block;
+    kEncode(x + b * Block::kValues, importance + b * Block::kValues % cols, block);
     std::memcpy(out + b * sizeof(Block), &block, sizeof(Block));
   }
 }

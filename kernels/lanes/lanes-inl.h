@@ -106,20 +106,24 @@ HWY_INLINE void Transpose(FloatVec (&v)[kLanes]) {
 }
 
 // Turns kLanes runs of kValues values each into vectors: lane j of vector i, at out + i * kLanes,
-// is value i of run j.
-template <size_t kValues>
-HWY_INLINE void LoadRuns(const float* HWY_RESTRICT x, float* HWY_RESTRICT out) {
+// is value i of run j, which is at run_at(j).
+template <size_t kValues, class RunAt>
+HWY_INLINE void LoadScatteredRuns(const RunAt& run_at, float* HWY_RESTRICT out) {
   static_assert(kValues % kLanes == 0);
   for (size_t begin = 0; begin < kValues; begin += kLanes) {
     FloatVec v[kLanes];
-    for (size_t run = 0; run < kLanes; ++run) {
-      v[run] = hn::LoadU(Lanes(), x + run * kValues + begin);
-    }
+    for (size_t run = 0; run < kLanes; ++run) v[run] = hn::LoadU(Lanes(), run_at(run) + begin);
     Transpose(v);
     for (size_t i = 0; i < kLanes; ++i) {
       hn::Store(v[i], Lanes(), out + (begin + i) * kLanes);
     }
   }
+}
+
+// The same for runs that follow each other.
+template <size_t kValues>
+HWY_INLINE void LoadRuns(const float* HWY_RESTRICT x, float* HWY_RESTRICT out) {
+  LoadScatteredRuns<kValues>([x](size_t run) { return x + run * kValues; }, out);
 }
 
 // Lane i of the result is the combination of all lanes of v[i]. `combine` must not depend on order

@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "hwy/highway.h"
 #include "kernels/types/rounding.h"
@@ -60,6 +61,16 @@ HWY_INLINE IntVec Truncate(FloatVec v) {
 // Stores codes that fit a byte, one per lane.
 HWY_INLINE void StoreBytes(IntVec codes, uint8_t* out) {
   hn::StoreU(hn::DemoteTo(ByteLanes(), codes), ByteLanes(), out);
+}
+
+// Bit j is lane j of the mask.
+template <class D>
+HWY_INLINE uint32_t MaskBits(D d, hn::Mask<D> mask) {
+  uint8_t bytes[8] = {};
+  hn::StoreMaskBits(d, mask, bytes);
+  uint32_t bits;
+  std::memcpy(&bits, bytes, sizeof(bits));
+  return bits;
 }
 
 // The even, or the odd, lanes of `low` and then those of `high`. A single lane has no neighbour.

@@ -46,11 +46,13 @@ HWY_INLINE void StartDescent(DescentGroup<kValues>& group) {
   }
   const LaneMask active = hn::Not(hn::Lt(magnitude, SetAll(kSmallestMagnitude)));
   const FloatVec inverse = hn::IfThenElseZero(active, hn::Div(SetAll(-kLevels), largest));
+  const FloatVec low = SetAll(-kLevels), high = SetAll(kLevels - 1);
   FloatVec a = hn::Zero(d), b = hn::Zero(d);
   for (size_t i = 0; i < group.kCount; i += kLanes) {
     const FloatVec xi = hn::Load(d, group.x + i);
     const FloatVec w = hn::Mul(xi, xi), wx = hn::Mul(w, xi);
-    const FloatVec l = ClampedLevel(hn::Mul(inverse, xi), kLevels);
+    // |inverse * x| is at most about kLevels, so rounding needs no wrap.
+    const FloatVec l = hn::Max(hn::Min(NearestSmall(hn::Mul(inverse, xi)), high), low);
     hn::Store(w, d, group.w + i);
     hn::Store(wx, d, group.wx + i);
     hn::Store(l, d, group.level + i);
@@ -100,15 +102,16 @@ HWY_INLINE LaneMask Unsettled(const DescentGroup<kValues>& group) {
 }
 
 // One sweep over the values of kGroups groups: each step waits for a division that needs the step
-// before, and several independent chains hide that. Returns whether a lane changed; lanes that did
-// not would not change in another sweep either, so all may run as long as one does.
+// before, and several independent chains hide that. `changed`: the lanes where a code did; another
+// sweep would change nothing in the other ones. Returns whether there are any.
 template <size_t kValues, int kLevels, size_t kGroups>
-HWY_INLINE bool SweepDescent(DescentGroup<kValues> (&groups)[kGroups]) {
+HWY_INLINE bool SweepDescent(DescentGroup<kValues> (&groups)[kGroups],
+                             LaneMask (&changed)[kGroups]) {
   const Lanes d;
   const FloatVec zero = hn::Zero(d);
   FloatVec a[kGroups], b[kGroups];
-  FloatVec changed = zero;
   for (size_t g = 0; g < kGroups; ++g) {
+    changed[g] = hn::FirstN(d, 0);
     a[g] = hn::Load(d, groups[g].a);
     b[g] = hn::Load(d, groups[g].b);
   }
@@ -124,14 +127,16 @@ HWY_INLINE bool SweepDescent(DescentGroup<kValues> (&groups)[kGroups]) {
       hn::Store(hn::IfThenElse(accept, l, step.old_l), d, groups[g].level + i);
       a[g] = hn::IfThenElse(accept, new_a, a[g]);
       b[g] = hn::IfThenElse(accept, new_b, b[g]);
-      changed = hn::IfThenElse(accept, SetAll(1.0f), changed);
+      changed[g] = hn::Or(changed[g], accept);
     }
   }
+  bool any = false;
   for (size_t g = 0; g < kGroups; ++g) {
     hn::Store(a[g], d, groups[g].a);
     hn::Store(b[g], d, groups[g].b);
+    any = any || !hn::AllFalse(d, changed[g]);
   }
-  return !hn::AllFalse(d, hn::Ne(changed, zero));
+  return any;
 }
 
 template <size_t kValues>
@@ -141,54 +146,62 @@ HWY_INLINE FloatVec DescentScale(const DescentGroup<kValues>& group) {
   return hn::IfThenElseZero(hn::Gt(b, hn::Zero(d)), hn::Div(a, b));
 }
 
-// The sub-blocks of `x` with the indices at `which`, in full; writes their scales to scales[index].
-template <size_t kValues, int kLevels, size_t kGroups>
-void DescendTo(const float* HWY_RESTRICT x, const uint16_t* HWY_RESTRICT which,
-               float* HWY_RESTRICT scales) {
-  DescentGroup<kValues> groups[kGroups];
-  for (size_t g = 0; g < kGroups; ++g) {
-    const uint16_t* indices = which + g * kLanes;
-    LoadRunsFrom<kValues>([&](size_t run) { return x + indices[run] * kValues; }, groups[g].x);
-    StartDescent<kValues, kLevels>(groups[g]);
-  }
-  for (int sweep = 0; sweep < 5; ++sweep) {
-    if (!SweepDescent<kValues, kLevels>(groups)) break;
-  }
-  for (size_t g = 0; g < kGroups; ++g) {
-    HWY_ALIGN float found[kLanes];
-    hn::Store(DescentScale(groups[g]), Lanes(), found);
-    for (size_t i = 0; i < kLanes; ++i) scales[which[g * kLanes + i]] = found[i];
-  }
-}
-
-// The scales of kCount sub-blocks, one after the other in `x`. The codes are needed only where a
-// scale becomes zero; the plain search finds them again.
-// Four of five sub-blocks of normal values are settled with their first codes. The others, wherever
-// they are, fill vectors of their own.
-template <size_t kValues, int kLevels, size_t kCount>
-void SearchDescent(const float* HWY_RESTRICT x, float* HWY_RESTRICT scales) {
-  static_assert(kCount % kLanes == 0);
-  constexpr size_t kGroups = 4, kTogether = kGroups * kLanes;
+// Does up to kSweeps sweeps over the `count` sub-blocks of `x` with the indices at `which`, kGroups
+// vectors of them at once, and writes their scales to scales[index]. Returns the number of those
+// that may change in another sweep, whose indices are then the first ones at `which`.
+// There is room for kGroups * kLanes more indices at `which`.
+template <size_t kValues, int kLevels, int kSweeps, size_t kGroups>
+HWY_INLINE size_t Descend(const float* HWY_RESTRICT x, uint16_t* HWY_RESTRICT which, size_t count,
+                          float* HWY_RESTRICT scales) {
+  constexpr size_t kTogether = kGroups * kLanes;
   const Lanes d;
-  uint16_t unsettled[kCount + kTogether];
-  size_t count = 0;
-  for (size_t first = 0; first < kCount; first += kLanes) {
-    DescentGroup<kValues> group;
-    LoadRuns<kValues>(x + first * kValues, group.x);
-    StartDescent<kValues, kLevels>(group);
-    hn::StoreU(DescentScale(group), d, scales + first);
-    uint8_t bits[HWY_MAX(kLanes / 8, 8)] = {};
-    hn::StoreMaskBits(d, Unsettled<kValues, kLevels>(group), bits);
-    for (size_t i = 0; i < kLanes; ++i) {
-      unsettled[count] = static_cast<uint16_t>(first + i);
-      count += bits[i / 8] >> (i % 8) & 1;
+  size_t left = 0;
+  for (size_t i = 0; count > 0 && i < kTogether; ++i) which[count + i] = which[count - 1];
+  for (size_t first = 0; first < count; first += kTogether) {
+    DescentGroup<kValues> groups[kGroups];
+    LaneMask changed[kGroups];
+    for (size_t g = 0; g < kGroups; ++g) {
+      const uint16_t* indices = which + first + g * kLanes;
+      LoadRunsFrom<kValues>([&](size_t lane) { return x + indices[lane] * kValues; }, groups[g].x);
+      StartDescent<kValues, kLevels>(groups[g]);
+      changed[g] = hn::FirstN(d, kLanes);
+    }
+    for (int sweep = 0; sweep < kSweeps; ++sweep) {
+      if (!SweepDescent<kValues, kLevels>(groups, changed)) break;
+    }
+    for (size_t g = 0; g < kGroups; ++g) {
+      HWY_ALIGN float scale[kLanes];
+      hn::Store(DescentScale(groups[g]), d, scale);
+      uint8_t unsettled[8] = {};
+      if constexpr (kSweeps < kDescentSweeps) {
+        hn::StoreMaskBits(d, hn::And(changed[g], Unsettled<kValues, kLevels>(groups[g])),
+                          unsettled);
+      }
+      for (size_t lane = 0; lane < kLanes; ++lane) {
+        const size_t at = first + g * kLanes + lane;
+        const uint16_t index = which[at];
+        scales[index] = scale[lane];
+        which[left] = index;  // not ahead of `at`
+        left += at < count ? unsettled[lane / 8] >> (lane % 8) & 1 : 0;
+      }
     }
   }
-  if (count == 0) return;
-  for (size_t i = count; i < count + kTogether; ++i) unsettled[i] = unsettled[count - 1];
-  for (size_t i = 0; i < count; i += kTogether) {
-    DescendTo<kValues, kLevels, kGroups>(x, unsettled + i, scales);
-  }
+  return left;
+}
+
+// The scales of `count` sub-blocks, at most kMaxCount, one after the other in `x`. The codes are
+// needed only where a scale becomes zero; the plain search finds them again.
+// Of normal values, four of five sub-blocks are settled with their first codes, and three of four
+// of the others after one sweep. So those that are left, wherever they come from, fill vectors of
+// their own, twice; to start again from the first codes costs less than to carry codes along.
+template <size_t kValues, int kLevels, size_t kMaxCount>
+void SearchDescent(const float* HWY_RESTRICT x, size_t count, float* HWY_RESTRICT scales) {
+  constexpr size_t kGroups = 4;
+  uint16_t which[kMaxCount + kGroups * kLanes];
+  for (size_t j = 0; j < count; ++j) which[j] = static_cast<uint16_t>(j);
+  count = Descend<kValues, kLevels, 0, 1>(x, which, count, scales);
+  count = Descend<kValues, kLevels, 1, kGroups>(x, which, count, scales);
+  Descend<kValues, kLevels, kDescentSweeps, kGroups>(x, which, count, scales);
 }
 
 }  // namespace HWY_NAMESPACE

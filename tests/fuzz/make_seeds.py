@@ -256,7 +256,7 @@ def frames_seeds():
     progress = frame(5, b"\x08\x03\x10\x20\x1a\x06layers\x20\x80\x10")
     heartbeat = frame(7, b"\x08\x80\x80\x40")
     result = frame(8, b"\x12\x00")
-    error = frame(9, b"\x08\x06\x10\x06\x22\x03odd")
+    error = frame(10, b"\x0a\x09\x08\x06\x10\x06\x22\x03odd")
     write("frames", "valid", {
         "hello": b"\x00" + hello,
         "job": b"\x06" + hello + phase + message + progress + heartbeat + result,
@@ -264,7 +264,7 @@ def frames_seeds():
         "beginning": b"\x02" + hello + message[:7],
     })
     write("frames", "hostile", {
-        "length_just_too_long": b"\x01" + struct.pack("<I", 2**20 + 1),
+        "length_just_too_long": b"\x01" + struct.pack("<I", 2**24 + 1),
         "length_huge": b"\x01" + hello + b"\xff\xff\xff\xff" + hello,
         "empty": b"\x03" + bytes(4),
         "unknown_kind": b"\x03" + frame(15, b""),

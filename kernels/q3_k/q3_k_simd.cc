@@ -16,10 +16,8 @@ HWY_BEFORE_NAMESPACE();
 namespace quantized::kernels {
 namespace HWY_NAMESPACE {
 
-// At least four vectors of sub-blocks, and at least one block.
-inline constexpr size_t kGroupsQ3K = kLanes >= 4 ? 4 : BlockQ3K::kSubBlocks / kLanes;
-inline constexpr size_t kSubBlocksQ3K = kGroupsQ3K * kLanes;
-inline constexpr size_t kBatchQ3K = kSubBlocksQ3K / BlockQ3K::kSubBlocks;
+// Blocks that are searched together, at most.
+inline constexpr size_t kBatchQ3K = 32;
 
 // The codes of a block with scales, packed. keep(j, codes): gives those of the search for sub-block
 // j, whose scale became 0.
@@ -40,31 +38,29 @@ HWY_INLINE void RoundCodesQ3K(const float* HWY_RESTRICT x, const Keep& keep, Blo
   PackCodes(codes, block);
 }
 
-void EncodeQ3K(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
-  const auto batch = [&](size_t first) HWY_ATTR {
-    float scales[kSubBlocksQ3K];
-    uint8_t found[kSubBlocksQ3K * BlockQ3K::kSubValues];
-    SearchDescent<BlockQ3K::kSubValues, BlockQ3K::kLevels, kGroupsQ3K>(
-        x + first * BlockQ3K::kValues, scales, found);
-    for (size_t b = 0; b < kBatchQ3K; ++b) {
-      const size_t sub_blocks = b * BlockQ3K::kSubBlocks;
-      BlockQ3K block;
-      EncodeScales(scales + sub_blocks, block);
-      const auto keep = [&](size_t j, uint8_t* codes) {
-        for (size_t i = 0; i < BlockQ3K::kSubValues; ++i) {
-          codes[i] = found[i * kSubBlocksQ3K + sub_blocks + j];
-        }
-      };
-      RoundCodesQ3K(x + (first + b) * BlockQ3K::kValues, keep, block);
-      std::memcpy(out + (first + b) * sizeof(block), &block, sizeof(block));
-    }
-  };
-  const auto single = [&](size_t b) {
+// Up to kBatchQ3K blocks.
+void EncodeBatchQ3K(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
+  constexpr size_t kSubValues = BlockQ3K::kSubValues, kSubBlocks = BlockQ3K::kSubBlocks;
+  constexpr int kLevels = BlockQ3K::kLevels;
+  float scales[kBatchQ3K * kSubBlocks];
+  SearchDescent<kSubValues, kLevels, kBatchQ3K * kSubBlocks>(x, blocks * kSubBlocks, scales);
+  for (size_t b = 0; b < blocks; ++b) {
+    const float* block_x = x + b * BlockQ3K::kValues;
     BlockQ3K block;
-    EncodeBlockQ3K(x + b * BlockQ3K::kValues, block);
+    EncodeScales(scales + b * kSubBlocks, block);
+    const auto keep = [&](size_t j, uint8_t* codes) {
+      kernels::SearchDescent<kSubValues, kLevels>(block_x + j * kSubValues, codes);
+    };
+    RoundCodesQ3K(block_x, keep, block);
     std::memcpy(out + b * sizeof(block), &block, sizeof(block));
-  };
-  ForEachBatch<kBatchQ3K>(blocks, batch, single);
+  }
+}
+
+void EncodeQ3K(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
+  for (size_t b = 0; b < blocks; b += kBatchQ3K) {
+    EncodeBatchQ3K(x + b * BlockQ3K::kValues, HWY_MIN(blocks - b, kBatchQ3K),
+                   out + b * sizeof(BlockQ3K));
+  }
 }
 
 // kLanes blocks at `x`, whose values have the weights at `weights`.

@@ -5,6 +5,12 @@
 #include "kernels/bf16/bf16.h"
 #include "kernels/f16/f16.h"
 #include "kernels/f32/f32.h"
+#include "kernels/iq4_nl/iq4_nl.h"
+#include "kernels/iq4_xs/iq4_xs.h"
+#include "kernels/mxfp4/mxfp4.h"
+#include "kernels/nvfp4/nvfp4.h"
+#include "kernels/q1_0/q1_0.h"
+#include "kernels/q2_0/q2_0.h"
 #include "kernels/q2_k/q2_k.h"
 #include "kernels/q3_k/q3_k.h"
 #include "kernels/q4_0/q4_0.h"
@@ -15,6 +21,8 @@
 #include "kernels/q5_k/q5_k.h"
 #include "kernels/q6_k/q6_k.h"
 #include "kernels/q8_0/q8_0.h"
+#include "kernels/tq1_0/tq1_0.h"
+#include "kernels/tq2_0/tq2_0.h"
 
 namespace quantized::kernels {
 namespace {
@@ -33,7 +41,15 @@ constexpr Codec kCodecs[] = {
     {TypeId::kQ4_K, Importance::kOptional, EncodeQ4KRef, EncodeQ4KSimd, nullptr, DecodeQ4K, IsFiniteQ4K},
     {TypeId::kQ5_K, Importance::kOptional, EncodeQ5KRef, EncodeQ5KSimd, nullptr, DecodeQ5K, IsFiniteQ5K},
     {TypeId::kQ6_K, Importance::kOptional, EncodeQ6KRef, EncodeQ6KSimd, nullptr, DecodeQ6K, IsFiniteQ6K},
+    {TypeId::kIQ4_NL, Importance::kOptional, EncodeIQ4NLRef, EncodeIQ4NLSimd, nullptr, DecodeIQ4NL, IsFiniteIQ4NL},
+    {TypeId::kIQ4_XS, Importance::kOptional, EncodeIQ4XSRef, EncodeIQ4XSSimd, nullptr, DecodeIQ4XS, IsFiniteIQ4XS},
     {TypeId::kBF16, Importance::kIgnored, EncodeBF16Ref, EncodeBF16Simd, nullptr, DecodeBF16Simd, IsFiniteBF16},
+    {TypeId::kTQ1_0, Importance::kIgnored, EncodeTQ1_0Ref, EncodeTQ1_0Simd, nullptr, DecodeTQ1_0, IsFiniteTQ1_0},
+    {TypeId::kTQ2_0, Importance::kIgnored, EncodeTQ2_0Ref, EncodeTQ2_0Simd, nullptr, DecodeTQ2_0, IsFiniteTQ2_0},
+    {TypeId::kMXFP4, Importance::kIgnored, EncodeMXFP4Ref, EncodeMXFP4Simd, nullptr, DecodeMXFP4, IsFiniteMXFP4},
+    {TypeId::kNVFP4, Importance::kIgnored, EncodeNVFP4Ref, EncodeNVFP4Simd, nullptr, DecodeNVFP4, IsFiniteNVFP4},
+    {TypeId::kQ1_0, Importance::kIgnored, EncodeQ1_0Ref, EncodeQ1_0Simd, nullptr, DecodeQ1_0, IsFiniteQ1_0},
+    {TypeId::kQ2_0, Importance::kIgnored, EncodeQ2_0Ref, EncodeQ2_0Simd, nullptr, DecodeQ2_0, IsFiniteQ2_0},
 };
 
 constexpr bool StrictlyOrderedById() {

@@ -129,11 +129,13 @@ TEST_P(CodecTest, ErrorOnNormalValuesIsTheTypes) {
     double low, high;  // of the root mean square error, in standard deviations
   };
   constexpr Bounds kBounds[] = {
-      {TypeId::kF32, 0, 0},          {TypeId::kF16, 1e-5, 3e-4},   {TypeId::kQ4_0, 0.08, 0.10},
-      {TypeId::kQ4_1, 0.07, 0.085},  {TypeId::kQ5_0, 0.04, 0.05},  {TypeId::kQ5_1, 0.033, 0.042},
-      {TypeId::kQ8_0, 0.004, 0.006}, {TypeId::kQ2_K, 0.25, 0.35},  {TypeId::kQ3_K, 0.15, 0.2},
-      {TypeId::kQ4_K, 0.06, 0.085},  {TypeId::kQ5_K, 0.03, 0.042}, {TypeId::kQ6_K, 0.015, 0.025},
-      {TypeId::kBF16, 1e-3, 2e-3},
+      {TypeId::kF32, 0, 0},          {TypeId::kF16, 1e-5, 3e-4},    {TypeId::kQ4_0, 0.08, 0.10},
+      {TypeId::kQ4_1, 0.07, 0.085},  {TypeId::kQ5_0, 0.04, 0.05},   {TypeId::kQ5_1, 0.033, 0.042},
+      {TypeId::kQ8_0, 0.004, 0.006}, {TypeId::kQ2_K, 0.25, 0.35},   {TypeId::kQ3_K, 0.15, 0.2},
+      {TypeId::kQ4_K, 0.06, 0.085},  {TypeId::kQ5_K, 0.03, 0.042},  {TypeId::kQ6_K, 0.015, 0.025},
+      {TypeId::kIQ4_NL, 0.07, 0.08}, {TypeId::kIQ4_XS, 0.07, 0.08}, {TypeId::kBF16, 1e-3, 2e-3},
+      {TypeId::kTQ1_0, 0.75, 0.9},   {TypeId::kTQ2_0, 0.75, 0.9},   {TypeId::kMXFP4, 0.1, 0.125},
+      {TypeId::kNVFP4, 0.09, 0.11},  {TypeId::kQ1_0, 0.58, 0.62},   {TypeId::kQ2_0, 0.65, 0.8},
   };
   const auto* bounds = std::ranges::find(kBounds, codec().id, &Bounds::id);
   ASSERT_NE(bounds, std::end(kBounds));
@@ -155,13 +157,16 @@ TEST_P(CodecTest, SeesEveryValueOrScaleThatIsNotFinite) {
   testing::RowKindNamed("normal").fill(x, 4);
   const std::vector<std::byte> good = Encode(codec().encode_ref, x, 1);
   ASSERT_TRUE(codec().is_finite(good.data(), kCount));
+  const auto is_one_of = [this](std::initializer_list<TypeId> ids) {
+    return std::ranges::find(ids, codec().id) != ids.end();
+  };
+  const bool fits = is_one_of({TypeId::kF32, TypeId::kBF16});
+  // In a search that overflows to a scale of zero, or in scales that are never infinite.
+  const bool drowns =
+      is_one_of({TypeId::kQ3_K, TypeId::kQ6_K, TypeId::kIQ4_XS, TypeId::kMXFP4, TypeId::kNVFP4});
   for (const float bad :
        {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), 1e30f}) {
-    if (bad == 1e30f && (codec().id == TypeId::kF32 || codec().id == TypeId::kBF16 ||
-                         codec().id == TypeId::kQ3_K || codec().id == TypeId::kQ6_K)) {
-      continue;  // 1e30 fits, or drowns in a search that overflows to a scale of zero
-    }
-    if (std::isinf(bad) && (codec().id == TypeId::kQ3_K || codec().id == TypeId::kQ6_K)) continue;
+    if (drowns || (bad == 1e30f && fits)) continue;
     for (const size_t at : {size_t{0}, size_t{2047}, size_t{2048}, kCount - 1}) {
       std::vector<float> y = x;
       y[at] = bad;
@@ -175,8 +180,8 @@ TEST_P(CodecTest, ImportanceIsWeighedOrIgnored) {
   std::vector<float> x(4096), importance(x.size());
   testing::RowKindNamed("normal").fill(x, 5);
   testing::AllImportanceKinds()[0].fill(importance, 6);
-  const bool same = Encode(codec().encode_ref, x, 1, importance.data()) ==
-                    Encode(codec().encode_ref, x, 1);
+  const bool same =
+      Encode(codec().encode_ref, x, 1, importance.data()) == Encode(codec().encode_ref, x, 1);
   EXPECT_EQ(same, codec().importance == Importance::kIgnored);
   if (codec().importance == Importance::kRequired) {
     EXPECT_DEATH(Encode(codec().encode_ref, x, 1, nullptr), "importance");
@@ -232,21 +237,13 @@ TEST(Codecs, LookAtEveryScaleOfABlock) {
     TypeId id;
     size_t offset;
   };
-  for (const Field field : {Field{TypeId::kQ4_0, 0},
-                            {TypeId::kQ4_1, 0},
-                            {TypeId::kQ4_1, 2},
-                            {TypeId::kQ5_0, 0},
-                            {TypeId::kQ5_1, 0},
-                            {TypeId::kQ5_1, 2},
-                            {TypeId::kQ8_0, 0},
-                            {TypeId::kQ2_K, 80},
-                            {TypeId::kQ2_K, 82},
-                            {TypeId::kQ3_K, 108},
-                            {TypeId::kQ4_K, 0},
-                            {TypeId::kQ4_K, 2},
-                            {TypeId::kQ5_K, 0},
-                            {TypeId::kQ5_K, 2},
-                            {TypeId::kQ6_K, 208}}) {
+  for (const Field field :
+       {Field{TypeId::kQ4_0, 0}, {TypeId::kQ4_1, 0},   {TypeId::kQ4_1, 2},   {TypeId::kQ5_0, 0},
+        {TypeId::kQ5_1, 0},      {TypeId::kQ5_1, 2},   {TypeId::kQ8_0, 0},   {TypeId::kQ2_K, 80},
+        {TypeId::kQ2_K, 82},     {TypeId::kQ3_K, 108}, {TypeId::kQ4_K, 0},   {TypeId::kQ4_K, 2},
+        {TypeId::kQ5_K, 0},      {TypeId::kQ5_K, 2},   {TypeId::kQ6_K, 208}, {TypeId::kIQ4_NL, 0},
+        {TypeId::kIQ4_XS, 0},    {TypeId::kTQ1_0, 52}, {TypeId::kTQ2_0, 64}, {TypeId::kQ1_0, 0},
+        {TypeId::kQ2_0, 0}}) {
     const QuantType& type = QuantTypeOf(field.id);
     SCOPED_TRACE(::testing::Message() << type.name << " at " << field.offset);
     std::vector<std::byte> blocks(3 * type.block_bytes, std::byte{0x11});

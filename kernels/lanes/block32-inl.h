@@ -41,11 +41,7 @@ HWY_INLINE Coding32 CodingOf(FloatVec scale, FloatVec min, float offset) {
 
 // The fifth bits of the codes, the first lane's in bit 0.
 HWY_INLINE uint32_t FifthBits(IntVec codes) {
-  uint8_t bytes[8] = {};
-  hn::StoreMaskBits(IntLanes(), hn::Gt(codes, hn::Set(IntLanes(), 15)), bytes);
-  uint32_t bits;
-  std::memcpy(&bits, bytes, sizeof(bits));
-  return bits;
+  return MaskBits(IntLanes(), hn::Gt(codes, hn::Set(IntLanes(), 15)));
 }
 
 // Writes the codes of a block with coding `b`: its nibbles and, if it has them, its fifth bits.

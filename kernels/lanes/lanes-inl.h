@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "hwy/highway.h"
 #include "kernels/types/rounding.h"
@@ -62,6 +63,16 @@ HWY_INLINE void StoreBytes(IntVec codes, uint8_t* out) {
   hn::StoreU(hn::DemoteTo(ByteLanes(), codes), ByteLanes(), out);
 }
 
+// Bit j is lane j of the mask.
+template <class D>
+HWY_INLINE uint32_t MaskBits(D d, hn::Mask<D> mask) {
+  uint8_t bytes[8] = {};
+  hn::StoreMaskBits(d, mask, bytes);
+  uint32_t bits;
+  std::memcpy(&bits, bytes, sizeof(bits));
+  return bits;
+}
+
 // The even, or the odd, lanes of `low` and then those of `high`. A single lane has no neighbour.
 HWY_INLINE FloatVec EvenLanes(FloatVec high, FloatVec low) {
 #if HWY_TARGET == HWY_SCALAR
@@ -95,20 +106,24 @@ HWY_INLINE void Transpose(FloatVec (&v)[kLanes]) {
 }
 
 // Turns kLanes runs of kValues values each into vectors: lane j of vector i, at out + i * kLanes,
-// is value i of run j.
-template <size_t kValues>
-HWY_INLINE void LoadRuns(const float* HWY_RESTRICT x, float* HWY_RESTRICT out) {
+// is value i of run j, which is at run_at(j).
+template <size_t kValues, class RunAt>
+HWY_INLINE void LoadScatteredRuns(const RunAt& run_at, float* HWY_RESTRICT out) {
   static_assert(kValues % kLanes == 0);
   for (size_t begin = 0; begin < kValues; begin += kLanes) {
     FloatVec v[kLanes];
-    for (size_t run = 0; run < kLanes; ++run) {
-      v[run] = hn::LoadU(Lanes(), x + run * kValues + begin);
-    }
+    for (size_t run = 0; run < kLanes; ++run) v[run] = hn::LoadU(Lanes(), run_at(run) + begin);
     Transpose(v);
     for (size_t i = 0; i < kLanes; ++i) {
       hn::Store(v[i], Lanes(), out + (begin + i) * kLanes);
     }
   }
+}
+
+// The same for runs that follow each other.
+template <size_t kValues>
+HWY_INLINE void LoadRuns(const float* HWY_RESTRICT x, float* HWY_RESTRICT out) {
+  LoadScatteredRuns<kValues>([x](size_t run) { return x + run * kValues; }, out);
 }
 
 // Lane i of the result is the combination of all lanes of v[i]. `combine` must not depend on order

@@ -3,10 +3,10 @@
 // is a multiplication by the f32 inverse of the unrounded d.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/types/extremes.h"
 #include "kernels/types/half.h"
 #include "kernels/types/host_device.h"
 #include "kernels/types/rounding.h"
@@ -20,21 +20,9 @@ struct BlockQ8_0 {
 };
 static_assert(sizeof(BlockQ8_0) == 34);
 
-// The factor from values to codes. A scale so small that its inverse overflows is zero as an f16,
-// so the codes mean nothing; the reference encoder leaves zeros, and so do we.
-QUANTIZED_HOST_DEVICE inline float InverseScaleQ8_0(float d) {
-  const float inverse = d != 0 ? 1.0f / d : 0.0f;
-  return std::isinf(inverse) ? 0.0f : inverse;
-}
-
 QUANTIZED_HOST_DEVICE inline void EncodeBlockQ8_0(const float* x, BlockQ8_0& block) {
-  float max = 0;
-  for (int j = 0; j < BlockQ8_0::kValues; ++j) {
-    const float magnitude = std::fabs(x[j]);
-    max = max > magnitude ? max : magnitude;  // a NaN is taken, so that d shows it
-  }
-  const float d = max / 127;
-  const float inverse = InverseScaleQ8_0(d);
+  const float d = LargestMagnitude(x, BlockQ8_0::kValues) / 127;
+  const float inverse = InverseOrZero(d);
   block.d = F32ToF16(d);
   for (int j = 0; j < BlockQ8_0::kValues; ++j) {
     block.q[j] = static_cast<int8_t>(RoundHalfAway(x[j] * inverse));

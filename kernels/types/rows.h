@@ -35,6 +35,19 @@ void EncodeBlocks(const float* x, size_t rows, size_t cols, std::byte* out) {
   }
 }
 
+// kEncode(const float* x, const float* importance, Block& block) for each block; `importance` has
+// `cols` weights, which hold for each row.
+template <class Block, auto kEncode>
+void EncodeWeighedBlocks(const float* x, const float* importance, size_t rows, size_t cols,
+                         std::byte* out) {
+  const size_t blocks = BlockCount<Block>(rows, cols);
+  for (size_t b = 0; b < blocks; ++b) {
+    Block block;
+    kEncode(x + b * Block::kValues, importance + b * Block::kValues % cols, block);
+    std::memcpy(out + b * sizeof(Block), &block, sizeof(Block));
+  }
+}
+
 // kDecode(const Block& block, float* out) for each block of `count` values.
 template <class Block, auto kDecode>
 void DecodeBlocks(const std::byte* in, size_t count, float* out) {

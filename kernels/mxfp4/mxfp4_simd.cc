@@ -1,0 +1,68 @@
+#include "kernels/mxfp4/mxfp4.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/mxfp4/mxfp4_simd.cc"
+#include <cstring>
+
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/fp4/fp4-inl.h"
+#include "kernels/lanes/extremes-inl.h"
+#include "kernels/types/rows.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace quantized::kernels {
+namespace HWY_NAMESPACE {
+
+// Where the values are at most 2^127, no middle that matters overflows (see Fp4Middles); NaN is
+// beyond it, too.
+HWY_INLINE bool InRange(float largest) { return largest < 0x1p127f; }
+
+// Lane = block for the scales; the codes of a block, which have no order, along its values.
+void EncodeMXFP4(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
+  constexpr size_t kValues = BlockMXFP4::kValues;
+  const auto batch = [&](size_t first) HWY_ATTR {
+    const Lanes d;
+    HWY_ALIGN float largest[kLanes], scales[kLanes];
+    BlockMXFP4 encoded[kLanes];
+    hn::Store(MaxMagnitudeOfRuns<kValues>(x + first * kValues), d, largest);
+    for (size_t b = 0; b < kLanes; ++b) {
+      encoded[b].e = ExponentMXFP4(largest[b]);
+      scales[b] = ScaleMXFP4(encoded[b].e);
+    }
+    Fp4Middles middles;
+    StoreMiddles(hn::Load(d, scales), middles);
+    for (size_t b = 0; b < kLanes; ++b) {
+      const float* values = x + (first + b) * kValues;
+      if (HWY_LIKELY(InRange(largest[b]))) {
+        EncodeFp4<kValues>(values, middles, b, encoded[b].nibbles);
+      } else {
+        EncodeBlockMXFP4(values, encoded[b]);
+      }
+    }
+    std::memcpy(out + first * sizeof(BlockMXFP4), encoded, sizeof(encoded));
+  };
+  const auto single = [&](size_t b) {
+    BlockMXFP4 block;
+    EncodeBlockMXFP4(x + b * BlockMXFP4::kValues, block);
+    std::memcpy(out + b * sizeof(block), &block, sizeof(block));
+  };
+  ForEachBatch<kLanes>(blocks, batch, single);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace quantized::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace quantized::kernels {
+
+HWY_EXPORT(EncodeMXFP4);
+
+void EncodeMXFP4Simd(const float* x, const float* /*importance*/, size_t rows, size_t cols,
+                     std::byte* out) {
+  HWY_DYNAMIC_DISPATCH(EncodeMXFP4)(x, BlockCount<BlockMXFP4>(rows, cols), out);
+}
+
+}  // namespace quantized::kernels
+#endif

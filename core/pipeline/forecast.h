@@ -32,7 +32,7 @@ struct QuantizeForecast {
 };
 
 // Errors: those of Quantize that come before any work, but for what `warnings` tells: too little
-// memory or disk, an importance matrix that is missing.
+// memory or disk, an importance matrix that is missing, an output that is there.
 absl::StatusOr<QuantizeForecast> ForecastQuantize(const QuantizeRequest& request, size_t threads);
 
 }  // namespace quantized

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "core/base/error.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
@@ -12,40 +13,79 @@
 #include "core/gguf/metadata.h"
 #include "core/pipeline/slices.h"
 #include "core/quantize/recipe.h"
+#include "kernels/codecs/codec.h"
 
 namespace quantized {
 namespace {
 
 using kernels::QuantTypeOf;
 
-constexpr uint32_t kQuantizationVersion = 2;
-
-// The reference quantizer's changes: two keys move to the end, those of a split model go.
-gguf::Metadata QuantizedMetadata(const gguf::Metadata& source, const Recipe& recipe) {
-  gguf::Metadata metadata = source;
-  metadata.SetLast("general.quantization_version", kQuantizationVersion);
-  metadata.SetLast("general.file_type", recipe.file_type);
-  for (const char* key : {"split.no", "split.count", "split.tensors.count"}) metadata.Remove(key);
-  return metadata;
+// A conversion at a float level, without a wish of the user's: what the source offers, as it
+// stands.
+bool IsAsConverted(const ModelSource& source, const Recipe& recipe, const PlanOptions& options) {
+  const SelectionOptions& selection = options.selection;
+  return recipe.is_float() && source.is_conversion() && options.overrides.empty() &&
+         selection.pruned_layers.empty() && !selection.leave_output && !selection.output_type &&
+         !selection.embedding_type;
 }
 
-// A conversion at a float level: what the source offers, as it stands.
 TypeSelection AsConverted(std::span<const SourceTensor> tensors) {
   TypeSelection selection;
-  for (size_t i = 0; i < tensors.size(); ++i) selection.tensors.push_back({i, tensors[i].type});
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    selection.tensors.push_back({i, tensors[i].type, tensors[i].name});
+  }
   return selection;
 }
 
-absl::StatusOr<TypeSelection> Select(const ModelSource& source, const Recipe& recipe) {
+std::vector<TensorShape> ShapesOf(const ModelSource& source) {
   std::vector<TensorShape> shapes;
   for (const SourceTensor& tensor : source.tensors()) {
     shapes.push_back({tensor.name, tensor.type, tensor.dims});
   }
-  return SelectTypes(recipe, source.metadata(), shapes);
+  return shapes;
+}
+
+gguf::Metadata WithOverrides(gguf::Metadata metadata, const PlanOptions& options) {
+  for (const gguf::Metadata::Entry& entry : options.overrides) {
+    metadata.Set(entry.key, entry.value);
+  }
+  return metadata;
+}
+
+// The weights for `tensor` of the source, which is to be encoded as `type`. Notes where they are
+// missing in `plan`.
+absl::StatusOr<std::span<const float>> ImportanceOf(const SourceTensor& tensor,
+                                                    const TensorChoice& choice,
+                                                    const PlanOptions& options,
+                                                    QuantizePlan& plan) {
+  const kernels::Codec* codec = kernels::FindCodec(choice.type);
+  if (choice.type == tensor.type || codec == nullptr ||
+      codec->importance == kernels::Importance::kIgnored) {
+    return std::span<const float>();
+  }
+  std::span<const float> weights;
+  if (options.importance) {
+    const uint64_t matrices = tensor.dims.size() > 2 ? tensor.dims[2] : 1;
+    ASSIGN_OR_RETURN(weights, options.importance->Find(tensor.name, tensor.cols(), matrices));
+  }
+  const bool is_needed = NeedsImportance(*plan.recipe, choice.name, choice.type) ||
+                         codec->importance == kernels::Importance::kRequired;
+  if (weights.empty() && is_needed && plan.missing_importance.ok()) {
+    const std::string what =
+        StrCat("tensor ", choice.name, ", which is to be ", QuantTypeOf(choice.type).name);
+    plan.missing_importance = MakeError(
+        Error::kInvalidArgument,
+        options.importance
+            ? StrCat("the importance matrix ", options.importance_name, " has no entry for ", what)
+            : StrCat("level ", plan.recipe->name, " needs an importance matrix: there is none for ",
+                     what),
+        "Name a matrix of this model with --imatrix FILE");
+  }
+  return weights;
 }
 
 std::string Fingerprint(const ModelSource& source, const QuantizePlan& plan,
-                        const std::filesystem::path& output_path) {
+                        const std::filesystem::path& output_path, const PlanOptions& options) {
   Sha256 hash;
   // Each part with its length, so that no two lists of parts give the same bytes.
   const auto add = [&hash](std::string_view part) {
@@ -58,39 +98,91 @@ std::string Fingerprint(const ModelSource& source, const QuantizePlan& plan,
   for (const OutputFile& file : plan.files) add(file.header);
   add(StrCat(kSliceValues));
   add(output_path.string());
+  if (options.importance) add(options.importance->Hash());
   return hash.HexDigest();
 }
 
 }  // namespace
 
+absl::StatusOr<PlanOptions> PlanOptions::Parse(const GgufOptions& options) {
+  PlanOptions parsed;
+  SelectionOptions& selection = parsed.selection;
+  if (!options.output_tensor_type.empty()) {
+    ASSIGN_OR_RETURN(selection.output_type,
+                     ParseTensorType("--output-tensor-type", options.output_tensor_type));
+  }
+  if (!options.token_embedding_type.empty()) {
+    ASSIGN_OR_RETURN(selection.embedding_type,
+                     ParseTensorType("--token-embedding-type", options.token_embedding_type));
+  }
+  for (const std::string& text : options.tensor_types) {
+    ASSIGN_OR_RETURN(TensorTypeOverride one, ParseTensorTypeOverride(text));
+    selection.tensor_types.push_back(std::move(one));
+  }
+  for (const std::string& text : options.override_kv) {
+    ASSIGN_OR_RETURN(gguf::Metadata::Entry entry, ParseMetadataOverride(text));
+    parsed.overrides.push_back(std::move(entry));
+  }
+  selection.leave_output = options.leave_output_tensor;
+  selection.pure = options.pure;
+  selection.allow_requantize = options.allow_requantize;
+  selection.pruned_layers = options.prune_layers;
+  selection.keep_order = options.keep_split;
+  parsed.keep_split = options.keep_split;
+  parsed.split_max_bytes = options.split_max_bytes;
+  if (!options.imatrix_path.empty()) {
+    ASSIGN_OR_RETURN(ImportanceMatrix matrix,
+                     ImportanceMatrix::Open(options.imatrix_path,
+                                            {options.include_weights, options.exclude_weights}));
+    parsed.importance_name = options.imatrix_name;
+    if (!matrix.empty()) parsed.importance = std::move(matrix);
+  }
+  selection.has_importance = parsed.importance.has_value();
+  return parsed;
+}
+
 absl::StatusOr<QuantizePlan> MakePlan(const ModelSource& source, const Recipe& recipe,
-                                      const std::filesystem::path& output_path) {
-  const bool as_converted = recipe.is_float() && source.is_conversion();
+                                      const std::filesystem::path& output_path,
+                                      const PlanOptions& options) {
+  if (recipe.is_copy() && source.is_conversion()) {
+    return MakeError(Error::kInvalidArgument, "level COPY is for GGUF files",
+                     "Use F32, F16 or BF16 for a Hugging Face directory");
+  }
+  const bool as_converted = IsAsConverted(source, recipe, options);
+  const std::vector<TensorShape> shapes = ShapesOf(source);
   TypeSelection selection;
+  gguf::Metadata metadata = source.metadata();
   if (as_converted) {
     selection = AsConverted(source.tensors());
   } else {
-    ASSIGN_OR_RETURN(selection, Select(source, recipe));
+    ASSIGN_OR_RETURN(selection, SelectTypes(recipe, WithOverrides(metadata, options), shapes,
+                                            options.selection));
+    gguf::Metadata matrix_keys;
+    if (options.importance)
+      options.importance->AppendMetadata(options.importance_name, matrix_keys);
+    metadata = QuantizedMetadata(metadata, recipe, shapes, options.overrides, matrix_keys.entries(),
+                                 selection.layers_left);
   }
 
   QuantizePlan plan;
   plan.recipe = &recipe;
   std::vector<gguf::PlannedTensor> tensors;
+  std::vector<uint32_t> parts;
   for (const TensorChoice& choice : selection.tensors) {
     const SourceTensor& tensor = source.tensors()[choice.tensor];
-    tensors.push_back({tensor.name, choice.type, tensor.dims});
+    tensors.push_back({choice.name, choice.type, tensor.dims});
+    parts.push_back(tensor.part);
   }
-  ASSIGN_OR_RETURN(
-      gguf::GgufLayout layout,
-      gguf::Plan(as_converted ? source.metadata() : QuantizedMetadata(source.metadata(), recipe),
-                 tensors));
+  ASSIGN_OR_RETURN(const gguf::GgufLayout layout, gguf::Plan(metadata, tensors));
 
   std::set<int64_t> layers;
   uint64_t values = 0, tensor_bytes = 0;
   for (size_t i = 0; i < selection.tensors.size(); ++i) {
     const TensorChoice& choice = selection.tensors[i];
     const SourceTensor& tensor = source.tensors()[choice.tensor];
-    plan.tensors.push_back({.name = tensor.name,
+    ASSIGN_OR_RETURN(const std::span<const float> importance,
+                     ImportanceOf(tensor, choice, options, plan));
+    plan.tensors.push_back({.name = choice.name,
                             .source = choice.tensor,
                             .source_type = tensor.type,
                             .type = choice.type,
@@ -98,7 +190,8 @@ absl::StatusOr<QuantizePlan> MakePlan(const ModelSource& source, const Recipe& r
                             .cols = tensor.cols(),
                             .offset = layout.tensors[i].offset,
                             .size_bytes = layout.tensors[i].size_bytes,
-                            .layer = LayerOf(tensor.name)});
+                            .layer = LayerOf(choice.name),
+                            .importance = importance});
     if (plan.tensors.back().layer >= 0) layers.insert(plan.tensors.back().layer);
     values += tensor.rows() * tensor.cols();
     tensor_bytes += layout.tensors[i].size_bytes;
@@ -113,7 +206,7 @@ absl::StatusOr<QuantizePlan> MakePlan(const ModelSource& source, const Recipe& r
                                   std::string(QuantTypeOf(substitution.used).name),
                                   substitution.why});
   }
-  plan.fingerprint = Fingerprint(source, plan, output_path);
+  plan.fingerprint = Fingerprint(source, plan, output_path, options);
   return plan;
 }
 

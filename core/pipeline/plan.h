@@ -1,17 +1,22 @@
-// What a job will write, decided before any work: type, place and size of each tensor, the output's
-// header, the job's fingerprint. A pure function of source, recipe and output path.
+// What a job will write, decided before any work: type, place and size of each tensor, the outputs'
+// headers, the fingerprint. A pure function of source, recipe, options and output path.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/calibrate/importance_matrix.h"
+#include "core/gguf/metadata.h"
 #include "core/pipeline/quantize.h"
 #include "core/quantize/levels.h"
+#include "core/quantize/selection_options.h"
 #include "core/source/model_source.h"
 #include "kernels/types/quant_type.h"
 
@@ -46,16 +51,35 @@ struct QuantizePlan {
   uint32_t layers = 0;  // different ones among the tensors
   double bits_per_weight = 0;
   std::vector<SubstitutedType> substitutions;
-  // SHA-256 (hex) over what decides the output's bytes (source, header and with it each tensor's
-  // type, tool version) and its path: names the checkpoint.
+  // Not OK where a tensor needs importance weights and there are none for it: kInvalidArgument. The
+  // plan can be looked at, not carried out.
+  absl::Status missing_importance;
+  // SHA-256 (hex) over what decides the output's bytes (source, headers and with them each
+  // tensor's type, importance, tool version) and its path: names the checkpoint.
   std::string fingerprint;
 
   uint64_t SizeBytes() const;  // of all files
 };
 
-// `output_path` is absolute. Errors: kValidationFailed and kInvalidArgument as SelectTypes.
+// GgufOptions, understood.
+struct PlanOptions {
+  SelectionOptions selection;
+  std::vector<gguf::Metadata::Entry> overrides;
+  std::optional<ImportanceMatrix> importance;
+  std::string importance_name;  // as the user typed its path
+  bool keep_split = false;
+  uint64_t split_max_bytes = 0;  // 0: one file
+
+  // Reads the importance matrix, too. Errors: kInvalidArgument for what does not parse or exclude
+  // each other; those of ImportanceMatrix::Open.
+  static absl::StatusOr<PlanOptions> Parse(const GgufOptions& options);
+};
+
+// `output_path` is absolute; `options` must outlive the plan, which points into its matrix. Errors:
+// kValidationFailed and kInvalidArgument as SelectTypes and ImportanceMatrix::Find.
 absl::StatusOr<QuantizePlan> MakePlan(const ModelSource& source, const Recipe& recipe,
-                                      const std::filesystem::path& output_path);
+                                      const std::filesystem::path& output_path,
+                                      const PlanOptions& options);
 
 // Memory that a job takes for these plans, made in one pass on `threads` threads, metadata and
 // tables included.

@@ -72,11 +72,14 @@ class QuantizeJob {
     context_.progress.OnMessage(StrCat("Architecture: ", summary.architecture, " (",
                                        summary.num_layers,
                                        summary.num_layers == 1 ? " layer)" : " layers)"));
+    ASSIGN_OR_RETURN(plan_options_, PlanOptions::Parse(request_.gguf));
     for (size_t i = 0; i < recipes.size(); ++i) {
       const OutputRequest& output = request_.outputs[i];
       const ModelSource& source = sources_.Of(*recipes[i]);
       ASSIGN_OR_RETURN(QuantizePlan plan,
-                       MakePlan(source, *recipes[i], fs::absolute(output.path).lexically_normal()));
+                       MakePlan(source, *recipes[i], fs::absolute(output.path).lexically_normal(),
+                                plan_options_));
+      RETURN_IF_ERROR(plan.missing_importance);
       RETURN_IF_ERROR(RefuseToReplaceTheModel(plan));
       RETURN_IF_ERROR(RefuseSubstitutions(plan));
       outputs_.push_back(
@@ -236,6 +239,7 @@ class QuantizeJob {
   const QuantizeRequest& request_;
   JobContext& context_;
   ModelSources sources_;
+  PlanOptions plan_options_;  // the plans point into its matrix
   Outputs outputs_;
 };
 

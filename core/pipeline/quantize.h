@@ -37,7 +37,9 @@ struct QuantizeResult {
   uint64_t units_reused = 0;  // tensors taken from the checkpoint
   double bits_per_weight = 0;
   std::vector<SubstitutedType> substitutions;
-  std::vector<std::filesystem::path> files;  // more than one: a split model
+  std::vector<std::filesystem::path> files;  // of a split model, in order; empty for one file
+  std::string device = "cpu";                // "cuda:0 NVIDIA H100" where it did the encoding
+  uint64_t device_memory_bytes = 0;          // the highest use of its memory
   bool already_done = false;  // the output was there, made by the same job, and is valid
 };
 

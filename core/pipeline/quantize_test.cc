@@ -72,8 +72,7 @@ class QuantizeTest : public ::testing::Test {
     QuantizeRequest request;
     request.model_path = model_;
     request.model_name = "./source.gguf";
-    request.level = level;
-    request.output_path = output_;
+    request.outputs = {{.level = level, .path = output_}};
     request.checkpoint.directory = checkpoints_;
     return request;
   }
@@ -215,7 +214,7 @@ TEST_F(QuantizeTest, TheSameJobAgainAnswersWithItsStoredResult) {
   ASSERT_TRUE(first.ok()) << first.status();
   const auto written = fs::last_write_time(output_);
   QuantizeRequest request = Request("Q8_0");
-  request.previous = *first;
+  request.outputs[0].previous = *first;
   const auto second = testing::RunQuantize(request);
   ASSERT_TRUE(second.ok()) << second.status();
   EXPECT_TRUE(second->already_done);
@@ -223,9 +222,9 @@ TEST_F(QuantizeTest, TheSameJobAgainAnswersWithItsStoredResult) {
   EXPECT_EQ(fs::last_write_time(output_), written);
 
   // Another level, or a changed file, is not the same job any more.
-  request.level = "Q4_0";
+  request.outputs[0].level = "Q4_0";
   ExpectError(testing::RunQuantize(request), Error::kInvalidArgument, HasSubstr("exists already"));
-  request.level = "Q8_0";
+  request.outputs[0].level = "Q8_0";
   File output = *File::OpenForWrite(output_);
   ASSERT_TRUE(output.Truncate(fs::file_size(output_) - 1).ok());
   ExpectError(testing::RunQuantize(request), Error::kInvalidArgument, HasSubstr("exists already"));
@@ -241,13 +240,13 @@ TEST_F(QuantizeTest, ARetriedJobKnowsItsOwnOutput) {
   EXPECT_FALSE(second->already_done);
   EXPECT_EQ(second->file_size_bytes, first->file_size_bytes);
 
-  request.level = "Q4_0";
+  request.outputs[0].level = "Q4_0";
   ExpectError(testing::RunQuantize(request), Error::kInvalidArgument, HasSubstr("exists already"));
 }
 
 TEST_F(QuantizeTest, TheSourceIsNeverReplaced) {
   QuantizeRequest request = Request("Q8_0");
-  request.output_path = model_;
+  request.outputs[0].path = model_;
   request.overwrite = true;
   const std::string before = Contents(model_);
   ExpectError(testing::RunQuantize(request), Error::kInvalidArgument, HasSubstr("made from"));
@@ -353,10 +352,10 @@ TEST_F(QuantizeTest, AQuantizedSourceIsNotEncodedAgain) {
   ASSERT_TRUE(testing::RunQuantize(Request("Q8_0")).ok());
   QuantizeRequest request = Request("Q4_0");
   request.model_path = output_;
-  request.output_path = dir_.path() / "again.gguf";
+  request.outputs[0].path = dir_.path() / "again.gguf";
   ExpectError(testing::RunQuantize(request), Error::kInvalidArgument,
               HasSubstr("output.weight is Q8_0 already"));
-  request.level = "Q8_0";  // nothing to encode: the same tensors
+  request.outputs[0].level = "Q8_0";  // nothing to encode: the same tensors
   ASSERT_TRUE(testing::RunQuantize(request).ok());
 }
 
@@ -414,9 +413,9 @@ TEST_F(QuantizeTest, TooLittleMemoryIsToldBeforeAnyWork) {
     std::ifstream("/proc/self/statm") >> pages;
     limit.rlim_cur = pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) + (16 << 20);
     if (setrlimit(RLIMIT_AS, &limit) != 0) return 9;
-    const auto result = Quantize(Request("Q8_0"), context);
-    if (result.ok() || ErrorOf(result.status()) != Error::kOutOfMemory) return 1;
-    const std::string message(result.status().message());
+    const absl::Status status = Quantize(Request("Q8_0"), context).status;
+    if (status.ok() || ErrorOf(status) != Error::kOutOfMemory) return 1;
+    const std::string message(status.message());
     return message.find("of memory") != std::string::npos && !fs::exists(output_.parent_path()) ? 0
                                                                                                 : 2;
   });

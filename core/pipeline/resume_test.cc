@@ -54,8 +54,7 @@ class ResumeTest : public ::testing::Test {
     QuantizeRequest request;
     request.model_path = model_;
     request.model_name = "./source.gguf";
-    request.level = "Q8_0";
-    request.output_path = output_;
+    request.outputs = {{.level = "Q8_0", .path = output_}};
     request.checkpoint.directory = checkpoints_;
     return request;
   }
@@ -262,7 +261,7 @@ TEST_F(ResumeTest, ResumeOptionWithNothingThereOrAnothersIsRefused) {
 
   RunAndCancel(undisturbed_.size() / 2);
   request.checkpoint.resume_from = checkpoints_;
-  request.level = "Q5_K_M";
+  request.outputs[0].level = "Q5_K_M";
   ExpectCheckpointError(request, "belongs to ./source.gguf at Q8_0");
   // The checkpoint of the other level is as good as before.
   ExpectFinished(RunQuantize(Request()));

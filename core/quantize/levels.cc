@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "core/base/error.h"
 #include "core/base/str_cat.h"
 
@@ -24,6 +25,7 @@ constexpr auto kRecipes = std::to_array<Recipe>({
     {Level::kQ5_0, "Q5_0", 8, TypeId::kQ5_0},
     {Level::kQ5_1, "Q5_1", 9, TypeId::kQ5_1},
     {Level::kQ2_K, "Q2_K", 10, TypeId::kQ2_K},
+    {Level::kQ2_K_S, "Q2_K_S", 21, TypeId::kQ2_K},
     {Level::kQ3_K_S, "Q3_K_S", 11, TypeId::kQ3_K},
     {Level::kQ3_K_M, "Q3_K_M", 12, TypeId::kQ3_K},
     {Level::kQ3_K_L, "Q3_K_L", 13, TypeId::kQ3_K},
@@ -32,6 +34,24 @@ constexpr auto kRecipes = std::to_array<Recipe>({
     {Level::kQ5_K_S, "Q5_K_S", 16, TypeId::kQ5_K},
     {Level::kQ5_K_M, "Q5_K_M", 17, TypeId::kQ5_K},
     {Level::kQ6_K, "Q6_K", 18, TypeId::kQ6_K},
+    {Level::kIQ1_S, "IQ1_S", 24, TypeId::kIQ1_S},
+    {Level::kIQ1_M, "IQ1_M", 31, TypeId::kIQ1_M},
+    {Level::kIQ2_XXS, "IQ2_XXS", 19, TypeId::kIQ2_XXS},
+    {Level::kIQ2_XS, "IQ2_XS", 20, TypeId::kIQ2_XS},
+    {Level::kIQ2_S, "IQ2_S", 28, TypeId::kIQ2_XS},
+    {Level::kIQ2_M, "IQ2_M", 29, TypeId::kIQ2_S},
+    {Level::kIQ3_XXS, "IQ3_XXS", 23, TypeId::kIQ3_XXS},
+    {Level::kIQ3_XS, "IQ3_XS", 22, TypeId::kIQ3_S},
+    {Level::kIQ3_S, "IQ3_S", 26, TypeId::kIQ3_S},
+    {Level::kIQ3_M, "IQ3_M", 27, TypeId::kIQ3_S},
+    {Level::kIQ4_NL, "IQ4_NL", 25, TypeId::kIQ4_NL},
+    {Level::kIQ4_XS, "IQ4_XS", 30, TypeId::kIQ4_XS},
+    {Level::kTQ1_0, "TQ1_0", 36, TypeId::kTQ1_0},
+    {Level::kTQ2_0, "TQ2_0", 37, TypeId::kTQ2_0},
+    {Level::kMXFP4_MOE, "MXFP4_MOE", 38, TypeId::kMXFP4},
+    {Level::kQ1_0, "Q1_0", 40, TypeId::kQ1_0},
+    {Level::kQ2_0, "Q2_0", 41, TypeId::kQ2_0},
+    {Level::kCopy, "COPY", 0, TypeId::kF32},
 });
 
 constexpr bool InOrderOfLevel() {
@@ -52,12 +72,6 @@ constexpr auto kAliases = std::to_array<Alias>({
     {"Q5_K", Level::kQ5_K_M},
 });
 
-// Levels of the format that this version does not make.
-constexpr auto kLaterLevels = std::to_array<std::string_view>({
-    "IQ1_S",  "IQ1_M", "IQ2_XXS", "IQ2_XS",    "IQ2_S",  "IQ2_M",  "IQ3_XXS",
-    "IQ3_XS", "IQ3_S", "IQ3_M",   "IQ4_NL",    "IQ4_XS", "Q2_K_S", "TQ1_0",
-    "TQ2_0",  "Q1_0",  "Q2_0",    "MXFP4_MOE", "COPY",
-});
 // Levels of the formats awq and gptq.
 constexpr auto kOtherFormatsLevels =
     std::to_array<std::string_view>({"2bit", "3bit", "4bit", "8bit"});
@@ -128,11 +142,12 @@ absl::StatusOr<const Recipe*> FindRecipe(std::string_view name) {
   for (const Alias& alias : kAliases) {
     if (SameName(alias.name, name)) return &RecipeOf(alias.level);
   }
-  if (Contains(kLaterLevels, name)) {
-    return MakeError(Error::kNotImplemented,
-                     StrCat("quantization level ", absl::AsciiStrToUpper(std::string(name)),
-                            " is not available yet"),
-                     StrCat("Use one of ", AllNames()));
+  uint32_t number = 0;
+  if (!name.empty() && std::all_of(name.begin(), name.end(), absl::ascii_isdigit) &&
+      absl::SimpleAtoi(std::string(name), &number)) {
+    for (const Recipe& recipe : kRecipes) {
+      if (recipe.file_type == number && !recipe.is_copy()) return &recipe;
+    }
   }
   if (Contains(kOtherFormatsLevels, name)) {
     return MakeError(Error::kInvalidArgument,

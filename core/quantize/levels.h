@@ -22,6 +22,7 @@ enum class Level : uint8_t {
   kQ5_0,
   kQ5_1,
   kQ2_K,
+  kQ2_K_S,
   kQ3_K_S,
   kQ3_K_M,
   kQ3_K_L,
@@ -30,6 +31,24 @@ enum class Level : uint8_t {
   kQ5_K_S,
   kQ5_K_M,
   kQ6_K,
+  kIQ1_S,
+  kIQ1_M,
+  kIQ2_XXS,
+  kIQ2_XS,
+  kIQ2_S,
+  kIQ2_M,
+  kIQ3_XXS,
+  kIQ3_XS,
+  kIQ3_S,
+  kIQ3_M,
+  kIQ4_NL,
+  kIQ4_XS,
+  kTQ1_0,
+  kTQ2_0,
+  kMXFP4_MOE,
+  kQ1_0,
+  kQ2_0,
+  kCopy,
 };
 
 struct Recipe {
@@ -38,10 +57,14 @@ struct Recipe {
   uint32_t file_type;            // the value of `general.file_type`
   kernels::TypeId default_type;  // of each eligible tensor for which no rule says otherwise
 
+  // All tensors keep their types, and the file its `general.file_type`; the two fields above mean
+  // nothing.
+  bool is_copy() const { return level == Level::kCopy; }
   // At a float level each eligible tensor takes the default type; no rule applies.
   bool is_float() const {
-    return default_type == kernels::TypeId::kF32 || default_type == kernels::TypeId::kF16 ||
-           default_type == kernels::TypeId::kBF16;
+    return !is_copy() &&
+           (default_type == kernels::TypeId::kF32 || default_type == kernels::TypeId::kF16 ||
+            default_type == kernels::TypeId::kBF16);
   }
 };
 
@@ -49,9 +72,8 @@ struct Recipe {
 std::span<const Recipe> AllRecipes();
 const Recipe& RecipeOf(Level level);
 
-// The row with this name or alias ("Q4_K" is Q4_K_M), in any case. Errors: kNotImplemented for a
-// level that a later version has; kInvalidArgument for any other, naming the levels that exist and
-// the nearest one.
+// The row with this name or alias ("Q4_K" is Q4_K_M), in any case, or with this file type in
+// digits. Errors: kInvalidArgument, naming the levels that exist and the nearest one.
 absl::StatusOr<const Recipe*> FindRecipe(std::string_view name);
 
 }  // namespace quantized

@@ -80,7 +80,8 @@ GgufSource::GgufSource(std::unique_ptr<gguf::GgufReader> reader, ModelSummary su
   for (const gguf::TensorInfo& tensor : reader_->tensors()) {
     tensors_.push_back(
         {tensor.name, tensor.type, WithoutTrailingOnes(tensor.dims),
-         StrCat(reader_->parts()[tensor.part].bytes->name(), ": ", PrintableName(tensor.name))});
+         StrCat(reader_->parts()[tensor.part].bytes->name(), ": ", PrintableName(tensor.name)),
+         tensor.part});
   }
 }
 

@@ -25,6 +25,7 @@ struct SourceTensor {
   kernels::TypeId type;         // of the bytes that ReadRows gives
   std::vector<uint64_t> dims;   // GGUF order: dims[0] is the row length; 1 to 4 of them
   std::string origin;           // where it lies, for messages: "model.safetensors: model.norm.weight"
+  uint32_t part = 0;            // which file of a split GGUF model holds it
 
   uint64_t cols() const { return dims[0]; }
   uint64_t rows() const {       // of all matrices together

@@ -18,7 +18,7 @@ namespace quantized {
 struct AttemptEnd {
   // What the worker said last; exactly one is set when it spoke before it ended.
   std::unique_ptr<v1::JobResult> result;
-  std::unique_ptr<v1::ErrorDetail> error;
+  std::unique_ptr<v1::AttemptError> error;
   int exit_code = 0;               // meaningful when signal == 0
   int signal = 0;                  // that killed it, 0 for none
   bool stopped_by_us = false;      // Stop was called before it ended

@@ -152,8 +152,9 @@ TEST_P(ExecutorSuite, DeliversTheWorkersError) {
   Trial trial(GetParam(), "fail");
   const AttemptEnd& end = trial.AwaitEnd();
   ASSERT_NE(end.error, nullptr);
-  EXPECT_EQ(end.error->error(), 6);
-  EXPECT_EQ(end.error->message(), "the model is odd");
+  EXPECT_EQ(end.error->error().error(), 6);
+  EXPECT_EQ(end.error->error().message(), "the model is odd");
+  EXPECT_EQ(end.error->finished().quantize().outputs(0).level(), "Q8_0");
   EXPECT_EQ(end.result, nullptr);
   EXPECT_EQ(end.exit_code, 6);
 }
@@ -188,8 +189,8 @@ TEST_P(ExecutorSuite, KillsWhoBreaksTheProtocol) {
     const AttemptEnd& end = trial.AwaitEnd();
     EXPECT_EQ(end.signal, SIGKILL);
     ASSERT_NE(end.error, nullptr);
-    EXPECT_EQ(end.error->error(), static_cast<int>(Error::kWorkerCrashed));
-    EXPECT_THAT(end.error->message(), HasSubstr(why));
+    EXPECT_EQ(end.error->error().error(), static_cast<int>(Error::kWorkerCrashed));
+    EXPECT_THAT(end.error->error().message(), HasSubstr(why));
   }
 }
 
@@ -197,8 +198,8 @@ TEST_P(ExecutorSuite, RefusesAnotherVersion) {
   Trial trial(GetParam(), "wrong-version");
   const AttemptEnd& end = trial.AwaitEnd();
   ASSERT_NE(end.error, nullptr);
-  EXPECT_EQ(end.error->error(), static_cast<int>(Error::kVersionSkew));
-  EXPECT_THAT(end.error->suggestion(), HasSubstr("server stop"));
+  EXPECT_EQ(end.error->error().error(), static_cast<int>(Error::kVersionSkew));
+  EXPECT_THAT(end.error->error().suggestion(), HasSubstr("server stop"));
   EXPECT_THAT(trial.recorder().lines(), ElementsAre());
 }
 
@@ -221,7 +222,7 @@ TEST_P(ExecutorSuite, StopsByFrameAndSignal) {
   const AttemptEnd& end = trial.AwaitEnd();
   EXPECT_TRUE(end.stopped_by_us);
   ASSERT_NE(end.error, nullptr);
-  EXPECT_EQ(end.error->message(), "stopped by frame and by signal 15");
+  EXPECT_EQ(end.error->error().message(), "stopped by frame and by signal 15");
   EXPECT_EQ(end.exit_code, 9);
 }
 

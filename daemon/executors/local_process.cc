@@ -188,7 +188,7 @@ class LocalAttempt final : public Attempt {
         end_.result = std::make_unique<v1::JobResult>(std::move(*frame.mutable_result()));
         return ExpectEnd();
       case v1::WorkerFrame::kError:
-        end_.error = std::make_unique<v1::ErrorDetail>(std::move(*frame.mutable_error()));
+        end_.error = std::make_unique<v1::AttemptError>(std::move(*frame.mutable_error()));
         return ExpectEnd();
       default:
         if (!abandoned_) observer_.OnFrame(frame);
@@ -217,7 +217,8 @@ class LocalAttempt final : public Attempt {
 
   // What the worker says from now on does not count.
   void Refuse(const absl::Status& why) {
-    end_.error = std::make_unique<v1::ErrorDetail>(ErrorDetailOf(why));
+    end_.error = std::make_unique<v1::AttemptError>();
+    *end_.error->mutable_error() = ErrorDetailOf(why);
     stage_ = Stage::kSpoken;
     Kill();
   }

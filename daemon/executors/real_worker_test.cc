@@ -70,7 +70,7 @@ TEST(RealWorkerTest, RefusesAJobWithoutOperation) {
   const auto attempt = executor->Start({}, folder.path() / "log", observer).value();
   const AttemptEnd end = observer.Await();
   ASSERT_NE(end.error, nullptr);
-  EXPECT_EQ(end.error->error(), static_cast<int>(Error::kNotImplemented));
+  EXPECT_EQ(end.error->error().error(), static_cast<int>(Error::kNotImplemented));
 }
 
 // A job that stops itself (SIGSTOP) before each write to its output, so that a test can act at a
@@ -91,8 +91,8 @@ class SteppedJobTest : public ::testing::Test {
     v1::QuantizeSpec& spec = *start.mutable_spec()->mutable_quantize();
     spec.set_model_path(folder_.path() / "m.gguf");
     spec.set_format("gguf");
-    spec.add_levels("Q8_0");
-    spec.set_output_path(folder_.path() / "out.gguf");
+    spec.add_outputs()->set_level("Q8_0");
+    spec.mutable_outputs(0)->set_path(folder_.path() / "out.gguf");
     spec.set_threads(1);
     attempt_ = executor_->Start(start, folder_.path() / "log", observer_).value();
   }
@@ -127,9 +127,9 @@ TEST_F(SteppedJobTest, MakesTheOutput) {
   EXPECT_FALSE(OutputExists());
   const AttemptEnd end = GoOn();
   ASSERT_NE(end.result, nullptr);
-  EXPECT_EQ(end.result->quantize().level(), "Q8_0");
-  EXPECT_EQ(end.result->quantize().threads(), 1u);
-  EXPECT_GT(end.result->quantize().peak_memory_bytes(), 1u << 20);
+  EXPECT_EQ(end.result->quantize().outputs(0).level(), "Q8_0");
+  EXPECT_EQ(end.result->quantize().outputs(0).threads(), 1u);
+  EXPECT_GT(end.result->quantize().outputs(0).peak_memory_bytes(), 1u << 20);
   EXPECT_TRUE(OutputExists());
 }
 
@@ -138,7 +138,7 @@ TEST_F(SteppedJobTest, StopIsACancelledJob) {
   attempt_->Stop(std::chrono::minutes(1));
   const AttemptEnd end = GoOn();
   ASSERT_NE(end.error, nullptr);
-  EXPECT_EQ(end.error->error(), static_cast<int>(Error::kCancelled));
+  EXPECT_EQ(end.error->error().error(), static_cast<int>(Error::kCancelled));
   EXPECT_EQ(end.exit_code, 9);
   EXPECT_FALSE(OutputExists());
 }
@@ -148,7 +148,7 @@ TEST_F(SteppedJobTest, AStrangersSigtermCancelsNothing) {
   kill(observer_.pid(), SIGTERM);
   const AttemptEnd end = GoOn();
   EXPECT_EQ(end.signal, SIGTERM);
-  EXPECT_EQ(end.error, nullptr) << end.error->message();
+  EXPECT_EQ(end.error, nullptr) << end.error->error().message();
   EXPECT_EQ(end.result, nullptr);
   EXPECT_FALSE(OutputExists());
 }
@@ -226,7 +226,7 @@ TEST_F(BareWorkerTest, StopInsteadOfWorkIsACancelledJob) {
   stop.mutable_stop();
   Send(EncodeFrame(stop).value());
   EXPECT_TRUE(Receive().has_heartbeat());
-  EXPECT_EQ(Receive().error().error(), static_cast<int>(Error::kCancelled));
+  EXPECT_EQ(Receive().error().error().error(), static_cast<int>(Error::kCancelled));
   const int status = AwaitEnd();
   EXPECT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 9);

@@ -28,6 +28,16 @@ int64_t MicrosSince(steady_clock::time_point start) {
 
 double Seconds(int64_t micros) { return static_cast<double>(micros) / 1e6; }
 
+// What an attempt cannot know of a result: all that the job took.
+void CompleteResult(const StoredJob& stored, v1::JobResult& result) {
+  if (!result.has_quantize()) return;
+  for (v1::QuantizeResult& output : *result.mutable_quantize()->mutable_outputs()) {
+    output.set_duration_seconds(Seconds(stored.run_us));
+    output.set_peak_memory_bytes(std::max(output.peak_memory_bytes(), stored.peak_memory_bytes));
+    output.set_attempts(stored.job.attempt());
+  }
+}
+
 }  // namespace
 
 JobQueue::Running* JobQueue::FindRunning(const std::string& job_id, int attempt) {
@@ -49,7 +59,7 @@ absl::Status JobQueue::StartJobs() {
        next != pending.end() && table_->active_count() < static_cast<size_t>(options_.slots);) {
     const std::string id = (next++)->second;
     // Two workers must not write one file: the later job waits for the earlier.
-    if (table_->OutputInUse(table_->Live(id)->job.spec().quantize().output_path())) continue;
+    if (table_->OutputInUse(table_->Live(id)->job.spec())) continue;
     RETURN_IF_ERROR(StartJob(id));
   }
   return absl::OkStatus();
@@ -82,9 +92,10 @@ absl::Status JobQueue::StartJob(const std::string& id) {
   if (start.spec().has_quantize()) {
     v1::QuantizeSpec& quantize = *start.mutable_spec()->mutable_quantize();
     if (quantize.threads() == 0) quantize.set_threads(options_.threads);
-    ASSIGN_OR_RETURN(const std::optional<v1::QuantizeResult> previous,
-                     store_->ResultAt(quantize.output_path()));
-    if (previous) *start.mutable_previous_result() = *previous;
+    for (const v1::OutputSpec& output : quantize.outputs()) {
+      ASSIGN_OR_RETURN(std::optional<v1::QuantizeResult> previous, store_->ResultAt(output.path()));
+      if (previous) *start.add_previous_results() = *std::move(previous);
+    }
   }
   AfterCommit([this, start = std::move(start), row = std::move(row)] { Launch(start, row); });
   return absl::OkStatus();
@@ -112,7 +123,8 @@ void JobQueue::Launch(const v1::StartAttempt& start, const StoredAttempt& row) {
   }
   if (status.ok()) return;
   AttemptEnd end;
-  end.error = std::make_unique<v1::ErrorDetail>(ErrorDetailOf(status));
+  end.error = std::make_unique<v1::AttemptError>();
+  *end.error->mutable_error() = ErrorDetailOf(status);
   running.link->OnEnd(std::move(end));
 }
 
@@ -209,25 +221,23 @@ absl::Status JobQueue::OnEnd(const std::string& job_id, int attempt, const Attem
     // Its Hello was lost in a transaction that failed; the table of states has no short cut.
     RETURN_IF_ERROR(table_->Move(job_id, v1::Job::RUNNING, MovedBy::kWorker, ""));
   }
-  RETURN_IF_ERROR(table_->Move(
-      job_id, verdict.to, MovedBy::kSupervisor, verdict.reason, [&](StoredJob& stored) {
-        stored.run_us = counted.run_us;
-        stored.peak_memory_bytes = counted.peak_memory_bytes;
-        stored.crashes = counted.crashes + (verdict.crashed ? 1 : 0);
-        stored.interruptions = 0;
-        if (verdict.to == v1::Job::SUCCEEDED) {
-          v1::JobResult& result = *stored.job.mutable_result();
-          result = std::move(verdict.result);
-          if (!result.has_quantize()) return;
-          v1::QuantizeResult& quantize = *result.mutable_quantize();
-          quantize.set_duration_seconds(Seconds(stored.run_us));
-          quantize.set_peak_memory_bytes(
-              std::max(quantize.peak_memory_bytes(), stored.peak_memory_bytes));
-          quantize.set_attempts(stored.job.attempt());
-        } else if (IsEnded(verdict.to)) {
-          *stored.job.mutable_error() = std::move(verdict.error);
-        }
-      }));
+  RETURN_IF_ERROR(table_->Move(job_id, verdict.to, MovedBy::kSupervisor, verdict.reason,
+                               [&](StoredJob& stored) {
+                                 stored.run_us = counted.run_us;
+                                 stored.peak_memory_bytes = counted.peak_memory_bytes;
+                                 stored.crashes = counted.crashes + (verdict.crashed ? 1 : 0);
+                                 stored.interruptions = 0;
+                                 CompleteResult(stored, verdict.result);
+                                 CompleteResult(stored, verdict.finished);
+                                 if (verdict.to == v1::Job::SUCCEEDED) {
+                                   *stored.job.mutable_result() = std::move(verdict.result);
+                                 } else if (IsEnded(verdict.to)) {
+                                   *stored.job.mutable_error() = std::move(verdict.error);
+                                   if (verdict.finished.has_quantize()) {
+                                     *stored.job.mutable_finished() = std::move(verdict.finished);
+                                   }
+                                 }
+                               }));
   AfterCommit([this, job_id] {
     const auto ended = running_.find(job_id);
     *ended->second.log_ended = true;

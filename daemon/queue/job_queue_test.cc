@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "core/base/error.h"
+#include "daemon/queue/history_test.h"
 #include "daemon/queue/queue_test.h"
 
 namespace quantized {
@@ -25,8 +26,8 @@ TEST_F(JobQueueTest, RunsAJobToItsResult) {
   auto run = executor_.NextRun();
   EXPECT_EQ(run->start().job_id(), job.id());
   EXPECT_EQ(run->start().attempt(), 1);
-  EXPECT_EQ(run->start().spec().quantize().output_path(), "/out/model.gguf");
-  EXPECT_FALSE(run->start().has_previous_result());
+  EXPECT_EQ(run->start().spec().quantize().outputs(0).path(), "/out/model.gguf");
+  EXPECT_TRUE(run->start().previous_results().empty());
   run->Hello();
   run->SayCheckpoint(5);
   run->Succeed(/*peak_memory_bytes=*/123);
@@ -35,20 +36,76 @@ TEST_F(JobQueueTest, RunsAJobToItsResult) {
   EXPECT_EQ(ended.state(), v1::Job::SUCCEEDED);
   EXPECT_EQ(ended.attempt(), 1);
   EXPECT_TRUE(ended.has_start_time() && ended.has_end_time());
-  EXPECT_GT(ended.result().quantize().duration_seconds(), 0);
-  EXPECT_EQ(ended.result().quantize().peak_memory_bytes(), 123u);
-  EXPECT_EQ(ended.result().quantize().attempts(), 1);
+  EXPECT_GT(ended.result().quantize().outputs(0).duration_seconds(), 0);
+  EXPECT_EQ(ended.result().quantize().outputs(0).peak_memory_bytes(), 123u);
+  EXPECT_EQ(ended.result().quantize().outputs(0).attempts(), 1);
 }
 
 TEST_F(JobQueueTest, TheNextJobOfAnOutputPathLearnsOfItsResult) {
   Start();
-  const std::string first = Submit(QuantizeRequest("/out/a.gguf")).value().id();
+  const std::string first = Submit(QuantizeRequest({"/out/a.gguf"})).value().id();
   auto run = executor_.NextRun();
   run->Hello();
   run->Succeed();
   Ended(first);
-  Submit(QuantizeRequest("/out/a.gguf")).value();
-  EXPECT_EQ(executor_.NextRun()->start().previous_result().output_path(), "/out/a.gguf");
+  Submit(QuantizeRequest({"/out/a.gguf"})).value();
+  const v1::StartAttempt start = executor_.NextRun()->start();
+  ASSERT_EQ(start.previous_results_size(), 1);
+  EXPECT_EQ(start.previous_results(0).output_path(), "/out/a.gguf");
+}
+
+TEST_F(JobQueueTest, EachOutputOfAJobGetsWhatTheJobTook) {
+  Start();
+  const std::string id = Submit(QuantizeRequest({"/out/a", "/out/b"})).value().id();
+  auto run = executor_.NextRun();
+  run->Hello();
+  run->Succeed(/*peak_memory_bytes=*/123);
+  const v1::QuantizeResults results = Ended(id).result().quantize();
+  ASSERT_EQ(results.outputs_size(), 2);
+  for (const v1::QuantizeResult& result : results.outputs()) {
+    EXPECT_GT(result.duration_seconds(), 0);
+    EXPECT_EQ(result.peak_memory_bytes(), 123u);
+    EXPECT_EQ(result.attempts(), 1);
+  }
+}
+
+TEST_F(JobQueueTest, WhatAFailedJobFinishedIsKnownToItsClientAndToTheNextJob) {
+  Start();
+  const std::string id = Submit(QuantizeRequest({"/out/a", "/out/b"})).value().id();
+  auto run = executor_.NextRun();
+  run->Hello();
+  run->Fail(MakeError(Error::kDiskFull, "the disk is full"), /*finished=*/1);
+  const std::vector<v1::JobEvent> events = Drain(*queue_->Watch(id, 0));
+  testing::CheckHistory({events.begin(), events.end()}, Get(id).value());
+  queue_.reset();
+  Start();
+  const v1::Job job = Get(id).value();
+  EXPECT_EQ(job.state(), v1::Job::FAILED);
+  EXPECT_EQ(job.error().message(), "the disk is full");
+  ASSERT_EQ(job.finished().quantize().outputs_size(), 1);
+  EXPECT_EQ(job.finished().quantize().outputs(0).output_path(), "/out/a");
+  EXPECT_EQ(job.finished().quantize().outputs(0).attempts(), 1);
+  EXPECT_EQ(events.back().finished().finished().SerializeAsString(),
+            job.finished().SerializeAsString());
+
+  Submit(QuantizeRequest({"/out/b", "/out/a"})).value();
+  const v1::StartAttempt start = executor_.NextRun()->start();
+  ASSERT_EQ(start.previous_results_size(), 1);
+  EXPECT_EQ(start.previous_results(0).output_path(), "/out/a");
+}
+
+TEST_F(JobQueueTest, ACancelledJobTellsWhatItFinished) {
+  testing::FakeExecutor executor(nullptr, [](testing::FakeRun& run) {
+    run.Fail(MakeError(Error::kCancelled, "the job was cancelled"), /*finished=*/1);
+  });
+  queue_ = JobQueue::Start(Options(), executor).value();
+  const std::string id = Submit(QuantizeRequest({"/out/a", "/out/b"})).value().id();
+  executor.NextRun()->Hello();
+  ASSERT_TRUE(Cancel(id).ok());
+  const v1::Job job = Ended(id);
+  EXPECT_EQ(job.reason(), "CANCELLED_BY_OWNER");
+  EXPECT_EQ(job.finished().quantize().outputs(0).output_path(), "/out/a");
+  queue_.reset();
 }
 
 TEST_F(JobQueueTest, ARepeatedSubmitIsTheSameJob) {
@@ -86,12 +143,15 @@ TEST_F(JobQueueTest, TwoJobsNeverWriteOneFile) {
   JobQueue::Options options = Options();
   options.slots = 3;
   Start(std::move(options));
-  Submit(QuantizeRequest("/out/a.gguf")).value();
-  const std::string twin = Submit(QuantizeRequest("/out/a.gguf")).value().id();
-  const std::string other = Submit(QuantizeRequest("/out/b.gguf")).value().id();
+  Submit(QuantizeRequest({"/out/a.gguf"})).value();
+  const std::string twin = Submit(QuantizeRequest({"/out/a.gguf"})).value().id();
+  const std::string other = Submit(QuantizeRequest({"/out/b.gguf"})).value().id();
+  // One path in common is enough.
+  const std::string half = Submit(QuantizeRequest({"/out/c.gguf", "/out/b.gguf"})).value().id();
   auto first = executor_.NextRun();
   EXPECT_EQ(executor_.NextRun()->start().job_id(), other);
   EXPECT_EQ(Get(twin).value().state(), v1::Job::PENDING);
+  EXPECT_EQ(Get(half).value().state(), v1::Job::PENDING);
   first->Hello();
   first->Succeed();
   EXPECT_EQ(executor_.NextRun()->start().job_id(), twin);
@@ -127,7 +187,7 @@ TEST_F(JobQueueTest, CrashesThatFinishedUnitsInBetweenDoNotAddUp) {
   run->Succeed();
   const v1::Job job = Ended(id);
   EXPECT_EQ(job.state(), v1::Job::SUCCEEDED);
-  EXPECT_EQ(job.result().quantize().attempts(), 21);
+  EXPECT_EQ(job.result().quantize().outputs(0).attempts(), 21);
 }
 
 TEST_F(JobQueueTest, AJobThatCannotBeStartedFails) {

@@ -1,5 +1,6 @@
 #include "daemon/queue/job_table.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/check.h"
@@ -37,8 +38,10 @@ std::vector<std::string> JobTable::ActiveIds() const {
   return ids;
 }
 
-bool JobTable::OutputInUse(const std::string& output_path) const {
-  return !output_path.empty() && outputs_.contains(output_path);
+bool JobTable::OutputInUse(const v1::JobSpec& spec) const {
+  return std::ranges::any_of(spec.quantize().outputs(), [&](const v1::OutputSpec& output) {
+    return outputs_.contains(output.path());
+  });
 }
 
 absl::StatusOr<Store*> JobTable::ForWriting() {
@@ -57,13 +60,13 @@ void JobTable::Index(const StoredJob& stored, bool present) {
     }
   }
   if (!IsActive(stored.job.state())) return;
-  const std::string& output_path = stored.job.spec().quantize().output_path();
-  if (present) {
-    ++active_count_;
-    outputs_.insert(output_path);
-  } else {
-    --active_count_;
-    outputs_.erase(outputs_.find(output_path));
+  active_count_ += present ? 1 : -1;
+  for (const v1::OutputSpec& output : stored.job.spec().quantize().outputs()) {
+    if (present) {
+      outputs_.insert(output.path());
+    } else {
+      outputs_.erase(outputs_.find(output.path()));
+    }
   }
 }
 
@@ -133,6 +136,7 @@ absl::Status JobTable::Move(const std::string& id, v1::Job::State to, MovedBy by
     finished.mutable_finished()->set_state(to);
     if (job.has_result()) *finished.mutable_finished()->mutable_result() = job.result();
     if (job.has_error()) *finished.mutable_finished()->mutable_error() = job.error();
+    if (job.has_finished()) *finished.mutable_finished()->mutable_finished() = job.finished();
     RETURN_IF_ERROR(Append(stored, std::move(finished)));
   }
   return Save(stored, from, attempt);

@@ -45,8 +45,8 @@ class JobTable {
   // Jobs that wait, in the order in which they will start: row → id.
   const std::map<int64_t, std::string>& pending() const { return pending_; }
   std::vector<std::string> ActiveIds() const;
-  // Whether an active job writes to this path.
-  bool OutputInUse(const std::string& output_path) const;
+  // Whether an active job writes to one of the paths that `spec` writes to.
+  bool OutputInUse(const v1::JobSpec& spec) const;
 
   // --- Changes.
   absl::Status Add(v1::Job job);

@@ -31,15 +31,20 @@ inline v1::SubmitJobRequest NoopRequest() {
   return request;
 }
 
-inline v1::SubmitJobRequest QuantizeRequest(const std::string& output_path = "/out/model.gguf") {
+// Of level Q4_K_M to the first path, Q8_0 to the second.
+inline v1::SubmitJobRequest QuantizeRequest(const std::vector<std::string>& output_paths = {
+                                                "/out/model.gguf"}) {
   v1::SubmitJobRequest request;
   request.set_request_id(NewUuid());
   v1::QuantizeSpec& spec = *request.mutable_spec()->mutable_quantize();
   spec.set_model_path("/models/model");
   spec.set_model_name("./model");
   spec.set_format("gguf");
-  spec.add_levels("Q4_K_M");
-  spec.set_output_path(output_path);
+  for (const std::string& path : output_paths) {
+    v1::OutputSpec& output = *spec.add_outputs();
+    output.set_level(spec.outputs_size() == 1 ? "Q4_K_M" : "Q8_0");
+    output.set_path(path);
+  }
   return request;
 }
 

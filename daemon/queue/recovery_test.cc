@@ -69,8 +69,8 @@ TEST(EndLeftoverProcess, KillsTheVeryProcessAndNoOther) {
 
 TEST_F(RecoveryTest, APlannedStopKeepsJobsAndCountsNothing) {
   Start();
-  const std::string running = Submit(QuantizeRequest("/out/a")).value().id();
-  const std::string waiting = Submit(QuantizeRequest("/out/b")).value().id();
+  const std::string running = Submit(QuantizeRequest({"/out/a"})).value().id();
+  const std::string waiting = Submit(QuantizeRequest({"/out/b"})).value().id();
   auto run = executor_.NextRun();
   run->Hello();
   Reached(running, v1::Job::RUNNING);
@@ -126,7 +126,7 @@ TEST_F(RecoveryTest, AJobGoesOnAfterTheDaemonDied) {
   const std::vector<v1::JobEvent> events = Drain(*queue_->Watch(id, 0));
   const v1::Job job = Get(id).value();
   testing::CheckHistory(events, job);
-  EXPECT_EQ(job.result().quantize().attempts(), 21);
+  EXPECT_EQ(job.result().quantize().outputs(0).attempts(), 21);
   EXPECT_EQ(events[3].state().reason(), "DAEMON_RESTARTED");
 }
 
@@ -193,8 +193,9 @@ TEST_F(RecoveryTest, TimeAndMemoryAddUpOverAttempts) {
   const int64_t sum = store->FindAttempt(job.row, 1).value()->run_us +
                       store->FindAttempt(job.row, 2).value()->run_us;
   EXPECT_EQ(job.run_us, sum);
-  EXPECT_DOUBLE_EQ(job.job.result().quantize().duration_seconds(), static_cast<double>(sum) / 1e6);
-  EXPECT_EQ(job.job.result().quantize().peak_memory_bytes(), 500u);
+  EXPECT_DOUBLE_EQ(job.job.result().quantize().outputs(0).duration_seconds(),
+                   static_cast<double>(sum) / 1e6);
+  EXPECT_EQ(job.job.result().quantize().outputs(0).peak_memory_bytes(), 500u);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
+#include "daemon/queue/several_outputs.h"
 
 namespace quantized {
 namespace {
@@ -14,6 +15,8 @@ namespace {
 struct Migration {
   int version;
   const char* sql;
+  // What SQL alone cannot do, after it and in its transaction.
+  absl::Status (*convert)(Database& db) = nullptr;
 };
 
 // Times are microseconds since 1970, for show; durations are measured apart (`run_us`). Messages
@@ -75,6 +78,22 @@ CREATE TABLE checkpoints(
   saved_us INTEGER NOT NULL
 ) STRICT;
 )sql"},
+    // A job makes several outputs. `finished`: of a job that failed, what it made all the same; of
+    // an output, that an ended job made it.
+    Migration{2, R"sql(
+ALTER TABLE jobs ADD COLUMN finished BLOB;
+CREATE TABLE outputs(
+  job INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,
+  path TEXT NOT NULL,
+  finished INTEGER NOT NULL CHECK(finished IN (0, 1)),
+  PRIMARY KEY(job, path)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX outputs_finished ON outputs(path, job) WHERE finished = 1;
+INSERT INTO outputs SELECT id, output_path, state = 7 FROM jobs WHERE output_path <> '';
+DROP INDEX jobs_outputs;
+ALTER TABLE jobs DROP COLUMN output_path;
+)sql",
+              &ConvertToSeveralOutputs},
 };
 
 constexpr bool CountsFromOne() {
@@ -92,6 +111,15 @@ absl::StatusOr<int> Pragma(Database& db, const std::string& name) {
     return MakeError(Error::kIo, absl::StrCat("store: PRAGMA ", name, " gave '", text, "'"));
   }
   return value;
+}
+
+absl::Status Migrate(Database& db, const Migration& migration) {
+  RETURN_IF_ERROR(db.Execute(absl::StrCat("BEGIN IMMEDIATE;", migration.sql)));
+  if (migration.convert != nullptr) {
+    RETURN_IF_ERROR(migration.convert(db));
+  }
+  return db.Execute(absl::StrCat("PRAGMA application_id = ", kStoreApplicationId,
+                                 "; PRAGMA user_version = ", migration.version, "; COMMIT;"));
 }
 
 }  // namespace
@@ -115,10 +143,7 @@ absl::Status MigrateSchema(Database& db) {
   }
   for (const Migration& migration : kMigrations) {
     if (migration.version <= found_version) continue;
-    const std::string script = absl::StrCat(
-        "BEGIN IMMEDIATE;", migration.sql, "PRAGMA application_id = ", kStoreApplicationId,
-        "; PRAGMA user_version = ", migration.version, "; COMMIT;");
-    if (absl::Status status = db.Execute(script); !status.ok()) {
+    if (absl::Status status = Migrate(db, migration); !status.ok()) {
       if (db.in_transaction()) db.Execute("ROLLBACK").IgnoreError();
       RETURN_IF_ERROR(status) << "migrating the store to version " << migration.version;
     }

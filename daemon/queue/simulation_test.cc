@@ -87,7 +87,7 @@ TEST_P(SimulationTest, EveryHistoryIsPossibleAndNothingIsLost) {
       default:
         ids.push_back(Submit(random() % 2 == 0
                                  ? NoopRequest()
-                                 : QuantizeRequest("/out/" + std::to_string(random() % 4)))
+                                 : QuantizeRequest({"/out/" + std::to_string(random() % 4)}))
                           .value()
                           .id());
     }

@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
+#include <set>
+#include <string>
 #include <string_view>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/error.h"
@@ -13,9 +17,13 @@
 namespace quantized {
 namespace {
 
-constexpr size_t kMaxPathBytes = 4096;   // PATH_MAX
-constexpr size_t kMaxSpecBytes = 65536;  // several paths and names, and no more
+constexpr size_t kMaxPathBytes = 4096;  // PATH_MAX
+// Paths, names, and a type for each tensor of a large model.
+constexpr size_t kMaxSpecBytes = 512 << 10;
 constexpr uint32_t kMaxThreads = 4096;
+constexpr int kMaxOutputs = 64;    // more than there are levels
+constexpr int kMaxListed = 16384;  // patterns, names, layers
+constexpr size_t kMaxDeviceDigits = 4;
 
 struct FormatRow {
   std::string_view name;
@@ -50,6 +58,94 @@ absl::Status CheckPath(std::string_view field, const std::string& value) {
   return absl::OkStatus();
 }
 
+// A list of texts, none of them empty.
+absl::Status CheckTexts(std::string_view field,
+                        const google::protobuf::RepeatedPtrField<std::string>& values) {
+  if (values.size() > kMaxListed) {
+    return BadField(field, absl::StrCat("found ", values.size(), ", at most ", kMaxListed));
+  }
+  for (const std::string& value : values) {
+    if (value.empty()) return BadField(field, "one of them is empty");
+    RETURN_IF_ERROR(CheckText(field, value));
+  }
+  return absl::OkStatus();
+}
+
+// The name of a file in its one spelling, so that the same path is the same text.
+absl::Status CheckOutputPath(const std::string& value) {
+  RETURN_IF_ERROR(CheckPath("outputs.path", value));
+  const std::filesystem::path path(value);
+  if (!path.has_filename()) {
+    return BadField("outputs.path", absl::StrCat("found '", value, "', needed the name of a file"));
+  }
+  if (path.lexically_normal() != path) {
+    return BadField("outputs.path", absl::StrCat("found '", value, "', needed '",
+                                                 path.lexically_normal().string(), "'"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckOutputs(const google::protobuf::RepeatedPtrField<v1::OutputSpec>& outputs) {
+  if (outputs.empty() || outputs.size() > kMaxOutputs) {
+    return BadField("outputs",
+                    absl::StrCat("found ", outputs.size(), ", needed 1 to ", kMaxOutputs));
+  }
+  std::set<std::string> levels;
+  std::set<std::string> paths;
+  for (const v1::OutputSpec& output : outputs) {
+    if (output.level().empty()) return BadField("outputs.level", "the level is empty");
+    RETURN_IF_ERROR(CheckText("outputs.level", output.level()));
+    RETURN_IF_ERROR(CheckOutputPath(output.path()));
+    if (!levels.insert(absl::AsciiStrToUpper(output.level())).second) {
+      return BadField("outputs.level", absl::StrCat("found '", output.level(), "' twice"));
+    }
+    if (!paths.insert(output.path()).second) {
+      return BadField("outputs.path", absl::StrCat("found '", output.path(), "' twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckGguf(const v1::GgufOptions& options) {
+  if (!options.imatrix_path().empty()) {
+    RETURN_IF_ERROR(CheckPath("gguf.imatrix_path", options.imatrix_path()));
+  }
+  RETURN_IF_ERROR(CheckText("gguf.imatrix_name", options.imatrix_name()));
+  RETURN_IF_ERROR(CheckTexts("gguf.include_weights", options.include_weights()));
+  RETURN_IF_ERROR(CheckTexts("gguf.exclude_weights", options.exclude_weights()));
+  RETURN_IF_ERROR(CheckTexts("gguf.tensor_types", options.tensor_types()));
+  RETURN_IF_ERROR(CheckText("gguf.output_tensor_type", options.output_tensor_type()));
+  RETURN_IF_ERROR(CheckText("gguf.token_embedding_type", options.token_embedding_type()));
+  RETURN_IF_ERROR(CheckTexts("gguf.override_kv", options.override_kv()));
+  if (options.prune_layers_size() > kMaxListed) {
+    return BadField("gguf.prune_layers",
+                    absl::StrCat("found ", options.prune_layers_size(), ", at most ", kMaxListed));
+  }
+  if (!options.include_weights().empty() && !options.exclude_weights().empty()) {
+    return BadField("gguf.exclude_weights", "cannot be used with include_weights");
+  }
+  if (options.keep_split() && options.split_max_bytes() > 0) {
+    return BadField("gguf.split_max_bytes", "cannot be used with keep_split");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckDevice(const std::string& device) {
+  constexpr std::string_view kNumbered = "cuda:";
+  if (device.empty() || device == "auto" || device == "cpu" || device == "cuda") {
+    return absl::OkStatus();
+  }
+  const std::string_view number =
+      std::string_view(device).substr(std::min(device.size(), kNumbered.size()));
+  const bool digits = std::ranges::all_of(number, [](char c) { return absl::ascii_isdigit(c); });
+  if (absl::StartsWith(device, "cuda:") && !number.empty() && number.size() <= kMaxDeviceDigits &&
+      digits) {
+    return absl::OkStatus();
+  }
+  return BadField("device", absl::StrCat("found '", device.substr(0, 64),
+                                         "', needed auto, cpu, cuda or cuda:N"));
+}
+
 absl::Status CheckFormat(const std::string& format) {
   const auto row = std::ranges::find(kFormats, std::string_view(format), &FormatRow::name);
   if (row == kFormats.end()) {
@@ -76,16 +172,10 @@ absl::Status CheckQuantize(const v1::QuantizeSpec& spec) {
   RETURN_IF_ERROR(CheckFormat(spec.format()));
   RETURN_IF_ERROR(CheckPath("model_path", spec.model_path()));
   RETURN_IF_ERROR(CheckText("model_name", spec.model_name()));
-  RETURN_IF_ERROR(CheckPath("output_path", spec.output_path()));
-  if (absl::EndsWith(spec.output_path(), "/")) {
-    return BadField("output_path",
-                    absl::StrCat("found '", spec.output_path(), "', needed the name of a file"));
-  }
-  if (spec.levels_size() != 1) {
-    return BadField("levels", absl::StrCat("found ", spec.levels_size(), ", needed exactly one"));
-  }
-  if (spec.levels(0).empty()) return BadField("levels", "the level is empty");
-  RETURN_IF_ERROR(CheckText("levels", spec.levels(0)));
+  RETURN_IF_ERROR(CheckOutputs(spec.outputs()));
+  RETURN_IF_ERROR(CheckGguf(spec.gguf()));
+  RETURN_IF_ERROR(CheckDevice(spec.device()));
+  RETURN_IF_ERROR(CheckText("cuda_visible_devices", spec.cuda_visible_devices()));
   RETURN_IF_ERROR(CheckText("pre_tokenizer", spec.pre_tokenizer()));
   if (spec.threads() > kMaxThreads) {
     return BadField("threads", absl::StrCat("found ", spec.threads(), ", at most ", kMaxThreads));

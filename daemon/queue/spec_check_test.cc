@@ -24,6 +24,33 @@ TEST(CheckSubmit, AcceptsWhatIsWhole) {
   EXPECT_THAT(AcceptedFormats(), ElementsAre("gguf"));
 }
 
+v1::OutputSpec& AddOutput(Spec& spec, const std::string& level) {
+  v1::OutputSpec& output = *spec.add_outputs();
+  output.set_level(level);
+  output.set_path("/out/" + level);
+  return output;
+}
+
+TEST(CheckSubmit, AcceptsSeveralOutputsAndAllOptions) {
+  v1::SubmitJobRequest request = testing::QuantizeRequest();
+  Spec& spec = *request.mutable_spec()->mutable_quantize();
+  AddOutput(spec, "Q8_0");
+  v1::GgufOptions& gguf = *spec.mutable_gguf();
+  gguf.set_imatrix_path("/imatrix.gguf");
+  gguf.set_imatrix_name("imatrix.gguf");
+  gguf.add_include_weights("attn_q");
+  gguf.add_tensor_types("ffn_down=q6_k");
+  gguf.add_prune_layers(3);
+  gguf.add_override_kv("general.name=str:model");
+  gguf.set_split_max_bytes(2'000'000'000);
+  spec.set_strict(true);
+  spec.set_cuda_visible_devices("");
+  for (const char* device : {"", "auto", "cpu", "cuda", "cuda:0", "cuda:13"}) {
+    spec.set_device(device);
+    EXPECT_TRUE(CheckSubmit(request).ok()) << device;
+  }
+}
+
 struct BadRow {
   const char* message;  // how it begins
   Error error;
@@ -43,18 +70,64 @@ TEST(CheckSubmit, NamesTheFieldThatIsWrong) {
        [](Spec& s) { s.set_model_path(std::string("/a\0b", 4)); }},
       {"model_path: found 4097 bytes", invalid,
        [](Spec& s) { s.set_model_path("/" + std::string(4096, 'x')); }},
-      {"output_path: found ''", invalid, [](Spec& s) { s.clear_output_path(); }},
-      {"output_path: found '/out/', needed the name", invalid,
-       [](Spec& s) { s.set_output_path("/out/"); }},
-      {"levels: found 0", invalid, [](Spec& s) { s.clear_levels(); }},
-      {"levels: found 2", invalid, [](Spec& s) { s.add_levels("Q8_0"); }},
-      {"levels: the level is empty", invalid, [](Spec& s) { s.set_levels(0, ""); }},
+      {"outputs: found 0", invalid, [](Spec& s) { s.clear_outputs(); }},
+      {"outputs: found 65, needed 1 to 64", invalid,
+       [](Spec& s) {
+         for (int i = 0; i < 64; ++i) AddOutput(s, "L" + std::to_string(i));
+       }},
+      {"outputs.path: found ''", invalid, [](Spec& s) { s.mutable_outputs(0)->clear_path(); }},
+      {"outputs.path: found '/out/', needed the name", invalid,
+       [](Spec& s) { s.mutable_outputs(0)->set_path("/out/"); }},
+      {"outputs.path: found '/out//a/../b', needed '/out/b'", invalid,
+       [](Spec& s) { s.mutable_outputs(0)->set_path("/out//a/../b"); }},
+      {"outputs.path: found '/out/model.gguf' twice", invalid,
+       [](Spec& s) { AddOutput(s, "Q8_0").set_path("/out/model.gguf"); }},
+      {"outputs.level: the level is empty", invalid,
+       [](Spec& s) { s.mutable_outputs(0)->clear_level(); }},
+      {"outputs.level: found 'q4_k_m' twice", invalid, [](Spec& s) { AddOutput(s, "q4_k_m"); }},
+      {"outputs.level: contains a zero byte", invalid,
+       [](Spec& s) { s.mutable_outputs(0)->set_level(std::string("Q\0", 2)); }},
+      {"gguf.imatrix_path: found 'i.gguf', needed an absolute", invalid,
+       [](Spec& s) { s.mutable_gguf()->set_imatrix_path("i.gguf"); }},
+      {"gguf.imatrix_name: found 4097 bytes", invalid,
+       [](Spec& s) { s.mutable_gguf()->set_imatrix_name(std::string(4097, 'x')); }},
+      {"gguf.include_weights: one of them is empty", invalid,
+       [](Spec& s) { s.mutable_gguf()->add_include_weights(""); }},
+      {"gguf.exclude_weights: cannot be used with include_weights", invalid,
+       [](Spec& s) {
+         s.mutable_gguf()->add_include_weights("a");
+         s.mutable_gguf()->add_exclude_weights("b");
+       }},
+      {"gguf.tensor_types: found 16385, at most 16384", invalid,
+       [](Spec& s) {
+         for (int i = 0; i < 16385; ++i) s.mutable_gguf()->add_tensor_types("a=f16");
+       }},
+      {"gguf.output_tensor_type: contains a zero byte", invalid,
+       [](Spec& s) { s.mutable_gguf()->set_output_tensor_type(std::string(1, '\0')); }},
+      {"gguf.token_embedding_type: contains a zero byte", invalid,
+       [](Spec& s) { s.mutable_gguf()->set_token_embedding_type(std::string(1, '\0')); }},
+      {"gguf.override_kv: one of them is empty", invalid,
+       [](Spec& s) { s.mutable_gguf()->add_override_kv(""); }},
+      {"gguf.prune_layers: found 16385", invalid,
+       [](Spec& s) { s.mutable_gguf()->mutable_prune_layers()->Resize(16385, 1); }},
+      {"gguf.split_max_bytes: cannot be used with keep_split", invalid,
+       [](Spec& s) {
+         s.mutable_gguf()->set_keep_split(true);
+         s.mutable_gguf()->set_split_max_bytes(1);
+       }},
+      {"device: found 'gpu', needed auto", invalid, [](Spec& s) { s.set_device("gpu"); }},
+      {"device: found 'cuda:', needed auto", invalid, [](Spec& s) { s.set_device("cuda:"); }},
+      {"device: found 'cuda:x', needed auto", invalid, [](Spec& s) { s.set_device("cuda:x"); }},
+      {"device: found 'cuda:12345', needed auto", invalid,
+       [](Spec& s) { s.set_device("cuda:12345"); }},
+      {"cuda_visible_devices: found 4097 bytes", invalid,
+       [](Spec& s) { s.set_cuda_visible_devices(std::string(4097, '0')); }},
       {"threads: found 5000", invalid, [](Spec& s) { s.set_threads(5000); }},
       {"checkpoint.directory: found ''", invalid,
        [](Spec& s) { s.mutable_checkpoint()->set_enabled(true); }},
       {"checkpoint.resume_from: needs checkpoints", invalid,
        [](Spec& s) { s.mutable_checkpoint()->set_resume_from("/c"); }},
-      {"spec: found ", invalid, [](Spec& s) { s.set_pre_tokenizer(std::string(100'000, 'x')); }},
+      {"spec: found ", invalid, [](Spec& s) { s.set_pre_tokenizer(std::string(600'000, 'x')); }},
   };
   for (const BadRow& row : kRows) {
     SCOPED_TRACE(row.message);

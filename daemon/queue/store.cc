@@ -23,9 +23,10 @@ namespace {
 constexpr int kIdleWalPages = 1000;
 constexpr int kBusyWalPages = 16000;
 
-#define JOB_COLUMNS                                                                     \
-  "id, ulid, request_id, spec, state, reason, phase, attempt, last_sequence, crashes, " \
-  "interruptions, run_us, peak_memory_bytes, result, error, created_us, started_us, ended_us "
+#define JOB_COLUMNS                                                                             \
+  "id, ulid, request_id, spec, state, reason, phase, attempt, last_sequence, crashes, "         \
+  "interruptions, run_us, peak_memory_bytes, result, error, created_us, started_us, ended_us, " \
+  "finished "
 
 #define ATTEMPT_COLUMNS                                                                   \
   "job, number, boot_id, pid, pid_start_ticks, units_before, run_us, peak_memory_bytes, " \
@@ -66,6 +67,9 @@ absl::StatusOr<StoredJob> JobOfRow(const Statement& row) {
   *job.mutable_create_time() = TimestampOf(row.Int(15));
   if (!row.IsNull(16)) *job.mutable_start_time() = TimestampOf(row.Int(16));
   if (!row.IsNull(17)) *job.mutable_end_time() = TimestampOf(row.Int(17));
+  if (!row.IsNull(18) && !Parse(row.Bytes(18), *job.mutable_finished())) {
+    return Damaged("what is finished", stored.row);
+  }
   return stored;
 }
 
@@ -187,16 +191,21 @@ void Store::Rollback() {
 absl::Status Store::InsertJob(StoredJob& stored) {
   const v1::Job& job = stored.job;
   ASSIGN_OR_RETURN(Statement * insert,
-                   Prepared("INSERT INTO jobs(ulid, request_id, spec, output_path, state, reason, "
-                            "phase, attempt, last_sequence, crashes, interruptions, run_us, "
+                   Prepared("INSERT INTO jobs(ulid, request_id, spec, state, reason, phase, "
+                            "attempt, last_sequence, crashes, interruptions, run_us, "
                             "peak_memory_bytes, created_us) "
-                            "VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, 0, 0, 0, 0, ?8)"));
+                            "VALUES(?1, ?2, ?3, ?4, ?5, 0, 0, ?6, 0, 0, 0, 0, ?7)"));
   insert->Bind(std::string_view(job.id()), std::string_view(job.request_id()),
-               Blob{job.spec().SerializeAsString()},
-               std::string_view(job.spec().quantize().output_path()), int64_t{job.state()},
+               Blob{job.spec().SerializeAsString()}, int64_t{job.state()},
                std::string_view(job.reason()), job.last_sequence(), MicrosOf(job.create_time()));
   RETURN_IF_ERROR(insert->Run());
   stored.row = db_->last_insert_id();
+  for (const v1::OutputSpec& output : job.spec().quantize().outputs()) {
+    ASSIGN_OR_RETURN(Statement * add,
+                     Prepared("INSERT INTO outputs(job, path, finished) VALUES(?1, ?2, 0)"));
+    add->Bind(stored.row, std::string_view(output.path()));
+    RETURN_IF_ERROR(add->Run());
+  }
   return absl::OkStatus();
 }
 
@@ -206,9 +215,11 @@ absl::StatusOr<bool> Store::UpdateJob(const StoredJob& stored, v1::Job::State fr
                    Prepared("UPDATE jobs SET state = ?4, reason = ?5, phase = ?6, attempt = ?7, "
                             "last_sequence = ?8, crashes = ?9, interruptions = ?10, run_us = ?11, "
                             "peak_memory_bytes = ?12, result = ?13, error = ?14, started_us = ?15, "
-                            "ended_us = ?16 WHERE id = ?1 AND state = ?2 AND attempt = ?3"));
+                            "ended_us = ?16, finished = ?17 "
+                            "WHERE id = ?1 AND state = ?2 AND attempt = ?3"));
   const std::string result = job.result().SerializeAsString();
   const std::string error = job.error().SerializeAsString();
+  const std::string finished = job.finished().SerializeAsString();
   update->Bind(stored.row, int64_t{from}, int64_t{attempt}, int64_t{job.state()},
                std::string_view(job.reason()), int64_t{job.phase()}, int64_t{job.attempt()},
                job.last_sequence(), int64_t{stored.crashes}, int64_t{stored.interruptions},
@@ -216,9 +227,23 @@ absl::StatusOr<bool> Store::UpdateJob(const StoredJob& stored, v1::Job::State fr
                job.has_result() ? std::optional(Blob{result}) : std::nullopt,
                job.has_error() ? std::optional(Blob{error}) : std::nullopt,
                job.has_start_time() ? std::optional(MicrosOf(job.start_time())) : std::nullopt,
-               job.has_end_time() ? std::optional(MicrosOf(job.end_time())) : std::nullopt);
+               job.has_end_time() ? std::optional(MicrosOf(job.end_time())) : std::nullopt,
+               job.has_finished() ? std::optional(Blob{finished}) : std::nullopt);
   RETURN_IF_ERROR(update->Run());
-  return db_->changes() == 1;
+  if (db_->changes() != 1) return false;
+  RETURN_IF_ERROR(MarkFinished(stored.row, job.result().quantize()));
+  RETURN_IF_ERROR(MarkFinished(stored.row, job.finished().quantize()));
+  return true;
+}
+
+absl::Status Store::MarkFinished(int64_t job_row, const v1::QuantizeResults& outputs) {
+  for (const v1::QuantizeResult& output : outputs.outputs()) {
+    ASSIGN_OR_RETURN(Statement * mark,
+                     Prepared("UPDATE outputs SET finished = 1 WHERE job = ?1 AND path = ?2"));
+    mark->Bind(job_row, std::string_view(output.output_path()));
+    RETURN_IF_ERROR(mark->Run());
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Store::AppendEvent(int64_t job_row, const v1::JobEvent& event) {
@@ -343,14 +368,17 @@ absl::StatusOr<std::optional<StoredCheckpoint>> Store::FindCheckpoint(int64_t jo
 }
 
 absl::StatusOr<std::optional<v1::QuantizeResult>> Store::ResultAt(const std::string& output_path) {
-  if (output_path.empty()) return std::nullopt;
   ASSIGN_OR_RETURN(Statement * find,
-                   Prepared("SELECT " JOB_COLUMNS "FROM jobs WHERE state = 7 AND output_path <> '' "
-                            "AND output_path = ?1 ORDER BY id DESC LIMIT 1"));
+                   Prepared("SELECT " JOB_COLUMNS "FROM jobs WHERE id = (SELECT max(job) "
+                            "FROM outputs WHERE path = ?1 AND finished = 1)"));
   find->Bind(std::string_view(output_path));
   ASSIGN_OR_RETURN(const std::optional<StoredJob> job, OneJob(*find));
-  if (!job || !job->job.result().has_quantize()) return std::nullopt;
-  return job->job.result().quantize();
+  if (!job) return std::nullopt;
+  const v1::JobResult& result = job->job.has_result() ? job->job.result() : job->job.finished();
+  for (const v1::QuantizeResult& output : result.quantize().outputs()) {
+    if (output.output_path() == output_path) return output;
+  }
+  return Damaged("the result", job->row);
 }
 
 absl::Status Store::CheckpointIfNeeded(bool idle) {

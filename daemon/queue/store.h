@@ -96,7 +96,7 @@ class Store {
   // Those without an end: after a start, what the daemon before left behind.
   absl::StatusOr<std::vector<StoredAttempt>> OpenAttempts();
   absl::StatusOr<std::optional<StoredCheckpoint>> FindCheckpoint(int64_t job_row);
-  // The result of the newest job that succeeded with this output path.
+  // What the newest job that finished this output path told of it, whatever became of its others.
   absl::StatusOr<std::optional<v1::QuantizeResult>> ResultAt(const std::string& output_path);
 
   // Moves the log into the file when it has grown; `idle` lowers the mark from 16,000 pages to
@@ -105,6 +105,9 @@ class Store {
 
  private:
   explicit Store(std::unique_ptr<Database> db) : db_(std::move(db)) {}
+
+  // Notes that an ended job has made `outputs`.
+  absl::Status MarkFinished(int64_t job_row, const v1::QuantizeResults& outputs);
 
   // The statement for `sql`, a literal, prepared once.
   absl::StatusOr<Statement*> Prepared(const char* sql);

@@ -50,7 +50,7 @@ class StoreFaultTest : public ::testing::Test {
 
   StoreFaultTest() {
     for (int i = 0; i < kJobs; ++i) {
-      requests_.push_back(QuantizeRequest("/out/" + std::to_string(i)));
+      requests_.push_back(QuantizeRequest({"/out/" + std::to_string(i)}));
       requests_.back().mutable_spec()->mutable_quantize()->set_overwrite(i == 1);  // crashes once
     }
   }

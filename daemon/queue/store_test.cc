@@ -18,15 +18,23 @@ namespace {
 
 using ::testing::HasSubstr;
 
-StoredJob NewJob(const std::string& output_path = "/out/model.gguf") {
+StoredJob NewJob(const std::vector<std::string>& output_paths = {"/out/model.gguf"}) {
   StoredJob stored;
   stored.job.set_id(NewUlid());
   stored.job.set_request_id(NewUuid());
-  stored.job.mutable_spec()->mutable_quantize()->set_output_path(output_path);
+  for (const std::string& path : output_paths) {
+    stored.job.mutable_spec()->mutable_quantize()->add_outputs()->set_path(path);
+  }
   stored.job.set_state(v1::Job::PENDING);
   stored.job.set_reason("QUEUED");
   *stored.job.mutable_create_time() = TimestampOf(NowMicros());
   return stored;
+}
+
+void AddResult(const std::string& path, uint64_t size, v1::JobResult& result) {
+  v1::QuantizeResult& output = *result.mutable_quantize()->add_outputs();
+  output.set_output_path(path);
+  output.set_file_size_bytes(size);
 }
 
 class StoreTest : public ::testing::Test {
@@ -130,16 +138,32 @@ TEST_F(StoreTest, ListsNewestFirstByPageAndState) {
 TEST_F(StoreTest, FindsTheNewestResultOfAnOutputPath) {
   auto store = Open();
   for (const uint64_t size : {1, 2}) {
-    StoredJob stored = NewJob("/out/a.gguf");
+    StoredJob stored = NewJob({"/out/a.gguf"});
     ASSERT_TRUE(store->InsertJob(stored).ok());
     stored.job.set_state(v1::Job::SUCCEEDED);
     *stored.job.mutable_end_time() = TimestampOf(NowMicros());
-    stored.job.mutable_result()->mutable_quantize()->set_file_size_bytes(size);
+    AddResult("/out/a.gguf", size, *stored.job.mutable_result());
     ASSERT_TRUE(store->UpdateJob(stored, v1::Job::PENDING, 0).value());
   }
   EXPECT_EQ(store->ResultAt("/out/a.gguf").value()->file_size_bytes(), 2u);
   EXPECT_FALSE(store->ResultAt("/out/b.gguf").value().has_value());
-  EXPECT_FALSE(store->ResultAt("").value().has_value());
+}
+
+TEST_F(StoreTest, FindsWhatAFailedJobFinished) {
+  auto store = Open();
+  StoredJob stored = NewJob({"/out/a.gguf", "/out/b.gguf"});
+  ASSERT_TRUE(store->InsertJob(stored).ok());
+  stored.job.set_state(v1::Job::FAILED);
+  *stored.job.mutable_end_time() = TimestampOf(NowMicros());
+  stored.job.mutable_error()->set_message("the second level failed");
+  AddResult("/out/a.gguf", 7, *stored.job.mutable_finished());
+  ASSERT_TRUE(store->UpdateJob(stored, v1::Job::PENDING, 0).value());
+  EXPECT_EQ(store->ResultAt("/out/a.gguf").value()->file_size_bytes(), 7u);
+  EXPECT_FALSE(store->ResultAt("/out/b.gguf").value().has_value());
+  store.reset();
+  store = Open();
+  const auto found = store->FindJob(stored.job.id()).value();
+  EXPECT_EQ(found->job.SerializeAsString(), stored.job.SerializeAsString());
 }
 
 TEST_F(StoreTest, RemovesOldJobsWithAllThatBelongsToThem) {

@@ -56,16 +56,21 @@ Verdict JudgeAttempt(const AttemptEnd& end, StopCause cause, v1::Phase phase, in
     return verdict;
   }
   if (cause == StopCause::kCancel) {
-    return Ended(v1::Job::CANCELLED, "CANCELLED_BY_OWNER", CancelledByOwner());
+    verdict = Ended(v1::Job::CANCELLED, "CANCELLED_BY_OWNER", CancelledByOwner());
+    if (end.error) verdict.finished = end.error->finished();
+    return verdict;
   }
   if (cause == StopCause::kShutdown) {
     verdict.reason = "DAEMON_STOPPED";
     return verdict;
   }
   if (end.error) {
-    const bool stopped = end.error->error() == static_cast<int>(Error::kCancelled);
-    return stopped ? Ended(v1::Job::CANCELLED, "WORKER_STOPPED", *end.error)
-                   : Ended(v1::Job::FAILED, "WORKER_FAILED", *end.error);
+    const v1::ErrorDetail& error = end.error->error();
+    const bool stopped = error.error() == static_cast<int>(Error::kCancelled);
+    verdict = stopped ? Ended(v1::Job::CANCELLED, "WORKER_STOPPED", error)
+                      : Ended(v1::Job::FAILED, "WORKER_FAILED", error);
+    verdict.finished = end.error->finished();
+    return verdict;
   }
   verdict.crashed = true;
   if (crashes_before + 1 >= kMaxCrashes) {

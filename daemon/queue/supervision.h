@@ -4,6 +4,7 @@
 //   its owner cancelled the job       → CANCELLED
 //   the daemon stops                  → PENDING (DAEMON_STOPPED)
 //   the worker sent an error          → FAILED with it; kCancelled → CANCELLED
+//                                       what it finished all the same stays known in both cases
 //   it crashed or fell silent         → PENDING once more, then FAILED (kWorkerCrashed)
 //   the daemon died (recovery)        → PENDING (DAEMON_RESTARTED)
 //
@@ -33,6 +34,7 @@ struct Verdict {
   // The outcome of an ended job: one of them is set.
   v1::JobResult result;
   v1::ErrorDetail error;
+  v1::JobResult finished;  // beside an error
 };
 
 // `crashes_before`: in a row without progress, this one not counted.

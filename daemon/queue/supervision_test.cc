@@ -21,7 +21,8 @@ AttemptEnd WithResult() {
 
 AttemptEnd WithError(Error error) {
   AttemptEnd end;
-  end.error = std::make_unique<v1::ErrorDetail>(ErrorDetailOf(MakeError(error, "words")));
+  end.error = std::make_unique<v1::AttemptError>();
+  *end.error->mutable_error() = ErrorDetailOf(MakeError(error, "words"));
   return end;
 }
 
@@ -59,6 +60,19 @@ TEST(JudgeAttempt, CancelledHoweverItEnded) {
   const Verdict verdict = JudgeAttempt(WithSignal(SIGKILL), StopCause::kCancel, v1::QUANTIZE, 5);
   EXPECT_EQ(verdict.to, v1::Job::CANCELLED);
   EXPECT_EQ(verdict.error.exit_code(), 9);
+}
+
+TEST(JudgeAttempt, WhatIsFinishedAllTheSameStaysKnown) {
+  AttemptEnd end = WithError(Error::kCancelled);
+  end.error->mutable_finished()->mutable_quantize()->add_outputs()->set_level("Q8_0");
+  for (const StopCause cause : {StopCause::kNone, StopCause::kCancel}) {
+    const Verdict verdict = JudgeAttempt(end, cause, v1::QUANTIZE, 0);
+    EXPECT_EQ(verdict.to, v1::Job::CANCELLED);
+    EXPECT_EQ(verdict.finished.quantize().outputs(0).level(), "Q8_0");
+  }
+  EXPECT_EQ(
+      JudgeAttempt(WithSignal(SIGKILL), StopCause::kCancel, v1::QUANTIZE, 0).finished.kind_case(),
+      v1::JobResult::KIND_NOT_SET);
 }
 
 TEST(JudgeAttempt, AStoppingDaemonKeepsTheJob) {

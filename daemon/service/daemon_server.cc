@@ -16,7 +16,7 @@ namespace quantized {
 namespace {
 
 // Requests hold paths and names; a megabyte of them is an attack or a mistake.
-constexpr int kMaxRequestBytes = 256 << 10;
+constexpr int kMaxRequestBytes = 1 << 20;
 constexpr int kMaxStreamsPerConnection = 256;
 constexpr std::chrono::seconds kShutdownGrace{2};
 

@@ -7,11 +7,12 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <new>
 #include <string>
 
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
@@ -59,34 +60,41 @@ v1::WorkerFrame HelloFrame() {
   return frame;
 }
 
-absl::StatusOr<v1::JobResult> RunJob(const v1::StartAttempt& start, std::stop_token stop,
-                                     ProgressReporter& reporter) {
+JobOutcome RunJob(const v1::StartAttempt& start, std::stop_token stop, ProgressReporter& reporter) {
   const JobKind* kind = FindJobKind(start.spec().operation_case());
   if (kind == nullptr) {
-    return MakeError(Error::kNotImplemented,
-                     absl::StrCat("operation ", start.spec().operation_case(),
-                                  " of the job is none that this worker knows"));
+    return {MakeError(Error::kNotImplemented,
+                      absl::StrCat("operation ", start.spec().operation_case(),
+                                   " of the job is none that this worker knows")),
+            {}};
   }
   try {
     return kind->run(start, std::move(stop), reporter);
   } catch (const std::bad_alloc&) {
-    return AllocationFailed();
+    return {AllocationFailed(), {}};
   }
 }
 
 // Sends the last word; returns the exit code.
-int SayLastWord(DaemonChannel& channel, const absl::StatusOr<v1::JobResult>& result) {
-  absl::Status status = result.status();
+int SayLastWord(DaemonChannel& channel, const JobOutcome& outcome) {
+  absl::Status status = outcome.status;
   CHECK(channel.Send(HeartbeatFrame()).ok());
   v1::WorkerFrame frame;
-  if (result.ok()) {
-    *frame.mutable_result() = *result;
+  if (status.ok()) {
+    *frame.mutable_result() = outcome.result;
     status = channel.Send(frame);
     if (status.ok()) return 0;
   }
-  *frame.mutable_error() = ErrorDetailOf(status);
+  v1::AttemptError& last = *frame.mutable_error();
+  *last.mutable_error() = ErrorDetailOf(status);
+  const int exit_code = last.error().exit_code();
+  if (outcome.result.kind_case() != v1::JobResult::KIND_NOT_SET) {
+    *last.mutable_finished() = outcome.result;
+    if (channel.Send(frame).ok()) return exit_code;
+    last.clear_finished();  // too long for a frame; the error is not
+  }
   CHECK(channel.Send(frame).ok());
-  return frame.error().exit_code();
+  return exit_code;
 }
 
 // SIGTERM from anybody but the daemon, such as a session that ends, cancels no job: without a last
@@ -101,28 +109,35 @@ int SayLastWord(DaemonChannel& channel, const absl::StatusOr<v1::JobResult>& res
   _exit(DaemonChannel::kDaemonGone);  // not reached: the disposition is the default one
 }
 
+// Before any other thread starts: they may read the environment.
+void UseDevicesOfClient(const v1::JobSpec& spec) {
+  if (!spec.quantize().has_cuda_visible_devices()) return;
+  CHECK(setenv("CUDA_VISIBLE_DEVICES", spec.quantize().cuda_visible_devices().c_str(), 1) == 0);
+}
+
 int Work(DaemonChannel& channel, const v1::StartAttempt& start) {
   JsonLog log("worker", start.job_id(), start.attempt());
   log.Info("attempt begins", {{"version", kVersion}});
   ProgressReporter reporter(channel, log);
-  absl::StatusOr<v1::JobResult> result;
+  UseDevicesOfClient(start.spec());
+  JobOutcome outcome;
   bool interrupted = false;
   {
     Watch watch(channel, reporter);
-    result = RunJob(start, watch.stop(), reporter);
-    interrupted =
-        !result.ok() && ErrorOf(result.status()) == Error::kCancelled && !watch.stopped_by_daemon();
+    outcome = RunJob(start, watch.stop(), reporter);
+    interrupted = !outcome.status.ok() && ErrorOf(outcome.status) == Error::kCancelled &&
+                  !watch.stopped_by_daemon();
   }
   reporter.Flush();
   if (interrupted) EndBySigterm(log);
-  if (result.ok()) {
+  if (outcome.status.ok()) {
     log.Info("attempt succeeded");
   } else {
-    log.Error("attempt failed", {{"error", RowOf(ErrorOf(result.status())).error_type},
-                                 {"why", std::string_view(result.status().message().data(),
-                                                          result.status().message().size())}});
+    log.Error("attempt failed", {{"error", RowOf(ErrorOf(outcome.status)).error_type},
+                                 {"why", std::string_view(outcome.status.message().data(),
+                                                          outcome.status.message().size())}});
   }
-  return SayLastWord(channel, result);
+  return SayLastWord(channel, outcome);
 }
 
 }  // namespace
@@ -137,7 +152,7 @@ int RunAttempt() {
   CHECK(channel.Send(HelloFrame()).ok());
   const v1::DaemonFrame first = channel.Receive();
   if (!first.has_start()) {
-    return SayLastWord(channel, MakeError(Error::kCancelled, "the job was cancelled"));
+    return SayLastWord(channel, {MakeError(Error::kCancelled, "the job was cancelled"), {}});
   }
   return Work(channel, first.start());
 }

@@ -18,7 +18,7 @@ namespace quantized {
 inline constexpr int kWorkerSocket = 3;
 
 inline constexpr size_t kFrameHeaderBytes = 4;
-inline constexpr size_t kMaxFrameBytes = size_t{1} << 20;
+inline constexpr size_t kMaxFrameBytes = size_t{16} << 20;
 
 // `message` with its length before it. Errors: kInternal when it is longer than kMaxFrameBytes.
 absl::StatusOr<std::string> EncodeFrame(const google::protobuf::MessageLite& message);

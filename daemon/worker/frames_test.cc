@@ -47,8 +47,8 @@ TEST(FramesTest, AnyPortionsGiveTheSameMessages) {
 }
 
 TEST(FramesTest, LargestFramePassesAndOneByteMoreDoesNot) {
-  // One byte of tag and three of length before the line, twice.
-  const std::string line(kMaxFrameBytes - 8, 'x');
+  // One byte of tag and four of length before the line, twice.
+  const std::string line(kMaxFrameBytes - 10, 'x');
   const v1::WorkerFrame largest = MessageFrame(line);
   ASSERT_EQ(largest.ByteSizeLong(), kMaxFrameBytes);
   FrameReader reader;

@@ -5,8 +5,8 @@
 #include <stop_token>
 #include <string_view>
 
-#include "absl/status/statusor.h"
 #include "core/base/job_context.h"
+#include "daemon/worker/job_outcome.h"
 #include "quantized/v1/worker.pb.h"
 
 namespace quantized {
@@ -15,8 +15,7 @@ struct JobKind {
   v1::JobSpec::OperationCase operation;
   std::string_view name;
   // Does the work of `start`. Errors are those of the job; kCancelled once `stop` was requested.
-  absl::StatusOr<v1::JobResult> (*run)(const v1::StartAttempt& start, std::stop_token stop,
-                                       ProgressSink& progress);
+  JobOutcome (*run)(const v1::StartAttempt& start, std::stop_token stop, ProgressSink& progress);
 };
 
 std::span<const JobKind> AllJobKinds();

@@ -4,12 +4,14 @@
 
 namespace quantized {
 
-absl::StatusOr<v1::JobResult> RunNoop(const v1::StartAttempt&, std::stop_token stop,
-                                      ProgressSink&) {
-  if (stop.stop_requested()) return MakeError(Error::kCancelled, "the job was cancelled");
-  v1::JobResult result;
-  result.mutable_noop();
-  return result;
+JobOutcome RunNoop(const v1::StartAttempt&, std::stop_token stop, ProgressSink&) {
+  JobOutcome outcome;
+  if (stop.stop_requested()) {
+    outcome.status = MakeError(Error::kCancelled, "the job was cancelled");
+  } else {
+    outcome.result.mutable_noop();
+  }
+  return outcome;
 }
 
 }  // namespace quantized

@@ -3,14 +3,13 @@
 
 #include <stop_token>
 
-#include "absl/status/statusor.h"
 #include "core/base/job_context.h"
+#include "daemon/worker/job_outcome.h"
 #include "quantized/v1/worker.pb.h"
 
 namespace quantized {
 
 // Error: kCancelled when `stop` was requested.
-absl::StatusOr<v1::JobResult> RunNoop(const v1::StartAttempt& start, std::stop_token stop,
-                                      ProgressSink& progress);
+JobOutcome RunNoop(const v1::StartAttempt& start, std::stop_token stop, ProgressSink& progress);
 
 }  // namespace quantized

@@ -19,7 +19,7 @@ namespace {
 const std::string& LastWord() {
   static const std::string frame = [] {
     v1::WorkerFrame error;
-    *error.mutable_error() = ErrorDetailOf(AllocationFailed());
+    *error.mutable_error()->mutable_error() = ErrorDetailOf(AllocationFailed());
     return EncodeFrame(error).value();
   }();
   return frame;

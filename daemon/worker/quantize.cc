@@ -1,13 +1,18 @@
 #include "daemon/worker/quantize.h"
 
+#include <map>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/error.h"
 #include "core/base/machine.h"
-#include "core/base/status_macros.h"
 #include "core/base/thread_pool.h"
+#include "core/quantize/levels.h"
 
 namespace quantized {
 namespace {
@@ -29,24 +34,98 @@ QuantizeResult FromProto(const v1::QuantizeResult& stored) {
   for (const v1::Substitution& row : stored.substitutions()) {
     result.substitutions.push_back({row.tensor(), row.wanted_type(), row.used_type(), row.why()});
   }
+  result.files.assign(stored.files().begin(), stored.files().end());
+  result.device = stored.device();
+  result.device_memory_bytes = stored.device_memory_bytes();
   return result;
 }
 
+GgufOptions FromProto(const v1::GgufOptions& spec) {
+  GgufOptions options;
+  options.imatrix_path = spec.imatrix_path();
+  options.imatrix_name = spec.imatrix_name();
+  options.include_weights.assign(spec.include_weights().begin(), spec.include_weights().end());
+  options.exclude_weights.assign(spec.exclude_weights().begin(), spec.exclude_weights().end());
+  options.tensor_types.assign(spec.tensor_types().begin(), spec.tensor_types().end());
+  options.output_tensor_type = spec.output_tensor_type();
+  options.token_embedding_type = spec.token_embedding_type();
+  options.leave_output_tensor = spec.leave_output_tensor();
+  options.pure = spec.pure();
+  options.prune_layers.assign(spec.prune_layers().begin(), spec.prune_layers().end());
+  options.override_kv.assign(spec.override_kv().begin(), spec.override_kv().end());
+  options.keep_split = spec.keep_split();
+  options.split_max_bytes = spec.split_max_bytes();
+  options.allow_requantize = spec.allow_requantize();
+  return options;
+}
+
+std::optional<QuantizeResult> PreviousResultAt(const v1::StartAttempt& start,
+                                               const std::string& path) {
+  for (const v1::QuantizeResult& previous : start.previous_results()) {
+    if (previous.output_path() == path) return FromProto(previous);
+  }
+  return std::nullopt;
+}
+
+// One error for all levels that cannot be made, so that a user mends them all at once.
+absl::Status CheckLevels(const v1::QuantizeSpec& spec) {
+  std::map<const Recipe*, std::string> known;
+  std::vector<absl::Status> errors;
+  for (const v1::OutputSpec& output : spec.outputs()) {
+    const absl::StatusOr<const Recipe*> recipe = FindRecipe(output.level());
+    if (!recipe.ok()) {
+      errors.push_back(recipe.status());
+    } else if (const auto [other, added] = known.emplace(*recipe, output.level()); !added) {
+      errors.push_back(MakeError(Error::kInvalidArgument,
+                                 absl::StrCat("'", other->second, "' and '", output.level(),
+                                              "' are the same quantization level"),
+                                 "Leave out one of them"));
+    }
+  }
+  if (errors.empty()) return absl::OkStatus();
+  const std::string message = absl::StrJoin(
+      errors, "; ",
+      [](std::string* text, const absl::Status& error) { absl::StrAppend(text, error.message()); });
+  return MakeError(ErrorOf(errors.front()), message, SuggestionOf(errors.front()));
+}
+
 }  // namespace
+
+absl::Status CheckRunnable(const v1::QuantizeSpec& spec) {
+  if (spec.format() != kFormat || spec.outputs().empty()) {
+    return MakeError(Error::kNotImplemented,
+                     absl::StrCat("this worker makes outputs of format gguf, found ",
+                                  spec.outputs_size(), " of format '", spec.format(), "'"));
+  }
+  if (absl::StartsWith(spec.device(), "cuda")) {
+    return MakeError(Error::kNotImplemented,
+                     absl::StrCat("device '", spec.device(), "' is not in this version"),
+                     "Use --device auto or cpu");
+  }
+  return CheckLevels(spec);
+}
+
+size_t ThreadsOf(const v1::QuantizeSpec& spec) {
+  return spec.threads() > 0 ? spec.threads() : AvailableCpus();
+}
 
 QuantizeRequest QuantizeRequestOf(const v1::StartAttempt& start) {
   const v1::QuantizeSpec& spec = start.spec().quantize();
   QuantizeRequest request;
   request.model_path = spec.model_path();
   request.model_name = spec.model_name();
-  request.level = spec.levels(0);
-  request.output_path = spec.output_path();
+  for (const v1::OutputSpec& output : spec.outputs()) {
+    request.outputs.push_back({.level = output.level(),
+                               .path = output.path(),
+                               .previous = PreviousResultAt(start, output.path())});
+  }
+  request.gguf = FromProto(spec.gguf());
+  request.strict = spec.strict();
   request.overwrite = spec.overwrite();
   request.checkpoint = {.enabled = spec.checkpoint().enabled(),
                         .directory = spec.checkpoint().directory(),
                         .resume_from = spec.checkpoint().resume_from()};
   request.pre_tokenizer = spec.pre_tokenizer();
-  if (start.has_previous_result()) request.previous = FromProto(start.previous_result());
   request.retried = start.attempt() > 1;
   return request;
 }
@@ -77,28 +156,29 @@ v1::QuantizeResult ToProto(const QuantizeResult& result) {
     substitution.set_why(row.why);
   }
   proto.set_already_done(result.already_done);
+  for (const std::filesystem::path& file : result.files) proto.add_files(file.string());
+  proto.set_device(result.device);
+  proto.set_device_memory_bytes(result.device_memory_bytes);
   return proto;
 }
 
-absl::StatusOr<v1::JobResult> RunQuantize(const v1::StartAttempt& start, std::stop_token stop,
-                                          ProgressSink& progress) {
+JobOutcome RunQuantize(const v1::StartAttempt& start, std::stop_token stop,
+                       ProgressSink& progress) {
   const v1::QuantizeSpec& spec = start.spec().quantize();
-  if (spec.format() != kFormat || spec.levels_size() != 1) {
-    return MakeError(Error::kNotImplemented,
-                     absl::StrCat("this worker makes one level of format gguf, found ",
-                                  spec.levels_size(), " of format '", spec.format(), "'"));
-  }
-  ThreadPool threads(spec.threads() > 0 ? spec.threads() : AvailableCpus());
+  if (absl::Status status = CheckRunnable(spec); !status.ok()) return {std::move(status), {}};
+  ThreadPool threads(ThreadsOf(spec));
   JobContext context{std::move(stop), progress, threads};
-  ASSIGN_OR_RETURN(const QuantizeResult done, Quantize(QuantizeRequestOf(start), context));
+  QuantizeOutcome done = Quantize(QuantizeRequestOf(start), context);
 
-  v1::JobResult result;
-  v1::QuantizeResult& proto = *result.mutable_quantize();
-  proto = ToProto(done);
-  proto.set_peak_memory_bytes(PeakResidentBytes());
-  proto.set_threads(static_cast<uint32_t>(threads.size()));
-  proto.set_cpu_seconds(ProcessCpuSeconds());
-  return result;
+  JobOutcome outcome{std::move(done.status), {}};
+  for (const QuantizeResult& result : done.finished) {
+    v1::QuantizeResult& proto = *outcome.result.mutable_quantize()->add_outputs();
+    proto = ToProto(result);
+    proto.set_peak_memory_bytes(PeakResidentBytes());
+    proto.set_threads(static_cast<uint32_t>(threads.size()));
+    proto.set_cpu_seconds(ProcessCpuSeconds());
+  }
+  return outcome;
 }
 
 }  // namespace quantized

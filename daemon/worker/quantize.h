@@ -1,23 +1,31 @@
-// The job kind that makes a GGUF file of a model: a QuantizeSpec becomes a request of
-// core/pipeline/quantize.h, its result becomes a QuantizeResult of the wire.
+// The job kind that makes GGUF files of a model: a QuantizeSpec becomes a request of
+// core/pipeline/quantize.h, its results become QuantizeResults of the wire.
 #pragma once
 
 #include <stop_token>
 
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
 #include "core/base/job_context.h"
 #include "core/pipeline/quantize.h"
+#include "daemon/worker/job_outcome.h"
 #include "quantized/v1/worker.pb.h"
 
 namespace quantized {
 
-// Errors: those of Quantize; kNotImplemented for another format or several levels.
-absl::StatusOr<v1::JobResult> RunQuantize(const v1::StartAttempt& start, std::stop_token stop,
-                                          ProgressSink& progress);
+// Errors: those of Quantize and of CheckRunnable.
+JobOutcome RunQuantize(const v1::StartAttempt& start, std::stop_token stop, ProgressSink& progress);
 
-// The two directions of the conversion. `start.spec` must hold a QuantizeSpec with one level.
+// What this worker can tell of a spec before it opens the model. Errors: kInvalidArgument for
+// levels that do not exist or are the same under two names, each named; kNotImplemented for what is
+// in the contract and not in this version (formats, levels, devices).
+absl::Status CheckRunnable(const v1::QuantizeSpec& spec);
+
+// The two directions of the conversion. `start.spec` must hold a QuantizeSpec.
 QuantizeRequest QuantizeRequestOf(const v1::StartAttempt& start);
 // All that the pipeline knows; what concerns the process and the job is left out.
 v1::QuantizeResult ToProto(const QuantizeResult& result);
+
+// The threads that a job of this spec works with.
+size_t ThreadsOf(const v1::QuantizeSpec& spec);
 
 }  // namespace quantized

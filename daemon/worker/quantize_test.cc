@@ -1,10 +1,25 @@
 #include "daemon/worker/quantize.h"
 
+#include <filesystem>
+
 #include "core/base/error.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/paths.h"
+#include "tests/support/recording_sink.h"
+#include "tests/support/synthetic_model.h"
 
 namespace quantized {
 namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+void AddOutput(v1::QuantizeSpec& spec, const std::string& level, const std::string& path) {
+  v1::OutputSpec& output = *spec.add_outputs();
+  output.set_level(level);
+  output.set_path(path);
+}
 
 v1::StartAttempt FullStart() {
   v1::StartAttempt start;
@@ -12,8 +27,8 @@ v1::StartAttempt FullStart() {
   spec.set_model_path("/models/m");
   spec.set_model_name("./m");
   spec.set_format("gguf");
-  spec.add_levels("q4_k_m");
-  spec.set_output_path("/out/m-Q4_K_M.gguf");
+  AddOutput(spec, "q4_k_m", "/out/m-Q4_K_M.gguf");
+  AddOutput(spec, "Q8_0", "/out/m-Q8_0.gguf");
   spec.set_overwrite(true);
   spec.mutable_checkpoint()->set_enabled(true);
   spec.mutable_checkpoint()->set_directory("/checkpoints");
@@ -35,6 +50,9 @@ QuantizeResult FullResult() {
   result.units_reused = 3;
   result.bits_per_weight = 4.5;
   result.substitutions = {{"blk.0.x", "Q4_K", "Q5_0", "576 is no multiple of 256"}};
+  result.files = {"/out/m-00001-of-00002.gguf", "/out/m-00002-of-00002.gguf"};
+  result.device = "cuda:0 NVIDIA H100";
+  result.device_memory_bytes = 1 << 30;
   result.already_done = true;
   return result;
 }
@@ -43,14 +61,57 @@ TEST(QuantizeTest, TheSpecBecomesTheRequest) {
   const QuantizeRequest request = QuantizeRequestOf(FullStart());
   EXPECT_EQ(request.model_path, "/models/m");
   EXPECT_EQ(request.model_name, "./m");
-  EXPECT_EQ(request.level, "q4_k_m");
-  EXPECT_EQ(request.output_path, "/out/m-Q4_K_M.gguf");
+  ASSERT_EQ(request.outputs.size(), 2u);
+  EXPECT_EQ(request.outputs[0].level, "q4_k_m");
+  EXPECT_EQ(request.outputs[0].path, "/out/m-Q4_K_M.gguf");
+  EXPECT_EQ(request.outputs[1].level, "Q8_0");
+  EXPECT_FALSE(request.strict);
   EXPECT_TRUE(request.overwrite);
   EXPECT_TRUE(request.checkpoint.enabled);
   EXPECT_EQ(request.checkpoint.directory, "/checkpoints");
   EXPECT_EQ(request.checkpoint.resume_from, "/checkpoints/f");
   EXPECT_EQ(request.pre_tokenizer, "smollm");
-  EXPECT_FALSE(request.previous.has_value());
+  for (const OutputRequest& output : request.outputs) EXPECT_FALSE(output.previous.has_value());
+}
+
+TEST(QuantizeTest, TheOptionsOfLlamaQuantizeReachTheRequest) {
+  v1::StartAttempt start = FullStart();
+  v1::QuantizeSpec& spec = *start.mutable_spec()->mutable_quantize();
+  spec.set_strict(true);
+  v1::GgufOptions& gguf = *spec.mutable_gguf();
+  gguf.set_imatrix_path("/imatrix.gguf");
+  gguf.set_imatrix_name("./imatrix.gguf");
+  gguf.add_include_weights("attn_q");
+  gguf.add_include_weights("attn_k");
+  gguf.add_exclude_weights("ffn_up");
+  gguf.add_tensor_types("ffn_down=q6_k");
+  gguf.add_tensor_types("attn_v=q8_0");
+  gguf.set_output_tensor_type("q8_0");
+  gguf.set_token_embedding_type("q5_k");
+  gguf.set_leave_output_tensor(true);
+  gguf.set_pure(true);
+  gguf.add_prune_layers(3);
+  gguf.add_prune_layers(5);
+  gguf.add_override_kv("general.name=str:m");
+  gguf.set_keep_split(true);
+  gguf.set_split_max_bytes(2'000'000'000);
+  gguf.set_allow_requantize(true);
+  const QuantizeRequest request = QuantizeRequestOf(start);
+  EXPECT_TRUE(request.strict);
+  EXPECT_EQ(request.gguf.imatrix_path, "/imatrix.gguf");
+  EXPECT_EQ(request.gguf.imatrix_name, "./imatrix.gguf");
+  EXPECT_THAT(request.gguf.include_weights, ElementsAre("attn_q", "attn_k"));
+  EXPECT_THAT(request.gguf.exclude_weights, ElementsAre("ffn_up"));
+  EXPECT_THAT(request.gguf.tensor_types, ElementsAre("ffn_down=q6_k", "attn_v=q8_0"));
+  EXPECT_EQ(request.gguf.output_tensor_type, "q8_0");
+  EXPECT_EQ(request.gguf.token_embedding_type, "q5_k");
+  EXPECT_TRUE(request.gguf.leave_output_tensor);
+  EXPECT_TRUE(request.gguf.pure);
+  EXPECT_THAT(request.gguf.prune_layers, ElementsAre(3u, 5u));
+  EXPECT_THAT(request.gguf.override_kv, ElementsAre("general.name=str:m"));
+  EXPECT_TRUE(request.gguf.keep_split);
+  EXPECT_EQ(request.gguf.split_max_bytes, 2'000'000'000u);
+  EXPECT_TRUE(request.gguf.allow_requantize);
 }
 
 TEST(QuantizeTest, ALaterAttemptMayFindItsOwnOutput) {
@@ -69,36 +130,91 @@ TEST(QuantizeTest, ResultsSurviveTheWayThereAndBack) {
   EXPECT_TRUE(proto.already_done());
 
   v1::StartAttempt start = FullStart();
-  *start.mutable_previous_result() = proto;
-  v1::QuantizeResult again = ToProto(*QuantizeRequestOf(start).previous);
+  *start.add_previous_results() = proto;
+  const QuantizeRequest request = QuantizeRequestOf(start);
+  EXPECT_FALSE(request.outputs[1].previous.has_value());  // of another path
+  v1::QuantizeResult again = ToProto(request.outputs[0].previous.value());
   EXPECT_FALSE(again.already_done());  // a stored result says what was made, not what is so now
   again.set_already_done(true);
   EXPECT_EQ(again.SerializeAsString(), proto.SerializeAsString());
 }
 
-class NoProgress final : public ProgressSink {
-  void OnPhase(Phase) override {}
-  void OnMessage(std::string_view) override {}
-  void OnWarning(std::string_view) override {}
-  void OnProgress(uint64_t, uint64_t, std::string_view, uint64_t) override {}
-  void OnCheckpoint(uint64_t, const std::filesystem::path&) override {}
-};
+Error ErrorOfRun(const v1::StartAttempt& start) {
+  testing::RecordingSink sink;
+  const JobOutcome outcome = RunQuantize(start, {}, sink);
+  EXPECT_EQ(outcome.result.kind_case(), v1::JobResult::KIND_NOT_SET);
+  return ErrorOf(outcome.status);
+}
 
 TEST(QuantizeTest, RefusesWhatItCannotDo) {
-  NoProgress progress;
   v1::StartAttempt start = FullStart();
   start.mutable_spec()->mutable_quantize()->set_format("awq");
-  EXPECT_EQ(ErrorOf(RunQuantize(start, {}, progress).status()), Error::kNotImplemented);
+  EXPECT_EQ(ErrorOfRun(start), Error::kNotImplemented);
   start = FullStart();
-  start.mutable_spec()->mutable_quantize()->add_levels("q8_0");
-  EXPECT_EQ(ErrorOf(RunQuantize(start, {}, progress).status()), Error::kNotImplemented);
+  start.mutable_spec()->mutable_quantize()->set_device("cuda:0");
+  EXPECT_EQ(ErrorOfRun(start), Error::kNotImplemented);
+  start = FullStart();
+  start.mutable_spec()->mutable_quantize()->clear_outputs();
+  EXPECT_EQ(ErrorOfRun(start), Error::kNotImplemented);
+}
+
+TEST(QuantizeTest, NamesEachLevelThatIsWrong) {
+  v1::QuantizeSpec spec = FullStart().spec().quantize();
+  AddOutput(spec, "Q9_X", "/out/a");
+  AddOutput(spec, "Q7_Y", "/out/b");
+  AddOutput(spec, "Q4_K", "/out/c");
+  const absl::Status status = CheckRunnable(spec);
+  EXPECT_EQ(ErrorOf(status), Error::kInvalidArgument);
+  for (const char* part : {"'Q9_X'", "'Q7_Y'", "'q4_k_m' and 'Q4_K' are the same"}) {
+    EXPECT_THAT(std::string(status.message()), HasSubstr(part));
+  }
 }
 
 TEST(QuantizeTest, PassesOnThePipelinesError) {
-  NoProgress progress;
   v1::StartAttempt start = FullStart();
   start.mutable_spec()->mutable_quantize()->set_model_path("/there/is/no/such/model");
-  EXPECT_EQ(ErrorOf(RunQuantize(start, {}, progress).status()), Error::kModelNotFound);
+  EXPECT_EQ(ErrorOfRun(start), Error::kModelNotFound);
+}
+
+class RunQuantizeTest : public ::testing::Test {
+ protected:
+  RunQuantizeTest() {
+    EXPECT_TRUE(testing::WriteSyntheticModel(folder_.path() / "m.gguf", {}).ok());
+    v1::QuantizeSpec& spec = *start_.mutable_spec()->mutable_quantize();
+    spec.set_model_path(folder_.path() / "m.gguf");
+    spec.set_format("gguf");
+    spec.set_threads(2);
+    for (const char* level : {"Q8_0", "Q4_0"}) {
+      AddOutput(spec, level, folder_.path() / (std::string(level) + ".gguf"));
+    }
+  }
+
+  testing::TempDir folder_;
+  v1::StartAttempt start_;
+  testing::RecordingSink sink_;
+};
+
+TEST_F(RunQuantizeTest, TellsOfEachLevel) {
+  const JobOutcome outcome = RunQuantize(start_, {}, sink_);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  ASSERT_EQ(outcome.result.quantize().outputs_size(), 2);
+  EXPECT_EQ(outcome.result.quantize().outputs(0).level(), "Q8_0");
+  EXPECT_EQ(outcome.result.quantize().outputs(1).level(), "Q4_0");
+  for (const v1::QuantizeResult& output : outcome.result.quantize().outputs()) {
+    EXPECT_TRUE(std::filesystem::exists(output.output_path()));
+    EXPECT_EQ(output.device(), "cpu");
+    EXPECT_EQ(output.threads(), 2u);
+    EXPECT_GT(output.cpu_seconds(), 0);
+    EXPECT_GT(output.peak_memory_bytes(), 1u << 20);
+  }
+}
+
+TEST_F(RunQuantizeTest, WhatIsFinishedStaysThoughAnotherLevelFails) {
+  std::filesystem::create_directory(start_.spec().quantize().outputs(0).path());
+  const JobOutcome outcome = RunQuantize(start_, {}, sink_);
+  EXPECT_EQ(ErrorOf(outcome.status), Error::kInvalidArgument);
+  ASSERT_EQ(outcome.result.quantize().outputs_size(), 1);
+  EXPECT_EQ(outcome.result.quantize().outputs(0).level(), "Q4_0");
 }
 
 }  // namespace

@@ -17,6 +17,8 @@
 
 namespace quantized::kernels {
 
+inline constexpr int kDescentSweeps = 5;
+
 // Returns the scale; codes[i] in 0 … 2n-1 stands for (codes[i] - n) * scale. Where the largest
 // magnitude is below kSmallestMagnitude, scale and codes are 0.
 template <int kValues, int kLevels>
@@ -36,7 +38,7 @@ QUANTIZED_HOST_DEVICE float SearchDescent(const float* x, uint8_t* codes) {
     b += w * l * l;
   }
   bool changed = true;
-  for (int sweep = 0; sweep < 5 && changed; ++sweep) {
+  for (int sweep = 0; sweep < kDescentSweeps && changed; ++sweep) {
     changed = false;
     for (int i = 0; i < kValues; ++i) {
       const float w = x[i] * x[i], old_l = static_cast<float>(level[i]);

@@ -18,8 +18,7 @@ PeakMemory PeakMemoryOfQuantizing(const SyntheticModel& model, const std::string
   QuantizeRequest request;
   request.model_path = dir.path() / "model.gguf";
   request.model_name = "synthetic";
-  request.level = level;
-  request.output_path = dir.path() / "output.gguf";
+  request.outputs = {{.level = level, .path = dir.path() / "output.gguf"}};
   request.checkpoint.directory = dir.path() / "checkpoints";
   PeakMemory peak;
   EXPECT_TRUE(WriteSyntheticModel(request.model_path, model).ok());

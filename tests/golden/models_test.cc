@@ -56,14 +56,14 @@ void CompareWithReference(const fs::path& model, const fs::path& golden) {
     QuantizeRequest request;
     request.model_path = model;
     request.model_name = model.filename();
-    request.level = recipe.name;
-    request.output_path = dir.path() / "output.gguf";
+    const fs::path output = dir.path() / "output.gguf";
+    request.outputs = {{.level = std::string(recipe.name), .path = output}};
     request.overwrite = true;
     request.checkpoint.directory = dir.path() / "checkpoints";
     const auto result = testing::RunQuantize(request);
     ASSERT_TRUE(result.ok()) << result.status();
 
-    const auto made = gguf::GgufReader::Open(request.output_path);
+    const auto made = gguf::GgufReader::Open(output);
     ASSERT_TRUE(made.ok()) << made.status();
     const auto& expected = (*found)["tensors"];
     EXPECT_EQ((*made)->tensors().size(), expected.size());
@@ -75,7 +75,7 @@ void CompareWithReference(const fs::path& model, const fs::path& golden) {
       EXPECT_EQ(Shortened(HashOf(**made, tensor), hash), hash);
     }
     if (found->contains("file_sha256") && model.extension() == ".gguf") {
-      EXPECT_EQ(Sha256Hex(*ReadFile(request.output_path, uint64_t{1} << 32)),
+      EXPECT_EQ(Sha256Hex(*ReadFile(output, uint64_t{1} << 32)),
                 (*found)["file_sha256"].get<std::string>());
     }
   }

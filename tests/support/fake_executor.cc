@@ -63,20 +63,33 @@ void FakeRun::SayCheckpoint(uint64_t units) {
 void FakeRun::Succeed(uint64_t peak_memory_bytes) {
   AttemptEnd end;
   end.peak_memory_bytes = peak_memory_bytes;
-  end.result = std::make_unique<v1::JobResult>();
-  if (start_.spec().has_quantize()) {
-    end.result->mutable_quantize()->set_output_path(start_.spec().quantize().output_path());
-  } else {
-    end.result->mutable_noop();
-  }
+  end.result = std::make_unique<v1::JobResult>(ResultOf(start_.spec().quantize().outputs_size()));
   End(std::move(end));
 }
 
-void FakeRun::Fail(const absl::Status& status) {
+void FakeRun::Fail(const absl::Status& status, int finished) {
   AttemptEnd end;
-  end.error = std::make_unique<v1::ErrorDetail>(ErrorDetailOf(status));
+  end.error = std::make_unique<v1::AttemptError>();
+  *end.error->mutable_error() = ErrorDetailOf(status);
+  if (finished > 0) *end.error->mutable_finished() = ResultOf(finished);
   end.exit_code = 1;
   End(std::move(end));
+}
+
+v1::JobResult FakeRun::ResultOf(int outputs) const {
+  v1::JobResult result;
+  if (!start_.spec().has_quantize()) {
+    result.mutable_noop();
+    return result;
+  }
+  v1::QuantizeResults& results = *result.mutable_quantize();
+  for (int i = 0; i < outputs; ++i) {
+    const v1::OutputSpec& output = start_.spec().quantize().outputs(i);
+    v1::QuantizeResult& one = *results.add_outputs();
+    one.set_output_path(output.path());
+    one.set_level(output.level());
+  }
+  return result;
 }
 
 void FakeRun::Crash(int signal) {

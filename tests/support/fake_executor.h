@@ -33,13 +33,17 @@ class FakeRun {
   void SayCheckpoint(uint64_t units);
   // Ends with the result that fits its spec.
   void Succeed(uint64_t peak_memory_bytes = 1 << 20);
-  void Fail(const absl::Status& status);
+  // The first `finished` outputs of its spec are done all the same.
+  void Fail(const absl::Status& status, int finished = 0);
   void Crash(int signal);
   void End(AttemptEnd end);
 
  private:
   friend class FakeExecutor;
   friend class FakeAttempt;
+
+  // A result that names the first `outputs` outputs of its spec.
+  v1::JobResult ResultOf(int outputs) const;
 
   const v1::StartAttempt start_;
   const std::string log_path_;

@@ -102,8 +102,10 @@ void Dribble() {
 void Fail() {
   Greet();
   v1::WorkerFrame frame;
-  frame.mutable_error()->set_error(6);
-  frame.mutable_error()->set_message("the model is odd");
+  v1::AttemptError& last = *frame.mutable_error();
+  last.mutable_error()->set_error(6);
+  last.mutable_error()->set_message("the model is odd");
+  last.mutable_finished()->mutable_quantize()->add_outputs()->set_level("Q8_0");
   Send(frame);
   _exit(6);
 }
@@ -168,8 +170,9 @@ void Obey() {
   int signal = 0;
   sigwait(&signals, &signal);
   v1::WorkerFrame frame;
-  frame.mutable_error()->set_error(9);
-  frame.mutable_error()->set_message("stopped by frame and by signal " + std::to_string(signal));
+  v1::ErrorDetail& error = *frame.mutable_error()->mutable_error();
+  error.set_error(9);
+  error.set_message("stopped by frame and by signal " + std::to_string(signal));
   Send(frame);
   _exit(9);
 }

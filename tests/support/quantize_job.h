@@ -1,4 +1,4 @@
-// Runs core's quantization in a test, with threads of its own.
+// Runs core's quantization of one output in a test, with threads of its own.
 #pragma once
 
 #include <cstddef>

@@ -15,8 +15,7 @@ int main(int argc, char** argv) {
   QuantizeRequest request;
   request.model_path = argv[1];
   request.model_name = argv[1];
-  request.level = argv[2];
-  request.output_path = argv[3];
+  request.outputs = {{.level = argv[2], .path = argv[3]}};
   request.checkpoint.directory = argv[4];
   request.retried = argc > 6;
   const auto result = testing::RunQuantize(request, std::strtoul(argv[5], nullptr, 10));

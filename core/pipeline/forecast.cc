@@ -1,0 +1,83 @@
+#include "core/pipeline/forecast.h"
+
+#include <algorithm>
+#include <map>
+#include <system_error>
+#include <utility>
+
+#include "core/base/file.h"
+#include "core/base/machine.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "core/pipeline/output_folder.h"
+#include "core/pipeline/plan.h"
+#include "core/pipeline/room.h"
+#include "core/pipeline/sources.h"
+
+namespace quantized {
+namespace {
+
+namespace fs = std::filesystem;
+
+OutputForecast ForecastOf(const QuantizePlan& plan) {
+  OutputForecast output;
+  output.level = plan.recipe->name;
+  for (const OutputFile& file : plan.files) output.files.push_back(file.path);
+  output.size_bytes = plan.SizeBytes();
+  output.bits_per_weight = plan.bits_per_weight;
+  output.substitutions = plan.substitutions;
+  return output;
+}
+
+void WarnOfExistingFiles(const QuantizePlan& plan, QuantizeForecast& forecast) {
+  for (const OutputFile& file : plan.files) {
+    std::error_code ignored;
+    if (!fs::exists(file.path, ignored)) continue;
+    forecast.warnings.push_back(StrCat("the output ", file.path.string(), " exists already"));
+    return;
+  }
+}
+
+void WarnOf(const absl::Status& status, QuantizeForecast& forecast) {
+  if (!status.ok()) forecast.warnings.push_back(std::string(status.message()));
+}
+
+}  // namespace
+
+absl::StatusOr<QuantizeForecast> ForecastQuantize(const QuantizeRequest& request, size_t threads) {
+  ASSIGN_OR_RETURN(const std::vector<const Recipe*> recipes, RecipesOf(request));
+  ASSIGN_OR_RETURN(const PlanOptions options, PlanOptions::Parse(request.gguf));
+  ModelSources sources;
+  RETURN_IF_ERROR(sources.Open(request, recipes));
+
+  QuantizeForecast forecast;
+  forecast.threads = threads;
+  forecast.model = sources.Of(*recipes[0]).summary();
+  std::map<const ModelSource*, std::vector<QuantizePlan>> passes;
+  for (size_t i = 0; i < recipes.size(); ++i) {
+    const ModelSource& source = sources.Of(*recipes[i]);
+    const fs::path path = fs::absolute(request.outputs[i].path).lexically_normal();
+    ASSIGN_OR_RETURN(QuantizePlan plan, MakePlan(source, *recipes[i], path, options));
+    forecast.outputs.push_back(ForecastOf(plan));
+    forecast.disk_needed_bytes += plan.SizeBytes();
+    WarnOf(plan.missing_importance, forecast);
+    if (!request.overwrite) WarnOfExistingFiles(plan, forecast);
+    passes[&source].push_back(std::move(plan));
+  }
+
+  forecast.memory_available_bytes = AvailableMemoryBytes();
+  for (const auto& [source, plans] : passes) {
+    std::vector<const QuantizePlan*> pointers;
+    for (const QuantizePlan& plan : plans) pointers.push_back(&plan);
+    forecast.memory_needed_bytes =
+        std::max(forecast.memory_needed_bytes, PlannedMemoryBytes(pointers, threads));
+    WarnOf(CheckMemory(pointers, threads), forecast);
+  }
+  const fs::path folder =
+      OutputFolder(fs::absolute(request.outputs.front().path).parent_path()).Existing();
+  ASSIGN_OR_RETURN(forecast.disk_free_bytes, FreeDiskBytes(folder));
+  WarnOf(CheckDisk(forecast.disk_needed_bytes, folder), forecast);
+  return forecast;
+}
+
+}  // namespace quantized

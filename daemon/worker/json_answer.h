@@ -1,0 +1,15 @@
+// How `quantize-worker inspect` and `quantize-worker plan` answer: one JSON object on standard
+// output; where that fails, the contract's error object.
+#pragma once
+
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "absl/status/statusor.h"
+
+namespace quantized {
+
+// Prints what `ask` gives; memory that runs out is kOutOfMemory. Returns the exit code.
+int PrintAnswer(const std::function<absl::StatusOr<nlohmann::ordered_json>()>& ask);
+
+}  // namespace quantized

@@ -50,7 +50,7 @@ class CodecTest : public ::testing::TestWithParam<Codec> {
 
 TEST_P(CodecTest, SimdFormGivesThePlainFormsBytes) {
   if (codec().encode_simd == nullptr) GTEST_SKIP() << type().name << " has no SIMD form";
-  // Shapes around the batches of 1 to 16 blocks that the forms work in.
+  // Shapes around the batches of 1 to 32 blocks that the forms work in.
   struct Shape {
     size_t rows, blocks;
   };
@@ -175,8 +175,8 @@ TEST_P(CodecTest, ImportanceIsWeighedOrIgnored) {
   std::vector<float> x(4096), importance(x.size());
   testing::RowKindNamed("normal").fill(x, 5);
   testing::AllImportanceKinds()[0].fill(importance, 6);
-  const bool same = Encode(codec().encode_ref, x, 1, importance.data()) ==
-                    Encode(codec().encode_ref, x, 1);
+  const bool same =
+      Encode(codec().encode_ref, x, 1, importance.data()) == Encode(codec().encode_ref, x, 1);
   EXPECT_EQ(same, codec().importance == Importance::kIgnored);
   if (codec().importance == Importance::kRequired) {
     EXPECT_DEATH(Encode(codec().encode_ref, x, 1, nullptr), "importance");

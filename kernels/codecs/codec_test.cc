@@ -50,7 +50,7 @@ class CodecTest : public ::testing::TestWithParam<Codec> {
 
 TEST_P(CodecTest, SimdFormGivesThePlainFormsBytes) {
   if (codec().encode_simd == nullptr) GTEST_SKIP() << type().name << " has no SIMD form";
-  // Shapes around the batches of 1 to 16 blocks that the forms work in.
+  // Shapes around the batches of 1 to 32 blocks that the forms work in.
   struct Shape {
     size_t rows, blocks;
   };

@@ -78,23 +78,43 @@ absl::Status ReadSource(const ModelSource& source, const OutputTensor& tensor, u
   return absl::OkStatus();
 }
 
-// Encodes rows from `first_row` on of `tensor`. Each matrix of an importance that has several (one
-// for each expert) holds for its own rows.
+// Rows that are encoded with the same importance.
+struct RowRun {
+  uint64_t first_row, rows;  // within the slice
+  const float* importance;   // null: none
+};
+
+// The `rows` rows from `first_row` on of `tensor`. Each matrix of an importance that has several
+// (one for each expert) holds for its own rows.
+std::vector<RowRun> RunsOf(const OutputTensor& tensor, uint64_t first_row, uint64_t rows) {
+  if (tensor.importance.empty()) return {{0, rows, nullptr}};
+  const uint64_t matrix_rows = tensor.rows / (tensor.importance.size() / tensor.cols);
+  std::vector<RowRun> runs;
+  for (uint64_t done = 0; done < rows;) {
+    const uint64_t matrix = (first_row + done) / matrix_rows;
+    const uint64_t count = std::min(rows - done, (matrix + 1) * matrix_rows - (first_row + done));
+    runs.push_back({done, count, tensor.importance.data() + matrix * tensor.cols});
+    done += count;
+  }
+  return runs;
+}
+
+// Encodes rows from `first_row` on of `tensor`.
 void EncodeRows(kernels::EncodeRows encode, const OutputTensor& tensor, uint64_t first_row,
                 uint64_t rows, const float* values, std::byte* out) {
-  const uint64_t cols = tensor.cols, row_bytes = tensor.size_bytes / tensor.rows;
-  if (tensor.importance.empty()) return encode(values, nullptr, rows, cols, out);
-  const uint64_t matrix_rows = tensor.rows / (tensor.importance.size() / cols);
-  while (rows > 0) {
-    const uint64_t matrix = first_row / matrix_rows;
-    const uint64_t count = std::min(rows, (matrix + 1) * matrix_rows - first_row);
-    encode(values, tensor.importance.data() + matrix * cols, count, cols, out);
-    values += count * cols;
-    out += count * row_bytes;
-    first_row += count;
-    rows -= count;
+  const uint64_t row_bytes = tensor.size_bytes / tensor.rows;
+  for (const RowRun& run : RunsOf(tensor, first_row, rows)) {
+    encode(values + run.first_row * tensor.cols, run.importance, run.rows, tensor.cols,
+           out + run.first_row * row_bytes);
   }
 }
+
+// What has been made of a slice so far.
+struct SliceState {
+  bool is_read = false;
+  bool is_decoded = false;  // buffers.values
+  bool is_loaded = false;   // on the device
+};
 
 // One walk over a source.
 class Walk {
@@ -127,19 +147,20 @@ class Walk {
 
   absl::Status EncodeSlice(const Slice& slice, SliceBuffers& buffers) {
     const OutputTensor& tensor = tensors_[slice.tensor];
-    bool is_read = false, is_decoded = false, is_wanted = false;
+    SliceState state;
+    bool is_wanted = false;
     absl::Status failed;
     for (size_t o = 0; o < pass_.outputs.size(); ++o) {
       LevelOutput& output = *pass_.outputs[o];
       Slice own = slice;
       own.tensor = PlaceIn(o, slice.tensor);
       if (!output.Wants(own)) continue;
-      if (!is_read) {
+      if (!state.is_read) {
         RETURN_IF_ERROR(
             ReadSource(*pass_.source, tensor, slice.first_row, slice.rows, buffers.source));
-        is_read = true;
+        state.is_read = true;
       }
-      absl::Status status = EncodeFor(o, own, is_decoded, buffers);
+      absl::Status status = EncodeFor(o, own, state, buffers);
       if (status.ok()) {
         is_wanted = true;
       } else {
@@ -151,19 +172,15 @@ class Walk {
     return is_wanted ? absl::OkStatus() : failed;
   }
 
-  absl::Status EncodeFor(size_t o, const Slice& slice, bool& is_decoded, SliceBuffers& buffers) {
+  absl::Status EncodeFor(size_t o, const Slice& slice, SliceState& state, SliceBuffers& buffers) {
     LevelOutput& output = *pass_.outputs[o];
     const OutputTensor& tensor = output.plan().tensors[slice.tensor];
     std::span<const std::byte> bytes = buffers.source;
     if (tensor.type != tensor.source_type) {
-      const float* values = Decode(tensor, slice.rows * tensor.cols, is_decoded, buffers);
-      const Codec& codec = *FindCodec(tensor.type);
-      buffers.encoded.resize(slice.rows * RowBytes(QuantTypeOf(tensor.type), tensor.cols));
-      EncodeRows(kernels::BestEncoder(codec), tensor, slice.first_row, slice.rows, values,
-                 buffers.encoded.data());
-      if (!codec.is_finite(buffers.encoded.data(), slice.rows * tensor.cols)) {
+      RETURN_IF_ERROR(Encode(tensor, slice, state, buffers));
+      if (!FindCodec(tensor.type)->is_finite(buffers.encoded.data(), slice.rows * tensor.cols)) {
         return BadOutput(*pass_.source, tensor, slice.first_row, slice.rows, buffers.encoded,
-                         values);
+                         Decode(tensor, slice, state, buffers));
       }
       bytes = buffers.encoded;
     }
@@ -173,16 +190,58 @@ class Walk {
     return absl::OkStatus();
   }
 
+  // Into buffers.encoded.
+  absl::Status Encode(const OutputTensor& tensor, const Slice& slice, SliceState& state,
+                      SliceBuffers& buffers) {
+    buffers.encoded.resize(slice.rows * RowBytes(QuantTypeOf(tensor.type), tensor.cols));
+    if (pass_.device->Encodes(tensor)) return EncodeOnDevice(tensor, slice, state, buffers);
+    EncodeRows(kernels::BestEncoder(*FindCodec(tensor.type)), tensor, slice.first_row, slice.rows,
+               Decode(tensor, slice, state, buffers), buffers.encoded.data());
+    return absl::OkStatus();
+  }
+
+  absl::Status EncodeOnDevice(const OutputTensor& tensor, const Slice& slice, SliceState& state,
+                              SliceBuffers& buffers) {
+    if (!state.is_loaded) {
+      RETURN_IF_ERROR(Load(tensor, slice, state, buffers)) << "tensor " << tensor.name;
+      state.is_loaded = true;
+    }
+    const bool is_weighed = FindCodec(tensor.type)->importance != kernels::Importance::kIgnored;
+    const uint64_t row_bytes = tensor.size_bytes / tensor.rows;
+    for (const RowRun& run : RunsOf(tensor, slice.first_row, slice.rows)) {
+      RETURN_IF_ERROR(pass_.device->Encode(
+          buffers.thread, {.type = static_cast<uint32_t>(tensor.type),
+                           .first_row = run.first_row,
+                           .rows = run.rows,
+                           .cols = tensor.cols,
+                           .importance = is_weighed ? run.importance : nullptr,
+                           .encoded = buffers.encoded.data() + run.first_row * row_bytes}))
+          << "tensor " << tensor.name;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Load(const OutputTensor& tensor, const Slice& slice, SliceState& state,
+                    SliceBuffers& buffers) {
+    if (IsDeviceSource(tensor.source_type)) {
+      return pass_.device->Load(buffers.thread, buffers.source, tensor.source_type);
+    }
+    const float* values = Decode(tensor, slice, state, buffers);
+    return pass_.device->Load(
+        buffers.thread, std::as_bytes(std::span(values, slice.rows * tensor.cols)), TypeId::kF32);
+  }
+
   // The slice's values as f32, made once for all outputs.
-  static const float* Decode(const OutputTensor& tensor, uint64_t count, bool& is_decoded,
+  static const float* Decode(const OutputTensor& tensor, const Slice& slice, SliceState& state,
                              SliceBuffers& buffers) {
     if (tensor.source_type == TypeId::kF32) {
       return reinterpret_cast<const float*>(buffers.source.data());
     }
-    if (!is_decoded) {
+    if (!state.is_decoded) {
+      const uint64_t count = slice.rows * tensor.cols;
       buffers.values.resize(count);
       FindCodec(tensor.source_type)->decode(buffers.source.data(), count, buffers.values.data());
-      is_decoded = true;
+      state.is_decoded = true;
     }
     return buffers.values.data();
   }

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "core/base/job_context.h"
+#include "core/pipeline/encode_device.h"
 #include "core/pipeline/level_output.h"
 #include "core/pipeline/plan.h"
 #include "core/pipeline/progress.h"
@@ -22,6 +23,7 @@ struct Pass {
   const ModelSource* source;
   std::vector<LevelOutput*> outputs;
   std::vector<size_t> progress_parts;  // of each output in LayerProgress
+  EncodeDevice* device;                // open where it encodes any of their tensors
 };
 
 // Makes what the outputs still want. What an output alone cannot take (a value beyond its type's

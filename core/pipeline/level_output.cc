@@ -248,6 +248,11 @@ void LevelOutput::FailAt(const Slice& slice, absl::Status status) {
   encode_status_ = std::move(status);
 }
 
+void LevelOutput::NoteDevice(std::string name, uint64_t memory_bytes) {
+  device_ = std::move(name);
+  device_memory_bytes_ = memory_bytes;
+}
+
 void LevelOutput::FinishEncoding(const absl::Status& walk) {
   Do([&]() -> absl::Status {
     {
@@ -339,6 +344,8 @@ QuantizeResult LevelOutput::MakeResult() const {
   result.units_reused = static_cast<uint64_t>(std::count(reused_.begin(), reused_.end(), 1));
   result.bits_per_weight = plan_.bits_per_weight;
   result.substitutions = plan_.substitutions;
+  result.device = device_;
+  result.device_memory_bytes = device_memory_bytes_;
   if (plan_.files.size() > 1) {
     for (const OutputFile& file : plan_.files) result.files.push_back(file.path);
   }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -48,6 +49,8 @@ class LevelOutput {
   // Makes the part files ready: what the checkpoint has stays, all else is made anew. `options` are
   // the request's, or what OptionsOfEach made of them.
   void Start(const CheckpointOptions& options);
+  // Where its blocks were encoded, for the result; "cpu" otherwise.
+  void NoteDevice(std::string name, uint64_t memory_bytes);
   // After the walk over the source, which ended with `walk`: makes data and journal durable.
   void FinishEncoding(const absl::Status& walk);
   void Validate();
@@ -107,10 +110,12 @@ class LevelOutput {
   std::optional<QuantizeResult> result_;
 
   std::filesystem::path checkpoint_folder_;
-  std::vector<File> parts_;                 // one for each file of the plan; locked while open
-  bool parts_are_ours_ = false;             // nothing of another run is in them any more
-  bool has_reused_ = false;                 // tensors of an earlier run are in them
-  std::vector<uint64_t> hashes_;            // of each tensor that is in parts_
+  std::vector<File> parts_;       // one for each file of the plan; locked while open
+  bool parts_are_ours_ = false;   // nothing of another run is in them any more
+  bool has_reused_ = false;       // tensors of an earlier run are in them
+  std::vector<uint64_t> hashes_;  // of each tensor that is in parts_
+  std::string device_ = "cpu";
+  uint64_t device_memory_bytes_ = 0;
   std::vector<uint8_t> reused_;             // a flag for each tensor taken from the checkpoint
   std::unique_ptr<Checkpoint> checkpoint_;  // before parts_ in destruction: it syncs them
 

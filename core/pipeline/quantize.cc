@@ -14,6 +14,7 @@
 #include "core/base/str_cat.h"
 #include "core/pipeline/checkpoint.h"
 #include "core/pipeline/encode.h"
+#include "core/pipeline/encode_device.h"
 #include "core/pipeline/level_output.h"
 #include "core/pipeline/plan.h"
 #include "core/pipeline/progress.h"
@@ -52,11 +53,13 @@ class QuantizeJob {
  private:
   absl::Status Prepare() {
     context_.progress.OnPhase(Phase::kProbe);
+    ASSIGN_OR_RETURN(device_, EncodeDevice::Choose(request_.device, context_.progress));
     RETURN_IF_ERROR(OpenAndPlan());
     for (const auto& output : outputs_) output->CheckExisting();
     RETURN_IF_ERROR(FirstFailure());
     RETURN_IF_ERROR(CheckRoom());
     if (!HasOpen()) return absl::OkStatus();
+    RETURN_IF_ERROR(OpenDevice());
 
     context_.progress.OnPhase(Phase::kLoad);
     RETURN_IF_ERROR(StartOutputs());
@@ -125,6 +128,14 @@ class QuantizeJob {
     return absl::OkStatus();
   }
 
+  absl::Status OpenDevice() {
+    std::vector<const QuantizePlan*> plans;
+    for (const auto& output : outputs_) {
+      if (output->is_open()) plans.push_back(&output->plan());
+    }
+    return device_.Open(plans, context_.threads.size(), context_.progress);
+  }
+
   absl::Status StartOutputs() {
     std::vector<LevelOutput*> open;
     std::vector<CheckpointOwner> owners;
@@ -147,7 +158,7 @@ class QuantizeJob {
       const ModelSource* source = &outputs_[i]->source();
       auto pass = std::find_if(passes.begin(), passes.end(),
                                [source](const Pass& one) { return one.source == source; });
-      if (pass == passes.end()) pass = passes.insert(pass, Pass{source, {}, {}});
+      if (pass == passes.end()) pass = passes.insert(pass, Pass{source, {}, {}, &device_});
       pass->progress_parts.push_back(i);
       pass->outputs.push_back(outputs_[i].get());
     }
@@ -194,8 +205,14 @@ class QuantizeJob {
     LayerProgress progress(parts, context_.progress);
     for (const Pass& pass : passes) {
       const absl::Status walk = EncodeOutputs(pass, progress, context_);
-      for (LevelOutput* output : pass.outputs) output->FinishEncoding(walk);
+      for (LevelOutput* output : pass.outputs) {
+        if (device_.EncodesAnyOf(output->plan())) {
+          output->NoteDevice(device_.name(), device_.memory_bytes());
+        }
+        output->FinishEncoding(walk);
+      }
     }
+    device_.Close();
   }
 
   void Validate() {
@@ -238,6 +255,7 @@ class QuantizeJob {
 
   const QuantizeRequest& request_;
   JobContext& context_;
+  EncodeDevice device_;
   ModelSources sources_;
   PlanOptions plan_options_;  // the plans point into its matrix
   Outputs outputs_;

@@ -76,6 +76,8 @@ struct QuantizeRequest {
   bool overwrite = false;
   CheckpointOptions checkpoint;
   std::string pre_tokenizer;
+  // "auto" (or empty), "cpu", "cuda" or "cuda:N": where blocks are encoded (encode_device.h).
+  std::string device = "cpu";
   // An earlier attempt of this job ended without a word: it may have published outputs already.
   bool retried = false;
 };
@@ -91,8 +93,9 @@ struct QuantizeOutcome {
 // outside layers come first and move only the bytes written) or, in a model without layers, in
 // "tensors"; each sync of the checkpoint.
 // Errors: kModelNotFound, kValidationFailed (source or output), kInvalidArgument (level, output
-// there already), kNotImplemented (a level of a later version), kOutOfMemory and kDiskFull (before
-// any work), kCheckpoint, kCancelled, kIo. What stays on disk after an error, and what a killed
+// there already, a device that cannot be used), kNotImplemented (a level of a later version),
+// kOutOfMemory and kDiskFull (before any work), kCheckpoint, kCancelled, kIo; kInternal where a
+// device failed. What stays on disk after an error, and what a killed
 // process leaves, is in docs/formats/checkpoint.md; under the final name there is never anything
 // but a whole, validated file.
 QuantizeOutcome Quantize(const QuantizeRequest& request, JobContext& context);

@@ -10,34 +10,31 @@
 #include "core/base/str_cat.h"
 
 namespace quantized {
-namespace {
 
-std::string Human(uint64_t bytes) {
+std::string HumanBytes(uint64_t bytes) {
   const double value = static_cast<double>(bytes);
   return bytes < 1'000'000'000 ? absl::StrFormat("%.1f MB", value / 1e6)
                                : absl::StrFormat("%.1f GB", value / 1e9);
 }
-
-}  // namespace
 
 absl::Status CheckMemory(std::span<const QuantizePlan* const> plans, size_t threads) {
   const uint64_t needed = PlannedMemoryBytes(plans, threads);
   const uint64_t available = AvailableMemoryBytes();
   if (needed <= available) return absl::OkStatus();
   return MakeError(Error::kOutOfMemory,
-                   StrCat("quantizing with ", threads, " threads needs ", Human(needed),
-                          " of memory, ", Human(available), " are available"),
+                   StrCat("quantizing with ", threads, " threads needs ", HumanBytes(needed),
+                          " of memory, ", HumanBytes(available), " are available"),
                    "Use fewer --threads, or end other programs");
 }
 
 absl::Status CheckDisk(uint64_t needed_bytes, const std::filesystem::path& folder) {
   ASSIGN_OR_RETURN(const uint64_t free, FreeDiskBytes(folder));
   if (needed_bytes <= free) return absl::OkStatus();
-  return MakeError(
-      Error::kDiskFull,
-      StrCat("the output needs ", Human(needed_bytes), " (", needed_bytes, " bytes) of disk in ",
-             folder.string(), ", ", Human(free), " (", free, " bytes) are free"),
-      "Free some space, or choose another output folder");
+  return MakeError(Error::kDiskFull,
+                   StrCat("the output needs ", HumanBytes(needed_bytes), " (", needed_bytes,
+                          " bytes) of disk in ", folder.string(), ", ", HumanBytes(free), " (",
+                          free, " bytes) are free"),
+                   "Free some space, or choose another output folder");
 }
 
 }  // namespace quantized

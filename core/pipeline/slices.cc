@@ -72,8 +72,9 @@ absl::Status ForEachSlice(std::span<const OutputTensor> tensors, std::span<const
                           JobContext& context,
                           const std::function<absl::Status(const Slice&, SliceBuffers&)>& body) {
   SliceQueue queue(tensors, skip);
-  context.threads.ParallelFor(context.threads.size(), [&](size_t) {
+  context.threads.ParallelFor(context.threads.size(), [&](size_t thread) {
     SliceBuffers buffers;
+    buffers.thread = thread;
     while (const std::optional<Slice> slice = queue.Next(context)) {
       if (absl::Status status = body(*slice, buffers); !status.ok()) {
         queue.Fail(*slice, std::move(status));

@@ -31,6 +31,7 @@ uint64_t SliceCount(const OutputTensor& tensor);
 
 // What one thread works in; grows to the largest slice it has met.
 struct SliceBuffers {
+  size_t thread = 0;  // counts the threads that work on slices
   std::vector<std::byte> source, encoded;
   std::vector<float> values;
 };

@@ -86,8 +86,7 @@ QUANTIZED_HOST_DEVICE inline float SearchIQ4(const float* x, const float* weight
 // square. The factor 2 / kCount is one number: the sum may be too large to be doubled.
 template <int kCount>
 QUANTIZED_HOST_DEVICE void WeighIQ4(const float* x, const float* importance, float* weights) {
-  const float mean_square = SumOfSquares(x, kCount) * (2.0f / kCount);
-  for (int i = 0; i < kCount; ++i) weights[i] = WeightOf(x[i], importance[i], mean_square);
+  WeighValues<kCount>(x, importance, SumOfSquares(x, kCount) * (2.0f / kCount), weights);
 }
 
 // Without importance: x^2.

@@ -22,12 +22,18 @@ QUANTIZED_HOST_DEVICE inline float WeightOf(float x, float importance, float mea
   return importance * std::sqrt(mean_square + x * x);
 }
 
+// The weights of kCount values whose v is `mean_square`.
+template <int kCount>
+QUANTIZED_HOST_DEVICE void WeighValues(const float* x, const float* importance, float mean_square,
+                                       float* weights) {
+  for (int i = 0; i < kCount; ++i) weights[i] = WeightOf(x[i], importance[i], mean_square);
+}
+
 // The weights of a block of kCount values that stand for themselves: v = factor * mean x^2.
 template <int kCount>
 QUANTIZED_HOST_DEVICE void WeighBlock(const float* x, const float* importance, float factor,
                                       float* weights) {
-  const float mean_square = factor * SumOfSquares(x, kCount) / kCount;
-  for (int i = 0; i < kCount; ++i) weights[i] = WeightOf(x[i], importance[i], mean_square);
+  WeighValues<kCount>(x, importance, factor * SumOfSquares(x, kCount) / kCount, weights);
 }
 
 QUANTIZED_HOST_DEVICE inline float SumOf(const float* values, int count) {

@@ -20,9 +20,7 @@ void EncodeWeighedRows(const float* x, const float* importance, size_t rows, siz
     for (size_t b = 0; b < blocks; ++b, out += sizeof(Block)) {
       const size_t first = b * Block::kValues;
       float weights[Block::kValues];
-      for (size_t i = 0; i < Block::kValues; ++i) {
-        weights[i] = WeightOf(x[first + i], importance[first + i], mean_square);
-      }
+      WeighValues<Block::kValues>(x + first, importance + first, mean_square, weights);
       Block block;
       kEncode(x + first, weights, block);
       std::memcpy(out, &block, sizeof(Block));

@@ -27,9 +27,14 @@ QUANTIZED_HOST_DEVICE inline float FloatOf(uint32_t bits) {
 inline constexpr float kRoundingShift = 12582912.0f;
 
 // Nearest integer, halves to even, for |value| < 2^22. Beyond that the low 23 bits of the sum's
-// pattern wrap around, as the reference encoders do; the result is always in [-2^22, 2^22).
+// pattern wrap around, as the reference encoders do; the result is always in [-2^22, 2^22), and 0
+// for the NaN that arithmetic makes.
 QUANTIZED_HOST_DEVICE inline int NearestInt(float value) {
-  return static_cast<int>(BitsOf(value + kRoundingShift) & 0x007FFFFF) - 0x00400000;
+  const float sum = value + kRoundingShift;
+#ifdef __CUDA_ARCH__
+  if (sum != sum) return 0;  // a device's NaN has all bits of the mantissa set, x86's the first one
+#endif
+  return static_cast<int>(BitsOf(sum) & 0x007FFFFF) - 0x00400000;
 }
 
 // Towards zero; INT_MIN for what does not fit an int (x86's cvttss2si).

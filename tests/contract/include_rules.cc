@@ -27,7 +27,8 @@ constexpr Row kRows[] = {
     {"kernels/search", 2},         // searches that several operations need
     {"kernels/packed_scales", 3},  // 6-bit scales that several operations need
     {"kernels/codecs", 5},
-    {"kernels/testing", 6},
+    {"kernels/cuda", 6},  // its tests compare with the codecs
+    {"kernels/testing", 7},
     {"kernels/", 4},  // one operation each
     {"core/base", 0},
     {"core/tensor", 1},
@@ -83,6 +84,7 @@ constexpr External kExternals[] = {
     {"pcre2.h", {"core/hf/"}},
     {"utf8proc.h", {"core/hf/"}},
     {"xxhash.h", {"core/pipeline/"}},
+    {"cuda", {"kernels/cuda/"}},
     {"quantized/v1/service.grpc", {"daemon/service/", "client/rpc/"}},
     {"quantized/v1/", {"daemon/", "client/"}},
     {"google/protobuf/", {"daemon/", "client/"}},

@@ -136,6 +136,8 @@ TEST_P(CodecTest, ErrorOnNormalValuesIsTheTypes) {
       {TypeId::kIQ4_NL, 0.07, 0.08}, {TypeId::kIQ4_XS, 0.07, 0.08}, {TypeId::kBF16, 1e-3, 2e-3},
       {TypeId::kTQ1_0, 0.75, 0.9},   {TypeId::kTQ2_0, 0.75, 0.9},   {TypeId::kMXFP4, 0.1, 0.125},
       {TypeId::kNVFP4, 0.09, 0.11},  {TypeId::kQ1_0, 0.58, 0.62},   {TypeId::kQ2_0, 0.65, 0.8},
+      {TypeId::kIQ2_XXS, 0.2, 0.6},  {TypeId::kIQ2_XS, 0.2, 0.6},   {TypeId::kIQ2_S, 0.2, 0.6},
+      {TypeId::kIQ3_XXS, 0.1, 0.3},  {TypeId::kIQ3_S, 0.1, 0.3},
   };
   const auto* bounds = std::ranges::find(kBounds, codec().id, &Bounds::id);
   ASSERT_NE(bounds, std::end(kBounds));
@@ -162,8 +164,8 @@ TEST_P(CodecTest, SeesEveryValueOrScaleThatIsNotFinite) {
   };
   const bool fits = is_one_of({TypeId::kF32, TypeId::kBF16});
   // In a search that overflows to a scale of zero, or in scales that are never infinite.
-  const bool drowns =
-      is_one_of({TypeId::kQ3_K, TypeId::kQ6_K, TypeId::kIQ4_XS, TypeId::kMXFP4, TypeId::kNVFP4});
+  const bool drowns = is_one_of({TypeId::kQ3_K, TypeId::kQ6_K, TypeId::kIQ4_XS, TypeId::kMXFP4,
+                                 TypeId::kNVFP4, TypeId::kIQ2_XXS});
   for (const float bad :
        {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), 1e30f}) {
     if (drowns || (bad == 1e30f && fits)) continue;
@@ -238,12 +240,13 @@ TEST(Codecs, LookAtEveryScaleOfABlock) {
     size_t offset;
   };
   for (const Field field :
-       {Field{TypeId::kQ4_0, 0}, {TypeId::kQ4_1, 0},   {TypeId::kQ4_1, 2},   {TypeId::kQ5_0, 0},
-        {TypeId::kQ5_1, 0},      {TypeId::kQ5_1, 2},   {TypeId::kQ8_0, 0},   {TypeId::kQ2_K, 80},
-        {TypeId::kQ2_K, 82},     {TypeId::kQ3_K, 108}, {TypeId::kQ4_K, 0},   {TypeId::kQ4_K, 2},
-        {TypeId::kQ5_K, 0},      {TypeId::kQ5_K, 2},   {TypeId::kQ6_K, 208}, {TypeId::kIQ4_NL, 0},
-        {TypeId::kIQ4_XS, 0},    {TypeId::kTQ1_0, 52}, {TypeId::kTQ2_0, 64}, {TypeId::kQ1_0, 0},
-        {TypeId::kQ2_0, 0}}) {
+       {Field{TypeId::kQ4_0, 0}, {TypeId::kQ4_1, 0},    {TypeId::kQ4_1, 2},   {TypeId::kQ5_0, 0},
+        {TypeId::kQ5_1, 0},      {TypeId::kQ5_1, 2},    {TypeId::kQ8_0, 0},   {TypeId::kQ2_K, 80},
+        {TypeId::kQ2_K, 82},     {TypeId::kQ3_K, 108},  {TypeId::kQ4_K, 0},   {TypeId::kQ4_K, 2},
+        {TypeId::kQ5_K, 0},      {TypeId::kQ5_K, 2},    {TypeId::kQ6_K, 208}, {TypeId::kIQ4_NL, 0},
+        {TypeId::kIQ4_XS, 0},    {TypeId::kTQ1_0, 52},  {TypeId::kTQ2_0, 64}, {TypeId::kQ1_0, 0},
+        {TypeId::kQ2_0, 0},      {TypeId::kIQ2_XXS, 0}, {TypeId::kIQ2_XS, 0}, {TypeId::kIQ2_S, 0},
+        {TypeId::kIQ3_XXS, 0},   {TypeId::kIQ3_S, 0}}) {
     const QuantType& type = QuantTypeOf(field.id);
     SCOPED_TRACE(::testing::Message() << type.name << " at " << field.offset);
     std::vector<std::byte> blocks(3 * type.block_bytes, std::byte{0x11});

@@ -31,15 +31,21 @@ void EncodeBlocks(const float* x, size_t rows, size_t cols, std::byte* out) {
   }
 }
 
+// The weights of block `b` of rows of `cols` values, which share the weights; null stays null.
+template <class Block>
+const float* ImportanceOfBlock(const float* importance, size_t cols, size_t b) {
+  return importance == nullptr ? nullptr : importance + b * Block::kValues % cols;
+}
+
 // kEncode(const float* x, const float* importance, Block& block) for each block; `importance` has
-// `cols` weights, which hold for each row.
+// `cols` weights, which hold for each row, or is null.
 template <class Block, auto kEncode>
 void EncodeWeighedBlocks(const float* x, const float* importance, size_t rows, size_t cols,
                          std::byte* out) {
   const size_t blocks = BlockCount<Block>(rows, cols);
   for (size_t b = 0; b < blocks; ++b) {
     Block block;
-    kEncode(x + b * Block::kValues, importance + b * Block::kValues % cols, block);
+    kEncode(x + b * Block::kValues, ImportanceOfBlock<Block>(importance, cols, b), block);
     std::memcpy(out + b * sizeof(Block), &block, sizeof(Block));
   }
 }

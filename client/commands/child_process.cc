@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include <cstring>
 
 #include "core/base/error.h"
+#include "core/base/status_macros.h"
 
 namespace quantized {
 namespace {
@@ -39,10 +41,25 @@ bool ReadBoth(std::array<int, 2> fds, std::array<std::string*, 2> texts, size_t 
   return true;
 }
 
-absl::StatusOr<pid_t> Spawn(std::vector<std::string>& arguments, int out_fd, int err_fd) {
+// A descriptor that reads `bytes`, as a file that is nowhere: unlike a pipe it needs nobody to
+// write on while the child reads.
+absl::StatusOr<int> Readable(std::string_view bytes) {
+  const int fd = memfd_create("input", MFD_CLOEXEC);
+  if (fd < 0) return ErrnoError(errno, "make", "the input of a program");
+  const ssize_t written = write(fd, bytes.data(), bytes.size());
+  if (written != static_cast<ssize_t>(bytes.size()) || lseek(fd, 0, SEEK_SET) != 0) {
+    const absl::Status status = ErrnoError(errno, "write", "the input of a program");
+    close(fd);
+    return status;
+  }
+  return fd;
+}
+
+absl::StatusOr<pid_t> Spawn(std::vector<std::string>& arguments, int in_fd, int out_fd,
+                            int err_fd) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, in_fd, STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, err_fd, STDERR_FILENO);
   posix_spawnattr_t attributes;
@@ -70,16 +87,24 @@ absl::StatusOr<pid_t> Spawn(std::vector<std::string>& arguments, int out_fd, int
 
 }  // namespace
 
-absl::StatusOr<ChildOutput> RunChild(std::vector<std::string> arguments, size_t max_bytes) {
+absl::StatusOr<ChildOutput> RunChild(std::vector<std::string> arguments, size_t max_bytes,
+                                     std::string_view input) {
+  ASSIGN_OR_RETURN(const int in, Readable(input));
   std::array<int, 2> out, err;
-  if (pipe2(out.data(), O_CLOEXEC) != 0) return ErrnoError(errno, "make a pipe for", arguments[0]);
+  if (pipe2(out.data(), O_CLOEXEC) != 0) {
+    const absl::Status status = ErrnoError(errno, "make a pipe for", arguments[0]);
+    close(in);
+    return status;
+  }
   if (pipe2(err.data(), O_CLOEXEC) != 0) {
     const absl::Status status = ErrnoError(errno, "make a pipe for", arguments[0]);
+    close(in);
     close(out[0]);
     close(out[1]);
     return status;
   }
-  const auto pid = Spawn(arguments, out[1], err[1]);
+  const auto pid = Spawn(arguments, in, out[1], err[1]);
+  close(in);
   close(out[1]);
   close(err[1]);
   ChildOutput output;

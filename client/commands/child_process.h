@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -15,9 +16,10 @@ struct ChildOutput {
   int signal = 0;     // that killed it, 0 for none
 };
 
-// Runs the program `arguments[0]` (a path) without stdin and waits for its end. A child that prints
-// more than `max_bytes` to either stream is killed. Errors: kInternal when it cannot be started or
-// prints too much.
-absl::StatusOr<ChildOutput> RunChild(std::vector<std::string> arguments, size_t max_bytes);
+// Runs the program `arguments[0]` (a path) with `input` as its stdin and waits for its end. A child
+// that prints more than `max_bytes` to either stream is killed. Errors: kInternal when it cannot be
+// started or prints too much.
+absl::StatusOr<ChildOutput> RunChild(std::vector<std::string> arguments, size_t max_bytes,
+                                     std::string_view input = "");
 
 }  // namespace quantized

@@ -47,6 +47,14 @@ TEST(RunChildTest, GivesItNoInput) {
   EXPECT_EQ(child->out, "");
 }
 
+TEST(RunChildTest, GivesItTheInput) {
+  const std::string input(500'000, 'i');  // more than a pipe holds
+  const auto child = RunChild({"/bin/sh", "-c", "cat"}, 1 << 20, input);
+  ASSERT_TRUE(child.ok()) << child.status();
+  EXPECT_EQ(child->out, input);
+  EXPECT_TRUE(RunChild({"/bin/true"}, 1, input).ok());  // it need not be read
+}
+
 TEST(RunChildTest, NamesAProgramThatIsNotThere) {
   const auto child = RunChild({"/no/such/program"}, 100);
   ASSERT_FALSE(child.ok());

@@ -68,7 +68,7 @@ void DieBy(int number) {
 int Finish(const CommandResult& result, Output& output) {
   int exit_code = 0;
   if (!result.status.ok()) {
-    output.Fail(result.status, result.job_id);
+    output.Fail(result.status, result.job_id, result.finished);
     exit_code = RowOf(ErrorOf(result.status)).exit_code;
   }
   if (result.signal != 0) {

@@ -7,16 +7,18 @@
 
 namespace quantized {
 
-bool Values::Has(std::string_view name) const {
+const Values::Value& Values::ValueOf(std::string_view name) const {
   const auto found = values_.find(name);
   CHECK(found != values_.end());
-  return found->second.given;
+  return found->second;
 }
 
-const std::string& Values::Text(std::string_view name) const {
-  const auto found = values_.find(name);
-  CHECK(found != values_.end());
-  return found->second.text;
+bool Values::Has(std::string_view name) const { return ValueOf(name).given; }
+
+const std::string& Values::Text(std::string_view name) const { return ValueOf(name).text; }
+
+const std::vector<std::string>& Values::Texts(std::string_view name) const {
+  return ValueOf(name).texts;
 }
 
 uint64_t Values::Count(std::string_view name) const {
@@ -27,7 +29,12 @@ uint64_t Values::Count(std::string_view name) const {
 }
 
 void Values::Set(std::string_view name, std::string value, bool given) {
-  values_.insert_or_assign(std::string(name), Value{std::move(value), given});
+  values_.insert_or_assign(std::string(name), Value{.text = std::move(value), .given = given});
+}
+
+void Values::SetAll(std::string_view name, std::vector<std::string> values) {
+  const bool given = !values.empty();
+  values_.insert_or_assign(std::string(name), Value{.texts = std::move(values), .given = given});
 }
 
 ConnectionOptions ConnectionFor(const CommandContext& context, bool may_start) {

@@ -8,11 +8,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "client/render/output.h"
 #include "client/rpc/connection.h"
 #include "client/rpc/environment.h"
+#include "quantized/v1/job.pb.h"
 
 namespace quantized {
 
@@ -34,6 +36,7 @@ struct OptionRow {
   std::string_view env = {};  // taken where the option is not given
   bool required = false;
   std::span<const std::string_view> choices = {};
+  bool repeatable = false;  // each time adds a value; otherwise the last one counts
 };
 
 struct ArgumentRow {
@@ -52,16 +55,22 @@ class Values {
   bool Flag(std::string_view name) const { return Has(name); }
   // Empty when not given and without a default.
   const std::string& Text(std::string_view name) const;
+  // Of a repeatable option: all of them, in the order of the command line.
+  const std::vector<std::string>& Texts(std::string_view name) const;
   // 0 when not given and without a default.
   uint64_t Count(std::string_view name) const;
 
   void Set(std::string_view name, std::string value, bool given);
+  void SetAll(std::string_view name, std::vector<std::string> values);
 
  private:
   struct Value {
     std::string text;
+    std::vector<std::string> texts;
     bool given = false;
   };
+  const Value& ValueOf(std::string_view name) const;
+
   std::map<std::string, Value, std::less<>> values_;
 };
 
@@ -76,8 +85,9 @@ struct CommandContext {
 // How a command ended.
 struct CommandResult {
   absl::Status status;
-  std::string job_id;  // that it was about; may be empty
-  int signal = 0;      // the program is to end by this signal; 0 for none
+  std::string job_id;                 // that it was about; may be empty
+  int signal = 0;                     // the program is to end by this signal; 0 for none
+  v1::QuantizeResults finished = {};  // what the job that failed made all the same
 };
 
 struct Command {

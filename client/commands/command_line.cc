@@ -204,7 +204,8 @@ class Splitter {
   void Add(const OptionRow& row) {
     CLI::Option* option =
         row.kind == ValueKind::kFlag ? app_.add_flag(NamesOf(row)) : app_.add_option(NamesOf(row));
-    option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    option->multi_option_policy(row.repeatable ? CLI::MultiOptionPolicy::TakeAll
+                                               : CLI::MultiOptionPolicy::TakeLast);
     options_.push_back({&row, option});
   }
 
@@ -214,8 +215,15 @@ class Splitter {
       line.values.Set(row.name, "", option.count() > 0);
       return absl::OkStatus();
     }
-    const std::string_view from_env = row.env.empty() ? "" : Lookup(environment, row.env);
     std::string what = fmt::format("option '{}'", row.name);
+    if (row.repeatable) {
+      for (const std::string& one : option.results()) {
+        RETURN_IF_ERROR(CheckValue(line, what, row.kind, row.choices, one));
+      }
+      line.values.SetAll(row.name, option.results());
+      return absl::OkStatus();
+    }
+    const std::string_view from_env = row.env.empty() ? "" : Lookup(environment, row.env);
     std::string value(row.default_value);
     bool given = true;
     if (option.count() > 0) {

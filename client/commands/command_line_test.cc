@@ -12,6 +12,7 @@
 namespace quantized {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 std::vector<std::string> Words(const std::string& text) {
@@ -105,6 +106,18 @@ TEST(CommandLineTest, TheEnvironmentComesBehindTheOption) {
   EXPECT_EQ(line.values.Text("--host"), "a:1");
   line = Parse("quantize m gguf -q Q8_0", {{"LLM_QUANTIZE_CHECKPOINT_DIR", ""}});
   EXPECT_EQ(line.values.Text("--checkpoint-dir"), "./.checkpoint");
+}
+
+TEST(CommandLineTest, ARepeatableOptionKeepsAllItsValues) {
+  const std::string command = "quantize m gguf -q Q8_0";
+  EXPECT_FALSE(Parse(command).values.Has("--tensor-type"));
+  EXPECT_TRUE(Parse(command).values.Texts("--tensor-type").empty());
+  const CommandLine line =
+      Parse(command + " --tensor-type a=q8_0 --pure --tensor-type=b=f16 --tensor-type a=q8_0");
+  EXPECT_THAT(line.values.Texts("--tensor-type"), ElementsAre("a=q8_0", "b=f16", "a=q8_0"));
+  EXPECT_EQ(line.values.Text("MODEL"), "m");
+  EXPECT_EQ(Refused(command + " --tensor-type").message, "option '--tensor-type' needs a value");
+  EXPECT_EQ(Refused(command + " --tensor-type=").message, "option '--tensor-type' needs a value");
 }
 
 TEST(CommandLineTest, WhatIsMissingIsNamed) {

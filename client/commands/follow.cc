@@ -14,6 +14,8 @@
 #include "client/render/human.h"
 #include "client/render/job_display.h"
 #include "client/render/json.h"
+#include "client/render/result.h"
+#include "client/render/resume_command.h"
 #include "client/render/text.h"
 #include "client/rpc/error_detail.h"
 #include "core/base/check.h"
@@ -144,24 +146,34 @@ class Follower {
   }
 
   CommandResult Conclude() {
-    if (finished_) return {ConcludeFinished()};
+    if (finished_) return ConcludeFinished();
     if (cancelled_at_) return {MakeError(Error::kCancelled, "cancelled before the job had ended")};
     if (signal_to_die_by_) return {absl::OkStatus()};
     if (!session_status_.ok()) return {session_status_};
     return {PrintSubmitted()};
   }
 
-  absl::Status ConcludeFinished() {
-    if (finished_->has_error()) return JobError();
-    if (!finished_->result().has_quantize()) return PrintEnded();
-    const v1::QuantizeResult& result = finished_->result().quantize();
-    if (result.already_done()) {
-      output_.Note(Verbosity::kNormal, "The output is there already, made by the same job");
+  CommandResult ConcludeFinished() {
+    if (finished_->has_error()) {
+      const v1::QuantizeResults& finished = finished_->finished().quantize();
+      TellComplete(finished);
+      return {.status = JobError(), .finished = finished};
     }
-    output_.Note(Verbosity::kNormal, fmt::format("Complete: {} ({})", result.output_path(),
-                                                 FormatBytes(result.file_size_bytes())));
-    return output_.WriteResult(output_.format() == Format::kJson ? JsonResult(result, job_.id())
-                                                                 : HumanResult(result));
+    if (!finished_->result().has_quantize()) return {PrintEnded()};
+    const v1::QuantizeResults& results = finished_->result().quantize();
+    TellComplete(results);
+    return {output_.WriteResult(output_.format() == Format::kJson ? JsonResults(results, job_.id())
+                                                                  : HumanResults(results))};
+  }
+
+  void TellComplete(const v1::QuantizeResults& results) {
+    for (const v1::QuantizeResult& result : results.outputs()) {
+      if (result.already_done()) {
+        output_.Note(Verbosity::kNormal, "The output is there already, made by the same job");
+      }
+      output_.Note(Verbosity::kNormal, fmt::format("Complete: {} ({})", MainFileOf(result),
+                                                   FormatBytes(result.file_size_bytes())));
+    }
   }
 
   absl::Status JobError() const {

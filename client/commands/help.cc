@@ -38,6 +38,7 @@ Line LineOf(const OptionRow& row) {
   }
   if (!row.env.empty()) right += fmt::format(" [env: {}]", row.env);
   if (row.required) right += " [required]";
+  if (row.repeatable) right += " [repeatable]";
   return {left, right};
 }
 

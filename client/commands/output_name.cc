@@ -69,14 +69,4 @@ absl::StatusOr<std::string> GivenOutputName(std::string_view name) {
   return fmt::format("{}{}", name, complete ? "" : kSuffix);
 }
 
-absl::Status CheckLevelSyntax(std::string_view level) {
-  const bool plain = std::all_of(level.begin(), level.end(), [](unsigned char c) {
-    return (std::isalnum(c) != 0 && c < 0x80) || c == '_';
-  });
-  if (plain) return absl::OkStatus();
-  return MakeError(Error::kInvalidArgument,
-                   fmt::format("option '--quant-level': '{}' is not a level", level),
-                   "Levels look like Q4_K_M or Q8_0");
-}
-
 }  // namespace quantized

@@ -18,7 +18,4 @@ std::string AutoOutputName(const std::filesystem::path& model_path, std::string_
 // a folder in it.
 absl::StatusOr<std::string> GivenOutputName(std::string_view name);
 
-// kInvalidArgument unless `level` is made of letters, digits and underscores, as every level is.
-absl::Status CheckLevelSyntax(std::string_view level);
-
 }  // namespace quantized

@@ -37,13 +37,5 @@ TEST(GivenOutputNameTest, RefusesFolders) {
   }
 }
 
-TEST(CheckLevelSyntaxTest, RefusesWhatCouldBeNoLevel) {
-  EXPECT_TRUE(CheckLevelSyntax("Q4_K_M").ok());
-  EXPECT_TRUE(CheckLevelSyntax("4bit").ok());
-  for (const std::string_view level : {"../x", "Q4 K", "Q4_K_M,Q8_0", "é"}) {
-    EXPECT_EQ(ErrorOf(CheckLevelSyntax(level)), Error::kInvalidArgument) << level;
-  }
-}
-
 }  // namespace
 }  // namespace quantized

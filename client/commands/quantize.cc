@@ -2,13 +2,20 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <system_error>
+#include <utility>
+#include <vector>
 
+#include "client/commands/ask_worker.h"
 #include "client/commands/follow.h"
 #include "client/commands/formats.h"
+#include "client/commands/gguf_options.h"
+#include "client/commands/levels.h"
 #include "client/commands/model_argument.h"
 #include "client/commands/output_name.h"
+#include "client/render/plan.h"
 #include "core/base/error.h"
 #include "core/base/ids.h"
 #include "core/base/status_macros.h"
@@ -23,7 +30,7 @@ constexpr std::array kArguments = {
                 .choices = kOutputFormats},
 };
 
-constexpr std::array kOptions = {
+constexpr std::array kOwnOptions = {
     OptionRow{.name = "--quant-level",
               .short_name = 'q',
               .kind = ValueKind::kText,
@@ -75,22 +82,62 @@ constexpr std::array kOptions = {
               .kind = ValueKind::kText,
               .value_name = "TEXT",
               .help = "Name of the pre-tokenizer, where it is not recognised"},
+    OptionRow{.name = "--device",
+              .kind = ValueKind::kText,
+              .value_name = "TEXT",
+              .help = "Where to encode: auto, cpu, cuda, cuda:N",
+              .default_value = "auto"},
+    OptionRow{.name = "--strict",
+              .help = "Fail where a tensor cannot take the level's type, instead of a warning"},
+    OptionRow{.name = "--plan",
+              .help = "Show what would be made and what it needs, and make nothing"},
     OptionRow{.name = "--detach", .help = "Submit the job, print its id and do not wait for it"},
+};
+
+constexpr auto kOptions = [] {
+  std::array<OptionRow, kOwnOptions.size() + kGgufOptions.size()> rows;
+  std::copy(kGgufOptions.begin(), kGgufOptions.end(),
+            std::copy(kOwnOptions.begin(), kOwnOptions.end(), rows.begin()));
+  return rows;
+}();
+
+// Options that say the opposite of each other.
+constexpr std::pair<std::string_view, std::string_view> kOpposites[] = {
+    {"--resume", "--no-checkpoints"},           {"--plan", "--detach"},
+    {"--include-weights", "--exclude-weights"}, {"--leave-output-tensor", "--output-tensor-type"},
+    {"--keep-split", "--split-max-size"},
 };
 
 constexpr std::string_view kNotes =
     "The output is named {MODEL}-{LEVEL}.gguf unless --output-name names it, to which .gguf is "
     "added\n"
-    "where it is missing. The same command given again after an interruption resumes by itself.\n"
-    "Ctrl-C cancels the job and keeps its checkpoint; closing the terminal leaves it running.\n";
+    "where it is missing; the files of a split output get -00001-of-00003 and so on before it.\n"
+    "The same command given again after an interruption resumes by itself. Ctrl-C cancels the job\n"
+    "and keeps its checkpoint; closing the terminal leaves it running.\n"
+    "Several levels, as in -q Q4_K_M,Q6_K, are made in one job; where one fails the others stay.\n"
+    "From --imatrix on the options are those of llama-quantize.\n";
+
+absl::Status CheckDevice(const std::string& device) {
+  constexpr std::string_view kNumbered = "cuda:";
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  const bool numbered = device.size() > kNumbered.size() && device.starts_with(kNumbered) &&
+                        std::all_of(device.begin() + kNumbered.size(), device.end(), is_digit);
+  if (numbered || device == "auto" || device == "cpu" || device == "cuda") return absl::OkStatus();
+  return MakeError(
+      Error::kInvalidArgument,
+      fmt::format("option '--device': '{}' is not one of auto, cpu, cuda, cuda:N", device));
+}
 
 // What can be refused without looking at a model.
 absl::Status CheckOptions(const Values& values) {
-  RETURN_IF_ERROR(CheckLevelSyntax(values.Text("--quant-level")));
-  if (values.Has("--resume") && values.Flag("--no-checkpoints")) {
-    return MakeError(Error::kInvalidArgument, "--resume cannot be used with --no-checkpoints",
-                     "Leave out one of them");
+  for (const auto& [one, other] : kOpposites) {
+    if (values.Has(one) && values.Has(other)) {
+      return MakeError(Error::kInvalidArgument,
+                       fmt::format("{} cannot be used with {}", one, other),
+                       "Leave out one of them");
+    }
   }
+  RETURN_IF_ERROR(CheckDevice(values.Text("--device")));
   const std::string& calibration = values.Text("--calibration-data");
   std::error_code error;
   if (values.Has("--calibration-data") && !std::filesystem::exists(calibration, error)) {
@@ -115,27 +162,43 @@ void WarnOfOptionsWithoutEffect(const Values& values, Output& output) {
   for (const std::string_view name : {"--calibration-samples", "--group-size"}) {
     if (values.Has(name)) output.Warn(fmt::format("{} has no effect on gguf levels", name));
   }
+  for (const std::string_view name : {"--include-weights", "--exclude-weights"}) {
+    if (values.Has(name) && !values.Has("--imatrix")) {
+      output.Warn(fmt::format("{} has no effect without --imatrix", name));
+    }
+  }
 }
 
-absl::StatusOr<v1::SubmitJobRequest> MakeRequest(const Values& values) {
-  RETURN_IF_ERROR(CheckOptions(values));
-  std::string name;
-  if (values.Has("--output-name")) {
-    ASSIGN_OR_RETURN(name, GivenOutputName(values.Text("--output-name")));
+// The name that the user gave the output; empty where it is to be made.
+absl::StatusOr<std::string> OutputName(const Values& values, size_t levels) {
+  if (!values.Has("--output-name")) return "";
+  if (levels > 1) {
+    return MakeError(
+        Error::kInvalidArgument,
+        fmt::format("--output-name names one output, --quant-level asks for {}", levels),
+        "Leave out --output-name: each output is named after its level");
   }
-  const std::string& model = values.Text("MODEL");
-  const std::string& level = values.Text("--quant-level");
-  ASSIGN_OR_RETURN(const std::filesystem::path model_path, ResolveModel(model));
-  if (name.empty()) name = AutoOutputName(model_path, level);
+  return GivenOutputName(values.Text("--output-name"));
+}
 
-  v1::SubmitJobRequest request;
-  request.set_request_id(NewUuid());
-  v1::QuantizeSpec& spec = *request.mutable_spec()->mutable_quantize();
+absl::StatusOr<v1::QuantizeSpec> MakeSpec(const Values& values, const Environment& environment) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> levels,
+                   ParseLevels(values.Text("--quant-level")));
+  RETURN_IF_ERROR(CheckOptions(values));
+  ASSIGN_OR_RETURN(const std::string name, OutputName(values, levels.size()));
+  v1::QuantizeSpec spec;
+  ASSIGN_OR_RETURN(*spec.mutable_gguf(), GgufOptionsOf(values));
+  const std::string& model = values.Text("MODEL");
+  ASSIGN_OR_RETURN(const std::filesystem::path model_path, ResolveModel(model));
+  const std::filesystem::path folder = AbsolutePath(values.Text("--output-dir"));
+  for (const std::string& level : levels) {
+    v1::OutputSpec& output = *spec.add_outputs();
+    output.set_level(level);
+    output.set_path(folder / (name.empty() ? AutoOutputName(model_path, level) : name));
+  }
   spec.set_model_path(model_path);
   spec.set_model_name(model);
   spec.set_format(values.Text("OUTPUT_FORMAT"));
-  spec.add_levels(level);
-  spec.set_output_path(AbsolutePath(values.Text("--output-dir")) / name);
   spec.set_overwrite(values.Flag("--overwrite"));
   v1::CheckpointPolicy& checkpoint = *spec.mutable_checkpoint();
   checkpoint.set_enabled(!values.Flag("--no-checkpoints"));
@@ -143,14 +206,31 @@ absl::StatusOr<v1::SubmitJobRequest> MakeRequest(const Values& values) {
   if (values.Has("--resume")) checkpoint.set_resume_from(AbsolutePath(values.Text("--resume")));
   spec.set_threads(static_cast<uint32_t>(values.Count("--threads")));
   spec.set_pre_tokenizer(values.Text("--pre"));
-  return request;
+  spec.set_strict(values.Flag("--strict"));
+  spec.set_device(values.Text("--device"));
+  if (const auto devices = environment.find("CUDA_VISIBLE_DEVICES"); devices != environment.end()) {
+    spec.set_cuda_visible_devices(devices->second);
+  }
+  return spec;
+}
+
+absl::Status ShowPlan(const v1::QuantizeSpec& spec, CommandContext& context) {
+  ASSIGN_OR_RETURN(const std::string plan, AskWorker(context, "the planning of the job", {"plan"},
+                                                     spec.SerializeAsString()));
+  ASSIGN_OR_RETURN(const PlanText text, FormatPlan(plan));
+  return context.output.WriteResult(context.output.format() == Format::kJson ? text.json
+                                                                             : text.human);
 }
 
 CommandResult RunQuantize(const Values& values, CommandContext& context) {
-  auto request = MakeRequest(values);
-  if (!request.ok()) return {request.status()};
+  auto spec = MakeSpec(values, context.environment);
+  if (!spec.ok()) return {spec.status()};
   WarnOfOptionsWithoutEffect(values, context.output);
-  const NewJob job{*std::move(request), /*watch=*/!values.Flag("--detach")};
+  if (values.Flag("--plan")) return {ShowPlan(*spec, context)};
+  v1::SubmitJobRequest request;
+  request.set_request_id(NewUuid());
+  *request.mutable_spec()->mutable_quantize() = *std::move(spec);
+  const NewJob job{std::move(request), /*watch=*/!values.Flag("--detach")};
   return FollowJob({.job = job}, context);
 }
 

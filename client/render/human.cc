@@ -7,11 +7,12 @@
 #include <array>
 #include <ctime>
 #include <filesystem>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "client/render/progress_line.h"
+#include "client/render/result.h"
+#include "client/render/substitution_kinds.h"
 #include "client/render/text.h"
 
 namespace quantized {
@@ -42,27 +43,22 @@ std::string UpperCase(std::string text) {
 }
 
 std::string LevelsOf(const v1::QuantizeSpec& spec) {
-  return fmt::format("{}", fmt::join(spec.levels().begin(), spec.levels().end(), ","));
+  std::vector<std::string_view> levels;
+  for (const v1::OutputSpec& output : spec.outputs()) levels.push_back(output.level());
+  return fmt::format("{}", fmt::join(levels, ","));
 }
 
-// One row for each kind of substitution: the JSON form lists the tensors.
-std::string SubstitutionRows(const v1::QuantizeResult& result) {
-  std::map<std::string, int> kinds;
-  for (const v1::Substitution& one : result.substitutions()) {
-    ++kinds[fmt::format("{} instead of {} ({})", one.used_type(), one.wanted_type(), one.why())];
-  }
-  std::string rows;
-  for (const auto& [kind, tensors] : kinds) {
-    rows += Row("Substitution", fmt::format("{} tensor{} {} {}", tensors, tensors == 1 ? "" : "s",
-                                            tensors == 1 ? "is" : "are", kind));
-  }
-  return rows;
+// "3, model-00001-of-00003.gguf to model-00003-of-00003.gguf".
+std::string FilesOf(const v1::QuantizeResult& result) {
+  const std::filesystem::path first(result.files(0));
+  const std::filesystem::path last(result.files(result.files_size() - 1));
+  return fmt::format("{}, {} to {}", result.files_size(), first.filename().native(),
+                     last.filename().native());
 }
-
-}  // namespace
 
 std::string HumanResult(const v1::QuantizeResult& result) {
-  std::string text = Row("Output", result.output_path());
+  std::string text = Row("Output", MainFileOf(result));
+  if (result.files_size() > 1) text += Row("Files", FilesOf(result));
   text += Row("Format", UpperCase(result.format()) + " " + result.level());
   text += Row("File Size", FormatBytes(result.file_size_bytes()));
   text += Row("Original Size", fmt::format("{} ({})", FormatBytes(result.original_size_bytes()),
@@ -70,9 +66,25 @@ std::string HumanResult(const v1::QuantizeResult& result) {
   text += Row("Compression Ratio", fmt::format("{:.2f}", result.compression_ratio()));
   text += Row("Bits Per Weight", fmt::format("{:.2f}", result.bits_per_weight()));
   text += Row("Duration", FormatElapsed(result.duration_seconds()));
-  text += Row("Peak Memory", FormatBytes(result.peak_memory_bytes()));
+  text += Row("Peak Memory", FormatBytes(PeakMemoryOf(result)));
   text += Row("Validation", result.validation_status());
-  return text + SubstitutionRows(result);
+  SubstitutionKinds substitutions;
+  for (const v1::Substitution& one : result.substitutions()) {
+    substitutions.Add(one.wanted_type(), one.used_type(), one.why());
+  }
+  for (const std::string& line : substitutions.Lines()) text += Row("Substitution", line);
+  return text;
+}
+
+}  // namespace
+
+std::string HumanResults(const v1::QuantizeResults& results) {
+  std::string text;
+  for (const v1::QuantizeResult& result : results.outputs()) {
+    if (!text.empty()) text += "\n";
+    text += HumanResult(result);
+  }
+  return text;
 }
 
 std::string HumanJob(const v1::Job& job) {
@@ -84,7 +96,7 @@ std::string HumanJob(const v1::Job& job) {
     const v1::QuantizeSpec& spec = job.spec().quantize();
     text += Row("Model", spec.model_path());
     text += Row("Level", LevelsOf(spec));
-    text += Row("Output", spec.output_path());
+    for (const v1::OutputSpec& output : spec.outputs()) text += Row("Output", output.path());
   }
   text += Row("Progress", ProgressOf(job));
   text += Row("Attempt", std::to_string(job.attempt()));
@@ -92,12 +104,15 @@ std::string HumanJob(const v1::Job& job) {
   if (job.has_start_time()) text += Row("Started", LocalTime(job.start_time()));
   if (job.has_end_time()) text += Row("Ended", LocalTime(job.end_time()));
   if (job.has_error()) text += Row("Error", job.error().message());
+  for (const v1::QuantizeResult& output : job.finished().quantize().outputs()) {
+    text += Row("Finished", MainFileOf(output));
+  }
   return text;
 }
 
 std::string HumanJobs(std::span<const v1::Job> jobs) {
-  using Cells = std::array<std::string, 6>;
-  std::vector<Cells> rows = {{"ID", "STATE", "PROGRESS", "CREATED", "LEVEL", "MODEL"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"ID", "STATE", "PROGRESS", "CREATED", "LEVEL", "MODEL"}};
   for (const v1::Job& job : jobs) {
     const v1::QuantizeSpec& spec = job.spec().quantize();
     rows.push_back({Printable(job.id()), v1::Job::State_Name(job.state()), ProgressOf(job),
@@ -105,18 +120,7 @@ std::string HumanJobs(std::span<const v1::Job> jobs) {
                     job.spec().has_quantize() ? Printable(LevelsOf(spec)) : "-",
                     job.spec().has_quantize() ? Printable(spec.model_name()) : "noop"});
   }
-  std::array<size_t, std::tuple_size_v<Cells>> widths{};
-  for (const Cells& cells : rows) {
-    for (size_t i = 0; i < cells.size(); ++i) widths[i] = std::max(widths[i], cells[i].size());
-  }
-  std::string text;
-  for (const Cells& cells : rows) {
-    for (size_t i = 0; i + 1 < cells.size(); ++i) {
-      text += fmt::format("{:<{}}", cells[i], widths[i] + 2);
-    }
-    text += cells.back() + "\n";
-  }
-  return text;
+  return AlignedRows(rows);
 }
 
 std::string HumanServer(const v1::ServerInfo& info, std::string_view address) {
@@ -137,21 +141,6 @@ std::string HumanStopped(bool stopped, int64_t jobs_left) {
   std::string text = Row("Status", stopped ? "stopped" : "stopping");
   if (jobs_left > 0) text += Row("Jobs Left", std::to_string(jobs_left));
   return text;
-}
-
-std::string ResumeCommand(const v1::JobSpec& spec) {
-  const v1::QuantizeSpec& quantize = spec.quantize();
-  if (!spec.has_quantize() || !quantize.checkpoint().enabled()) return "";
-  const std::filesystem::path output(quantize.output_path());
-  std::string command = fmt::format(
-      "llm-quantize quantize {} {} -q {} -o {} -n {} --checkpoint-dir {}",
-      ShellQuote(quantize.model_path()), ShellQuote(quantize.format()),
-      ShellQuote(LevelsOf(quantize)), ShellQuote(output.parent_path().native()),
-      ShellQuote(output.filename().native()), ShellQuote(quantize.checkpoint().directory()));
-  if (!quantize.pre_tokenizer().empty()) {
-    command += " --pre " + ShellQuote(quantize.pre_tokenizer());
-  }
-  return command;
 }
 
 }  // namespace quantized

@@ -11,16 +11,13 @@
 
 namespace quantized {
 
-std::string HumanResult(const v1::QuantizeResult& result);
+// One block for each output, with an empty line between them.
+std::string HumanResults(const v1::QuantizeResults& results);
 std::string HumanJob(const v1::Job& job);
 // One row per job, with a heading.
 std::string HumanJobs(std::span<const v1::Job> jobs);
 std::string HumanServer(const v1::ServerInfo& info, std::string_view address);
 // After `server stop`: `stopped` is false while the daemon finishes `jobs_left` jobs first.
 std::string HumanStopped(bool stopped, int64_t jobs_left);
-
-// The command that goes on with the job from its checkpoint, quoted for a shell; empty when the job
-// keeps no checkpoints.
-std::string ResumeCommand(const v1::JobSpec& spec);
 
 }  // namespace quantized

@@ -10,9 +10,11 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
-TEST(HumanResultTest, IsKeysAndValues) {
-  v1::QuantizeResult result;
+TEST(HumanResultsTest, IsKeysAndValues) {
+  v1::QuantizeResults results;
+  v1::QuantizeResult& result = *results.add_outputs();
   result.set_output_path("/o/m-Q4_K_M.gguf");
   result.set_format("gguf");
   result.set_level("Q4_K_M");
@@ -29,7 +31,7 @@ TEST(HumanResultTest, IsKeysAndValues) {
   one.set_wanted_type("Q4_K");
   one.set_used_type("Q5_0");
   one.set_why("576 columns");
-  EXPECT_EQ(HumanResult(result),
+  EXPECT_EQ(HumanResults(results),
             "Output: /o/m-Q4_K_M.gguf\n"
             "Format: GGUF Q4_K_M\n"
             "File Size: 3.9 GB\n"
@@ -42,21 +44,63 @@ TEST(HumanResultTest, IsKeysAndValues) {
             "Substitution: 1 tensor is Q5_0 instead of Q4_K (576 columns)\n");
 }
 
+TEST(HumanResultsTest, SeveralAreBlocks) {
+  v1::QuantizeResults results;
+  results.add_outputs()->set_output_path("/o/a.gguf");
+  results.add_outputs()->set_output_path("/o/b.gguf");
+  EXPECT_THAT(HumanResults(results), StartsWith("Output: /o/a.gguf\n"));
+  EXPECT_THAT(HumanResults(results), HasSubstr("Validation: \n\nOutput: /o/b.gguf\n"));
+}
+
+TEST(HumanResultsTest, OfASplitModelTheFirstFileIsTheOutput) {
+  v1::QuantizeResults results;
+  v1::QuantizeResult& result = *results.add_outputs();
+  result.set_output_path("/o/m.gguf");
+  result.add_files("/o/m-00001-of-00002.gguf");
+  result.add_files("/o/m-00002-of-00002.gguf");
+  EXPECT_THAT(HumanResults(results),
+              StartsWith("Output: /o/m-00001-of-00002.gguf\n"
+                         "Files: 2, m-00001-of-00002.gguf to m-00002-of-00002.gguf\n"));
+}
+
+TEST(HumanResultsTest, PeakMemoryIsThatOfBothMemories) {
+  v1::QuantizeResults results;
+  results.add_outputs()->set_peak_memory_bytes(1'000'000);
+  results.mutable_outputs(0)->set_device_memory_bytes(2'000'000);
+  EXPECT_THAT(HumanResults(results), HasSubstr("Peak Memory: 3.0 MB\n"));
+}
+
 TEST(HumanJobsTest, IsATableWithAlignedColumns) {
   std::vector<v1::Job> jobs(2);
   jobs[0].set_id("A");
   jobs[0].set_state(v1::Job::RUNNING);
   jobs[0].mutable_spec()->mutable_quantize()->set_model_name("m\x1b[1m");
-  jobs[0].mutable_spec()->mutable_quantize()->add_levels("Q8_0");
+  jobs[0].mutable_spec()->mutable_quantize()->add_outputs()->set_level("Q8_0");
+  jobs[0].mutable_spec()->mutable_quantize()->add_outputs()->set_level("F16");
   jobs[0].mutable_progress()->set_done(1);
   jobs[0].mutable_progress()->set_total(4);
   jobs[1].set_id("LONGER");
   jobs[1].set_state(v1::Job::SUCCEEDED);
   jobs[1].mutable_spec()->mutable_noop();
   EXPECT_EQ(HumanJobs(jobs),
-            "ID      STATE      PROGRESS  CREATED  LEVEL  MODEL\n"
-            "A       RUNNING    25%       -        Q8_0   m[1m\n"
-            "LONGER  SUCCEEDED  100%      -        -      noop\n");
+            "ID      STATE      PROGRESS  CREATED  LEVEL     MODEL\n"
+            "A       RUNNING    25%       -        Q8_0,F16  m[1m\n"
+            "LONGER  SUCCEEDED  100%      -        -         noop\n");
+}
+
+TEST(HumanJobTest, ShowsEachOutputAndWhatIsFinished) {
+  v1::Job job;
+  v1::QuantizeSpec& spec = *job.mutable_spec()->mutable_quantize();
+  for (const char* level : {"Q8_0", "F16"}) {
+    v1::OutputSpec& output = *spec.add_outputs();
+    output.set_level(level);
+    output.set_path(std::string("/o/") + level);
+  }
+  job.mutable_error()->set_message("bad");
+  job.mutable_finished()->mutable_quantize()->add_outputs()->set_output_path("/o/Q8_0");
+  const std::string text = HumanJob(job);
+  EXPECT_THAT(text, HasSubstr("Level: Q8_0,F16\nOutput: /o/Q8_0\nOutput: /o/F16\n"));
+  EXPECT_THAT(text, HasSubstr("Error: bad\nFinished: /o/Q8_0\n"));
 }
 
 TEST(HumanJobTest, ShowsTheErrorWithoutControls) {
@@ -68,22 +112,6 @@ TEST(HumanJobTest, ShowsTheErrorWithoutControls) {
   EXPECT_THAT(text, HasSubstr("State: FAILED\n"));
   EXPECT_THAT(text, HasSubstr("Error: bad]0;title\n"));
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
-}
-
-TEST(ResumeCommandTest, IsACompleteShellCommand) {
-  v1::JobSpec spec;
-  v1::QuantizeSpec& quantize = *spec.mutable_quantize();
-  quantize.set_model_path("/my models/a");
-  quantize.set_format("gguf");
-  quantize.add_levels("Q4_K_M");
-  quantize.set_output_path("/out/a-Q4_K_M.gguf");
-  quantize.mutable_checkpoint()->set_enabled(true);
-  quantize.mutable_checkpoint()->set_directory("/c");
-  EXPECT_EQ(ResumeCommand(spec),
-            "llm-quantize quantize '/my models/a' gguf -q Q4_K_M -o /out -n a-Q4_K_M.gguf "
-            "--checkpoint-dir /c");
-  quantize.mutable_checkpoint()->set_enabled(false);
-  EXPECT_EQ(ResumeCommand(spec), "");
 }
 
 }  // namespace

@@ -4,7 +4,9 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <vector>
 
+#include "client/render/result.h"
 #include "client/rpc/error_detail.h"
 #include "core/base/error.h"
 #include "core/base/version.h"
@@ -46,8 +48,13 @@ Json ResultObject(const v1::QuantizeResult& result, std::string_view job_id) {
                    {"threads", result.threads()},
                    {"cpu_seconds", Seconds(result.cpu_seconds())},
                    {"bits_per_weight", Ratio(result.bits_per_weight())},
+                   {"device", result.device()},
                    {"host_memory_bytes", result.peak_memory_bytes()},
-                   {"device_memory_bytes", 0}};
+                   {"device_memory_bytes", result.device_memory_bytes()}};
+  Json files = Json::array();
+  for (const std::string& file : result.files()) files.push_back(file);
+  if (files.empty()) files.push_back(result.output_path());
+  metadata["files"] = std::move(files);
   Json substitutions = Json::array();
   for (const v1::Substitution& one : result.substitutions()) {
     substitutions.push_back({{"tensor", one.tensor()},
@@ -57,18 +64,32 @@ Json ResultObject(const v1::QuantizeResult& result, std::string_view job_id) {
   }
   metadata["substitutions"] = std::move(substitutions);
   return {{"status", "success"},
-          {"output_path", result.output_path()},
+          {"output_path", MainFileOf(result)},
           {"format", result.format()},
           {"quantization_level", result.level()},
           {"file_size", result.file_size_bytes()},
           {"compression_ratio", Ratio(result.compression_ratio())},
           {"duration_seconds", Seconds(result.duration_seconds())},
-          {"peak_memory_bytes", result.peak_memory_bytes()},
+          {"peak_memory_bytes", PeakMemoryOf(result)},
           {"validation_status", result.validation_status()},
           {"metadata", std::move(metadata)}};
 }
 
-Json ErrorObject(const absl::Status& status, std::string_view log_tail, std::string_view job_id) {
+Json ResultArray(const v1::QuantizeResults& results, std::string_view job_id) {
+  Json array = Json::array();
+  for (const v1::QuantizeResult& result : results.outputs()) {
+    array.push_back(ResultObject(result, job_id));
+  }
+  return array;
+}
+
+Json ResultOrArray(const v1::QuantizeResults& results, std::string_view job_id) {
+  return results.outputs_size() == 1 ? ResultObject(results.outputs(0), job_id)
+                                     : ResultArray(results, job_id);
+}
+
+Json ErrorObject(const absl::Status& status, std::string_view log_tail, std::string_view job_id,
+                 const v1::QuantizeResults& finished) {
   const ErrorRow& row = RowOf(ErrorOf(status));
   Json object = {{"status", "error"},
                  {"error_code", row.exit_code},
@@ -77,24 +98,56 @@ Json ErrorObject(const absl::Status& status, std::string_view log_tail, std::str
                  {"suggestion", SuggestionOf(status)}};
   if (!job_id.empty()) object["job_id"] = job_id;
   if (!log_tail.empty()) object["log_tail"] = log_tail;
+  if (!finished.outputs().empty()) object["finished"] = ResultArray(finished, job_id);
   return object;
+}
+
+Json Texts(const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  return std::vector<std::string>(texts.begin(), texts.end());
+}
+
+// By the names of the command line.
+Json GgufOptionsObject(const v1::GgufOptions& options) {
+  return {{"imatrix", options.imatrix_path()},
+          {"include_weights", Texts(options.include_weights())},
+          {"exclude_weights", Texts(options.exclude_weights())},
+          {"tensor_types", Texts(options.tensor_types())},
+          {"output_tensor_type", options.output_tensor_type()},
+          {"token_embedding_type", options.token_embedding_type()},
+          {"leave_output_tensor", options.leave_output_tensor()},
+          {"pure", options.pure()},
+          {"prune_layers",
+           std::vector<uint32_t>(options.prune_layers().begin(), options.prune_layers().end())},
+          {"override_kv", Texts(options.override_kv())},
+          {"keep_split", options.keep_split()},
+          {"split_max_bytes", options.split_max_bytes()},
+          {"allow_requantize", options.allow_requantize()}};
 }
 
 Json SpecObject(const v1::JobSpec& spec) {
   if (!spec.has_quantize()) return {{"operation", "noop"}};
   const v1::QuantizeSpec& quantize = spec.quantize();
+  std::vector<std::string> levels, paths;
+  for (const v1::OutputSpec& output : quantize.outputs()) {
+    levels.push_back(output.level());
+    paths.push_back(output.path());
+  }
   return {{"operation", "quantize"},
           {"model_name", quantize.model_name()},
           {"model_path", quantize.model_path()},
           {"format", quantize.format()},
-          {"levels", std::vector<std::string>(quantize.levels().begin(), quantize.levels().end())},
-          {"output_path", quantize.output_path()},
+          {"levels", levels},
+          {"output_path", paths.empty() ? "" : paths.front()},
+          {"output_paths", paths},
           {"overwrite", quantize.overwrite()},
           {"checkpoints", quantize.checkpoint().enabled()},
           {"checkpoint_dir", quantize.checkpoint().directory()},
           {"resume_from", quantize.checkpoint().resume_from()},
           {"threads", quantize.threads()},
-          {"pre_tokenizer", quantize.pre_tokenizer()}};
+          {"pre_tokenizer", quantize.pre_tokenizer()},
+          {"strict", quantize.strict()},
+          {"device", quantize.device()},
+          {"gguf_options", GgufOptionsObject(quantize.gguf())}};
 }
 
 Json JobObject(const v1::Job& job) {
@@ -116,24 +169,24 @@ Json JobObject(const v1::Job& job) {
                  {"end_time", Time(job.has_end_time(), job.end_time())},
                  {"spec", SpecObject(job.spec())}};
   if (job.result().has_quantize()) {
-    object["result"] = ResultObject(job.result().quantize(), job.id());
+    object["result"] = ResultOrArray(job.result().quantize(), job.id());
   }
   if (job.has_error()) {
     const absl::Status status = StatusOf(job.error());
-    object["error"] = ErrorObject(status, LogTailOf(status), job.id());
+    object["error"] = ErrorObject(status, LogTailOf(status), job.id(), job.finished().quantize());
   }
   return object;
 }
 
 }  // namespace
 
-std::string JsonResult(const v1::QuantizeResult& result, std::string_view job_id) {
-  return Indented(ResultObject(result, job_id));
+std::string JsonResults(const v1::QuantizeResults& results, std::string_view job_id) {
+  return Indented(ResultOrArray(results, job_id));
 }
 
 std::string JsonError(const absl::Status& status, std::string_view log_tail,
-                      std::string_view job_id) {
-  return Indented(ErrorObject(status, log_tail, job_id));
+                      std::string_view job_id, const v1::QuantizeResults& finished) {
+  return Indented(ErrorObject(status, log_tail, job_id, finished));
 }
 
 std::string JsonJob(const v1::Job& job) { return Indented(JobObject(job)); }

@@ -14,12 +14,12 @@
 
 namespace quantized {
 
-// The contract's "Quantization Result".
-std::string JsonResult(const v1::QuantizeResult& result, std::string_view job_id);
+// The contract's "Quantization Result"; of several outputs an array of them.
+std::string JsonResults(const v1::QuantizeResults& results, std::string_view job_id);
 
-// The contract's "Error Response".
+// The contract's "Error Response"; `finished`, where it is not empty, is an array of results.
 std::string JsonError(const absl::Status& status, std::string_view log_tail,
-                      std::string_view job_id);
+                      std::string_view job_id, const v1::QuantizeResults& finished = {});
 
 std::string JsonJob(const v1::Job& job);
 std::string JsonJobs(std::span<const v1::Job> jobs);  // {"jobs": […]}

@@ -38,8 +38,42 @@ v1::QuantizeResult ContractResult() {
   return result;
 }
 
+v1::QuantizeResults OneOf(const v1::QuantizeResult& result) {
+  v1::QuantizeResults results;
+  *results.add_outputs() = result;
+  return results;
+}
+
+TEST(JsonResultTest, SeveralAreAnArrayInOrder) {
+  v1::QuantizeResults results = OneOf(ContractResult());
+  results.add_outputs()->set_level("Q8_0");
+  const Json array = Json::parse(JsonResults(results, "JOB"));
+  ASSERT_EQ(array.size(), 2u);
+  EXPECT_EQ(array[0], Json::parse(JsonResults(OneOf(ContractResult()), "JOB")));
+  EXPECT_EQ(array[1]["quantization_level"], "Q8_0");
+}
+
+TEST(JsonResultTest, TellsOfFilesAndDevice) {
+  v1::QuantizeResult result = ContractResult();
+  result.set_device("cpu");
+  Json object = Json::parse(JsonResults(OneOf(result), ""));
+  EXPECT_EQ(object["metadata"]["files"], Json::array({"/path/to/model.gguf"}));
+  EXPECT_EQ(object["metadata"]["device"], "cpu");
+  EXPECT_EQ(object["metadata"]["device_memory_bytes"], 0);
+
+  result.add_files("/path/to/model-00001-of-00002.gguf");
+  result.add_files("/path/to/model-00002-of-00002.gguf");
+  result.set_device_memory_bytes(1 << 20);
+  object = Json::parse(JsonResults(OneOf(result), ""));
+  EXPECT_EQ(object["output_path"], "/path/to/model-00001-of-00002.gguf");
+  EXPECT_EQ(object["metadata"]["files"].size(), 2u);
+  EXPECT_EQ(object["metadata"]["device_memory_bytes"], 1 << 20);
+  EXPECT_EQ(object["metadata"]["host_memory_bytes"], 17179869184);
+  EXPECT_EQ(object["peak_memory_bytes"], 17179869184 + (1 << 20));
+}
+
 TEST(JsonResultTest, HasTheContractsKeysFirstWithItsTypes) {
-  const std::string text = JsonResult(ContractResult(), "JOB");
+  const std::string text = JsonResults(OneOf(ContractResult()), "JOB");
   EXPECT_TRUE(text.ends_with("}\n"));
   const Json object = Json::parse(text);
   EXPECT_THAT(Keys(object, 10), ElementsAre("status", "output_path", "format", "quantization_level",
@@ -59,7 +93,7 @@ TEST(JsonResultTest, HasTheContractsKeysFirstWithItsTypes) {
 
 TEST(JsonResultTest, NumbersStayOfOneTypeWhenTheyAreWhole) {
   v1::QuantizeResult result;
-  const Json object = Json::parse(JsonResult(result, ""));
+  const Json object = Json::parse(JsonResults(OneOf(result), ""));
   EXPECT_TRUE(object["compression_ratio"].is_number_float());
   EXPECT_TRUE(object["duration_seconds"].is_number_float());
   EXPECT_TRUE(object["file_size"].is_number_unsigned());
@@ -78,6 +112,14 @@ TEST(JsonErrorTest, HasTheContractsKeysForEveryError) {
   }
 }
 
+TEST(JsonErrorTest, TellsWhatIsFinishedAllTheSame) {
+  const absl::Status status = MakeError(Error::kDiskFull, "what");
+  EXPECT_FALSE(Json::parse(JsonError(status, "", "JOB")).contains("finished"));
+  const Json object = Json::parse(JsonError(status, "", "JOB", OneOf(ContractResult())));
+  ASSERT_EQ(object["finished"].size(), 1u);
+  EXPECT_EQ(object["finished"][0], Json::parse(JsonResults(OneOf(ContractResult()), "JOB")));
+}
+
 TEST(JsonErrorTest, ASuggestionIsNeverMissing) {
   const Json object = Json::parse(JsonError(MakeError(Error::kIo, "what"), "tail", "JOB"));
   EXPECT_EQ(object["suggestion"], "");
@@ -88,7 +130,7 @@ TEST(JsonErrorTest, ASuggestionIsNeverMissing) {
 TEST(JsonTest, BytesThatAreNotUtf8AndControlsStayValidJson) {
   v1::QuantizeResult result = ContractResult();
   result.set_output_path("/a/\xff\x1b[2J");
-  const std::string text = JsonResult(result, "");
+  const std::string text = JsonResults(OneOf(result), "");
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
   EXPECT_EQ(Json::parse(text)["output_path"], "/a/\xef\xbf\xbd\x1b[2J");
 }
@@ -100,7 +142,8 @@ TEST(JsonJobTest, TellsStateSpecAndOutcome) {
   job.mutable_create_time()->set_seconds(1'700'000'000);
   v1::QuantizeSpec& spec = *job.mutable_spec()->mutable_quantize();
   spec.set_model_path("/m");
-  spec.add_levels("Q8_0");
+  spec.add_outputs()->set_level("Q8_0");
+  spec.mutable_outputs(0)->set_path("/o/m.gguf");
   job.mutable_error()->set_error(6);
   job.mutable_error()->set_message("damaged");
   const Json object = Json::parse(JsonJobs({&job, 1}))["jobs"][0];
@@ -109,6 +152,8 @@ TEST(JsonJobTest, TellsStateSpecAndOutcome) {
   EXPECT_EQ(object["create_time"], "2023-11-14T22:13:20Z");
   EXPECT_TRUE(object["end_time"].is_null());
   EXPECT_EQ(object["spec"]["levels"], Json::array({"Q8_0"}));
+  EXPECT_EQ(object["spec"]["output_path"], "/o/m.gguf");
+  EXPECT_EQ(object["spec"]["output_paths"], Json::array({"/o/m.gguf"}));
   EXPECT_EQ(object["error"]["error_code"], 6);
   EXPECT_FALSE(object.contains("result"));
 }

@@ -79,11 +79,6 @@ std::string ContractValue(const KeyRow& row, const Json& value) {
   return ValueText(value);
 }
 
-std::string TextAt(const Json& object, std::string_view key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
 absl::Status BadInspection(std::string_view what) {
   return MakeError(Error::kInternal, fmt::format("the inspection of the model {}", what));
 }
@@ -112,18 +107,6 @@ absl::StatusOr<ModelInfoText> FormatModelInfo(std::string_view inspection) {
   }
   text.json = ordered.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   return text;
-}
-
-absl::Status ErrorInInspection(std::string_view inspection) {
-  const Json read = Json::parse(inspection, nullptr, /*allow_exceptions=*/false);
-  if (!read.is_object()) return absl::OkStatus();
-  const std::string type = TextAt(read, "error_type");
-  if (type.empty()) return absl::OkStatus();
-  const auto rows = AllErrors();
-  const auto row = std::find_if(rows.begin(), rows.end(),
-                                [&](const ErrorRow& one) { return one.error_type == type; });
-  return MakeError(row == rows.end() ? Error::kInternal : row->error, TextAt(read, "message"),
-                   TextAt(read, "suggestion"));
 }
 
 }  // namespace quantized

@@ -17,7 +17,4 @@ struct ModelInfoText {
 // of the contract or has one of another type.
 absl::StatusOr<ModelInfoText> FormatModelInfo(std::string_view inspection);
 
-// The error in `inspection` when the worker reported one; OK when it is not an error object.
-absl::Status ErrorInInspection(std::string_view inspection);
-
 }  // namespace quantized

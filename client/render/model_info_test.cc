@@ -71,16 +71,5 @@ TEST(ModelInfoTest, WhatIsNotAnInspectionIsRefused) {
               HasSubstr("'hidden_size' of type string"));
 }
 
-TEST(ModelInfoTest, AnErrorObjectComesBackAsTheError) {
-  const absl::Status status = ErrorInInspection(
-      R"({"status":"error","error_code":6,"error_type":"ValidationError","message":"bad","suggestion":"s"})");
-  ASSERT_FALSE(status.ok());
-  EXPECT_EQ(ErrorOf(status), Error::kValidationFailed);
-  EXPECT_EQ(status.message(), "bad");
-  EXPECT_EQ(SuggestionOf(status), "s");
-  EXPECT_TRUE(ErrorInInspection(kInspection).ok());
-  EXPECT_TRUE(ErrorInInspection("not json").ok());
-}
-
 }  // namespace
 }  // namespace quantized

@@ -70,7 +70,8 @@ void Output::Warn(std::string_view line) {
   WriteLine("Warning: ", line, kYellow);
 }
 
-void Output::Fail(const absl::Status& status, std::string_view job_id) {
+void Output::Fail(const absl::Status& status, std::string_view job_id,
+                  const v1::QuantizeResults& finished) {
   DropProgress();
   const std::string log_tail =
       Shows(Verbosity::kVerbose) || ErrorOf(status) == Error::kWorkerCrashed ? LogTailOf(status)
@@ -86,7 +87,9 @@ void Output::Fail(const absl::Status& status, std::string_view job_id) {
     }
   }
   // The exit code tells of the failure also where stdout is gone.
-  if (options_.format == Format::kJson) WriteAll(out_fd_, JsonError(status, log_tail, job_id));
+  if (options_.format == Format::kJson) {
+    WriteAll(out_fd_, JsonError(status, log_tail, job_id, finished));
+  }
 }
 
 void Output::ShowProgress(const ProgressState& state) {

@@ -12,6 +12,7 @@
 #include "client/render/progress_line.h"
 #include "client/render/terminal.h"
 #include "client/rpc/environment.h"
+#include "quantized/v1/job.pb.h"
 
 namespace quantized {
 
@@ -45,8 +46,9 @@ class Output {
   void Warn(std::string_view line);
 
   // The failure that ends the program: on stderr in words, and under --format json as the one
-  // object on stdout. `job_id` may be empty.
-  void Fail(const absl::Status& status, std::string_view job_id);
+  // object on stdout. `job_id` may be empty; `finished` is what its job made all the same.
+  void Fail(const absl::Status& status, std::string_view job_id,
+            const v1::QuantizeResults& finished = {});
 
   // Shows how far the job is, in the way that --progress asks for; the caller decides how often.
   void ShowProgress(const ProgressState& state);

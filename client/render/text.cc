@@ -76,6 +76,22 @@ std::string FormatElapsed(double seconds) {
   return fmt::format("{}:{:02}:{:02}", hours, minutes, rest);
 }
 
+std::string AlignedRows(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths;
+  for (const std::vector<std::string>& cells : rows) {
+    widths.resize(cells.size());
+    for (size_t i = 0; i < cells.size(); ++i) widths[i] = std::max(widths[i], cells[i].size());
+  }
+  std::string text;
+  for (const std::vector<std::string>& cells : rows) {
+    for (size_t i = 0; i + 1 < cells.size(); ++i) {
+      text += fmt::format("{:<{}}", cells[i], widths[i] + 2);
+    }
+    text += cells.back() + "\n";
+  }
+  return text;
+}
+
 std::string ShellQuote(std::string_view word) {
   if (!word.empty() && std::all_of(word.begin(), word.end(), IsPlainInShell)) {
     return std::string(word);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace quantized {
 
@@ -22,6 +23,10 @@ std::string WithThousands(uint64_t number);
 
 // "15:23", from an hour on "1:02:03".
 std::string FormatElapsed(double seconds);
+
+// Rows of cells, all of the same number, as lines of aligned columns; the last one is as wide as it
+// is.
+std::string AlignedRows(const std::vector<std::vector<std::string>>& rows);
 
 // `word` as a POSIX shell takes it for one word.
 std::string ShellQuote(std::string_view word);

@@ -31,6 +31,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target) {
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // Retries are ours: they also look for a restarted daemon.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  // A list of jobs with all that became of them; what one is told comes from our own daemon.
+  arguments.SetMaxReceiveMessageSize(256 << 20);
   return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
 }
 

@@ -14,6 +14,8 @@
 #include <cerrno>
 #include <cstring>
 #include <optional>
+#include <string_view>
+#include <vector>
 
 #include "client/rpc/endpoint.h"
 #include "client/rpc/wait.h"
@@ -138,12 +140,20 @@ absl::StatusOr<pid_t> Spawn(const EmbeddedDaemonOptions& options, int ready_fd, 
                                           options.folders.state_dir.native(),
                                           "--ready-fd",
                                           std::to_string(kReadyFd)};
+  std::vector<char*> environment;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    // The daemon outlives this command; which devices it may use travels with each job.
+    if (!std::string_view(*variable).starts_with("CUDA_VISIBLE_DEVICES=")) {
+      environment.push_back(*variable);
+    }
+  }
+  environment.push_back(nullptr);
   std::array<char*, arguments.size() + 1> argv{};
   std::transform(arguments.begin(), arguments.end(), argv.begin(),
                  [](std::string& argument) { return argument.data(); });
   pid_t pid = 0;
-  const int error =
-      posix_spawn(&pid, options.program.c_str(), &actions, &attributes, argv.data(), environ);
+  const int error = posix_spawn(&pid, options.program.c_str(), &actions, &attributes, argv.data(),
+                                environment.data());
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {

@@ -28,7 +28,8 @@ v1::JobEvent MessageEvent(const std::string& line) {
 v1::JobEvent FinishedEvent() {
   v1::JobEvent event;
   event.mutable_finished()->set_state(v1::Job::SUCCEEDED);
-  event.mutable_finished()->mutable_result()->mutable_quantize()->set_output_path("/out.gguf");
+  event.mutable_finished()->mutable_result()->mutable_quantize()->add_outputs()->set_output_path(
+      "/out.gguf");
   return event;
 }
 

@@ -25,7 +25,8 @@ class CheckpointTest : public ::testing::Test {
   CheckpointTest() : part_(*File::OpenForWrite(dir_.path() / "model.gguf.part")) {}
 
   absl::StatusOr<std::unique_ptr<Checkpoint>> Start(std::span<const UnitRecord> units = {}) {
-    return Checkpoint::Start(folder_, kOwner, units, part_, [this](uint64_t n) { synced_ = n; });
+    return Checkpoint::Start(folder_, kOwner, units, std::span(&part_, 1),
+                             [this](uint64_t n) { synced_ = n; });
   }
 
   testing::TempDir dir_;
@@ -169,7 +170,9 @@ TEST_F(CheckpointTest, OnlyOtherJobsOfTheSameOutputAreStale) {
     CheckpointOwner owner = kOwner;
     owner.fingerprint = fingerprint;
     owner.output_path = output;
-    ASSERT_TRUE(Checkpoint::Start(parent_ / fingerprint, owner, {}, part_, [](uint64_t) {}).ok());
+    ASSERT_TRUE(
+        Checkpoint::Start(parent_ / fingerprint, owner, {}, std::span(&part_, 1), [](uint64_t) {
+        }).ok());
   };
   start(kOwner.fingerprint, kOwner.output_path);
   start("same-output", kOwner.output_path);

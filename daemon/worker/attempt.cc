@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <new>
 #include <string>
@@ -24,6 +23,7 @@
 #include "daemon/worker/json_log.h"
 #include "daemon/worker/out_of_memory.h"
 #include "daemon/worker/progress_reporter.h"
+#include "daemon/worker/visible_devices.h"
 #include "daemon/worker/watch.h"
 
 namespace quantized {
@@ -107,12 +107,6 @@ int SayLastWord(DaemonChannel& channel, const JobOutcome& outcome) {
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   raise(SIGTERM);
   _exit(DaemonChannel::kDaemonGone);  // not reached: the disposition is the default one
-}
-
-// Before any other thread starts: they may read the environment.
-void UseDevicesOfClient(const v1::JobSpec& spec) {
-  if (!spec.quantize().has_cuda_visible_devices()) return;
-  CHECK(setenv("CUDA_VISIBLE_DEVICES", spec.quantize().cuda_visible_devices().c_str(), 1) == 0);
 }
 
 int Work(DaemonChannel& channel, const v1::StartAttempt& start) {

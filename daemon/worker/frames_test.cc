@@ -61,12 +61,12 @@ TEST(FramesTest, LargestFramePassesAndOneByteMoreDoesNot) {
 
 TEST(FramesTest, RefusesALengthBeforeItsBytesCome) {
   for (const std::string& header :
-       {std::string("\x01\x00\x10\x00", 4), std::string("\xff\xff\xff\xff")}) {
+       {std::string("\x01\x00\x00\x01", 4), std::string("\xff\xff\xff\xff")}) {
     FrameReader reader;
     reader.Append(header);
     const auto frame = reader.Next<v1::WorkerFrame>();
     ASSERT_FALSE(frame.ok());
-    EXPECT_NE(frame.status().message().find("at most 1048576"), absl::string_view::npos);
+    EXPECT_NE(frame.status().message().find("at most 16777216"), absl::string_view::npos);
   }
 }
 

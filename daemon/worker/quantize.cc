@@ -35,7 +35,7 @@ QuantizeResult FromProto(const v1::QuantizeResult& stored) {
     result.substitutions.push_back({row.tensor(), row.wanted_type(), row.used_type(), row.why()});
   }
   result.files.assign(stored.files().begin(), stored.files().end());
-  result.device = stored.device();
+  if (!stored.device().empty()) result.device = stored.device();
   result.device_memory_bytes = stored.device_memory_bytes();
   return result;
 }

@@ -7,7 +7,8 @@ namespace quantized::kernels {
 
 void EncodeQ2KRef(const float* x, const float* importance, size_t rows, size_t cols,
                   std::byte* out) {
-  if (importance == nullptr) return EncodeBlocks<BlockQ2K, EncodeAffineBlock<BlockQ2K>>(x, rows, cols, out);
+  if (importance == nullptr)
+    return EncodeBlocks<BlockQ2K, EncodeAffineBlock<BlockQ2K>>(x, rows, cols, out);
   EncodeWeighedBlocks<BlockQ2K, EncodeWeighedAffineBlock<BlockQ2K>>(x, importance, rows, cols, out);
 }
 

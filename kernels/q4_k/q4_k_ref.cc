@@ -7,7 +7,8 @@ namespace quantized::kernels {
 
 void EncodeQ4KRef(const float* x, const float* importance, size_t rows, size_t cols,
                   std::byte* out) {
-  if (importance == nullptr) return EncodeBlocks<BlockQ4K, EncodeAffineBlock<BlockQ4K>>(x, rows, cols, out);
+  if (importance == nullptr)
+    return EncodeBlocks<BlockQ4K, EncodeAffineBlock<BlockQ4K>>(x, rows, cols, out);
   EncodeWeighedBlocks<BlockQ4K, EncodeWeighedAffineBlock<BlockQ4K>>(x, importance, rows, cols, out);
 }
 

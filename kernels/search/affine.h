@@ -1,6 +1,6 @@
 // Scale and minimum of a few values with codes 0 … n, by weighted least squares over a grid of
-// candidates. Used by Q2_K, Q4_K and Q5_K, and with importance also by
-// Q4_1 and Q5_1. A value is decoded as scale * code + min, min <= 0.
+// candidates. Used by Q2_K, Q4_K and Q5_K, and with importance also by Q4_1 and Q5_1. A value is
+// decoded as scale * code + min, min <= 0.
 //
 // Starts from the codes that span min … max. Candidate k = 0 … steps has the inverse scale
 // s_k = (first + step * k + n) / (max - min) and codes l = clamp(round(s_k (x - min))); the best

@@ -3,7 +3,7 @@
 //
 // With m the first value of largest magnitude, candidate k = -9 … 9 has the inverse scale
 // s_k = -(n + 0.1 k) / m and codes l = clamp(round(s_k x)); its best scale is A / B with
-// A = sum w x l and B = sum w l l, weights w = x^2, and it explains A^2 / B of the energy. k = 0 is
+// A = sum w x l and B = sum w l l, w the weights, and it explains A^2 / B of the energy. k = 0 is
 // tried first; another one is taken where it is strictly better.
 // Sums run in the order of the values, each product and sum rounded to f32.
 #pragma once

@@ -47,7 +47,8 @@ v1::JobEvent ProgressEvent(uint64_t done) {
 v1::JobEvent SuccessEvent() {
   v1::JobEvent event;
   event.mutable_finished()->set_state(v1::Job::SUCCEEDED);
-  v1::QuantizeResult& result = *event.mutable_finished()->mutable_result()->mutable_quantize();
+  v1::QuantizeResult& result =
+      *event.mutable_finished()->mutable_result()->mutable_quantize()->add_outputs();
   result.set_output_path("/output/model-Q4_K_M.gguf");
   result.set_format("gguf");
   result.set_level("Q4_K_M");
@@ -375,8 +376,9 @@ TEST_F(ClientBehaviourTest, TheRequestHasAbsolutePathsAndAllOptions) {
   EXPECT_EQ(spec.model_path(), user_.work() / "model");
   EXPECT_EQ(spec.model_name(), "./model");
   EXPECT_EQ(spec.format(), "gguf");
-  EXPECT_THAT(spec.levels(), ElementsAre("Q4_K_M"));
-  EXPECT_EQ(spec.output_path(), user_.work() / "out/x/name.gguf");
+  ASSERT_EQ(spec.outputs_size(), 1);
+  EXPECT_EQ(spec.outputs(0).level(), "Q4_K_M");
+  EXPECT_EQ(spec.outputs(0).path(), user_.work() / "out/x/name.gguf");
   EXPECT_TRUE(spec.overwrite());
   EXPECT_TRUE(spec.checkpoint().enabled());
   EXPECT_EQ(spec.checkpoint().directory(), user_.work() / "c");
@@ -388,11 +390,79 @@ TEST_F(ClientBehaviourTest, TheRequestHasAbsolutePathsAndAllOptions) {
 TEST_F(ClientBehaviourTest, TheRequestHasTheContractsDefaults) {
   ASSERT_EQ(Run(Quantize({"--detach"})).exit_code, 0);
   const v1::QuantizeSpec spec = daemon_.job().spec().quantize();
-  EXPECT_EQ(spec.output_path(), user_.work() / "model-Q4_K_M.gguf");
+  ASSERT_EQ(spec.outputs_size(), 1);
+  EXPECT_EQ(spec.outputs(0).path(), user_.work() / "model-Q4_K_M.gguf");
+  EXPECT_EQ(spec.gguf().SerializeAsString(), "");
+  EXPECT_FALSE(spec.strict());
+  EXPECT_EQ(spec.device(), "auto");
+  EXPECT_FALSE(spec.has_cuda_visible_devices());
   EXPECT_TRUE(spec.checkpoint().enabled());
   EXPECT_EQ(spec.checkpoint().directory(), user_.work() / ".checkpoint");
   EXPECT_EQ(spec.checkpoint().resume_from(), "");
   EXPECT_FALSE(spec.overwrite());
+}
+
+TEST_F(ClientBehaviourTest, EachLevelIsAnOutputOfTheSameJob) {
+  ASSERT_EQ(Run(Quantize({"-q", "q6_k,F16", "-o", "out", "--detach"})).exit_code, 0);
+  const v1::QuantizeSpec spec = daemon_.job().spec().quantize();
+  ASSERT_EQ(spec.outputs_size(), 2);
+  EXPECT_EQ(spec.outputs(0).level(), "q6_k");
+  EXPECT_EQ(spec.outputs(0).path(), user_.work() / "out/model-Q6_K.gguf");
+  EXPECT_EQ(spec.outputs(1).level(), "F16");
+  EXPECT_EQ(spec.outputs(1).path(), user_.work() / "out/model-F16.gguf");
+}
+
+TEST_F(ClientBehaviourTest, TheOptionsOfLlamaQuantizeReachTheDaemon) {
+  ASSERT_EQ(
+      Run(Quantize({"--tensor-type", "a=q8_0", "--tensor-type", "b=f16", "--pure",
+                    "--split-max-size", "500M", "--strict", "--device", "cuda:1", "--detach"}))
+          .exit_code,
+      0);
+  const v1::QuantizeSpec spec = daemon_.job().spec().quantize();
+  EXPECT_THAT(spec.gguf().tensor_types(), ElementsAre("a=q8_0", "b=f16"));
+  EXPECT_TRUE(spec.gguf().pure());
+  EXPECT_EQ(spec.gguf().split_max_bytes(), 500'000'000u);
+  EXPECT_TRUE(spec.strict());
+  EXPECT_EQ(spec.device(), "cuda:1");
+}
+
+TEST_F(ClientBehaviourTest, TheClientsDevicesTravelWithTheJob) {
+  ASSERT_EQ(
+      RunProcess(Quantize({"--detach"}), Options({{"CUDA_VISIBLE_DEVICES", "1,3"}})).exit_code, 0);
+  EXPECT_EQ(daemon_.job().spec().quantize().cuda_visible_devices(), "1,3");
+}
+
+TEST_F(ClientBehaviourTest, SeveralResultsAreAnArray) {
+  v1::JobEvent event = SuccessEvent();
+  v1::QuantizeResults& results = *event.mutable_finished()->mutable_result()->mutable_quantize();
+  v1::QuantizeResult& second = *results.add_outputs();
+  second = results.outputs(0);
+  second.set_level("Q6_K");
+  second.set_output_path("/output/model-Q6_K.gguf");
+  daemon_.Say(event);
+  const ProcessResult json = Run(Quantize({"--format", "json"}));
+  EXPECT_EQ(json.exit_code, 0);
+  const Json array = Json::parse(json.out);
+  ASSERT_EQ(array.size(), 2u);
+  EXPECT_EQ(array[0]["quantization_level"], "Q4_K_M");
+  EXPECT_EQ(array[1]["output_path"], "/output/model-Q6_K.gguf");
+  EXPECT_THAT(json.err, HasSubstr("Complete: /output/model-Q4_K_M.gguf (3.9 GB)\n"
+                                  "[llm-quantize] Complete: /output/model-Q6_K.gguf (3.9 GB)\n"));
+}
+
+TEST_F(ClientBehaviourTest, AFailureTellsWhatIsFinished) {
+  v1::JobEvent event = FailureEvent(Error::kDiskFull, "the disk is full");
+  *event.mutable_finished()->mutable_finished() = SuccessEvent().finished().result();
+  daemon_.Say(event);
+  const ProcessResult json = Run(Quantize({"--format", "json"}));
+  EXPECT_EQ(json.exit_code, 1);
+  const Json object = Json::parse(json.out);
+  EXPECT_EQ(object["error_type"], "DiskFullError");
+  ASSERT_EQ(object["finished"].size(), 1u);
+  EXPECT_EQ(object["finished"][0]["output_path"], "/output/model-Q4_K_M.gguf");
+  EXPECT_THAT(json.err, HasSubstr("Complete: /output/model-Q4_K_M.gguf (3.9 GB)\n"
+                                  "[llm-quantize] Error: the disk is full\n"));
+  EXPECT_EQ(Run(Quantize()).out, "");
 }
 
 TEST_F(ClientBehaviourTest, TheCheckpointFolderMayComeFromTheEnvironment) {

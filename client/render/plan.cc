@@ -1,0 +1,169 @@
+#include "client/render/plan.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "client/render/substitution_kinds.h"
+#include "client/render/text.h"
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+
+namespace quantized {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+enum class KeyKind { kText, kCount, kNumber, kArray };
+
+struct KeyRow {
+  std::string_view key;
+  KeyKind kind;
+};
+constexpr std::array kPlanKeys = {
+    KeyRow{"status", KeyKind::kText},
+    KeyRow{"model_name", KeyKind::kText},
+    KeyRow{"architecture", KeyKind::kText},
+    KeyRow{"num_layers", KeyKind::kCount},
+    KeyRow{"original_dtype", KeyKind::kText},
+    KeyRow{"original_size", KeyKind::kCount},
+    KeyRow{"outputs", KeyKind::kArray},
+    KeyRow{"threads", KeyKind::kCount},
+    KeyRow{"memory_needed_bytes", KeyKind::kCount},
+    KeyRow{"memory_available_bytes", KeyKind::kCount},
+    KeyRow{"disk_needed_bytes", KeyKind::kCount},
+    KeyRow{"disk_free_bytes", KeyKind::kCount},
+    KeyRow{"warnings", KeyKind::kArray},
+};
+constexpr std::array kOutputKeys = {
+    KeyRow{"quantization_level", KeyKind::kText}, KeyRow{"files", KeyKind::kArray},
+    KeyRow{"file_size", KeyKind::kCount},         KeyRow{"bits_per_weight", KeyKind::kNumber},
+    KeyRow{"substitutions", KeyKind::kArray},
+};
+constexpr std::array kSubstitutionKeys = {
+    KeyRow{"tensor", KeyKind::kText},
+    KeyRow{"wanted_type", KeyKind::kText},
+    KeyRow{"used_type", KeyKind::kText},
+    KeyRow{"why", KeyKind::kText},
+};
+
+bool Fits(KeyKind kind, const Json& value) {
+  switch (kind) {
+    case KeyKind::kText:
+      return value.is_string();
+    case KeyKind::kCount:
+      return value.is_number_unsigned();
+    case KeyKind::kNumber:
+      return value.is_number();
+    case KeyKind::kArray:
+      return value.is_array();
+  }
+  return false;
+}
+
+absl::Status BadPlan(std::string_view what) {
+  return MakeError(Error::kInternal, fmt::format("the plan of the job {}", what));
+}
+
+absl::Status CheckKeys(const Json& object, std::span<const KeyRow> keys) {
+  if (!object.is_object()) return BadPlan("is not a JSON object");
+  for (const KeyRow& row : keys) {
+    const auto found = object.find(row.key);
+    if (found == object.end()) return BadPlan(fmt::format("lacks the key '{}'", row.key));
+    if (!Fits(row.kind, *found)) {
+      return BadPlan(fmt::format("has '{}' of type {}", row.key, found->type_name()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckTexts(const Json& array) {
+  for (const Json& one : array) {
+    if (!one.is_string()) return BadPlan(fmt::format("has a {} in place of text", one.type_name()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Check(const Json& plan) {
+  RETURN_IF_ERROR(CheckKeys(plan, kPlanKeys));
+  RETURN_IF_ERROR(CheckTexts(plan["warnings"]));
+  for (const Json& output : plan["outputs"]) {
+    RETURN_IF_ERROR(CheckKeys(output, kOutputKeys));
+    RETURN_IF_ERROR(CheckTexts(output["files"]));
+    if (output["files"].empty()) return BadPlan("has an output without files");
+    for (const Json& one : output["substitutions"]) {
+      RETURN_IF_ERROR(CheckKeys(one, kSubstitutionKeys));
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string TextOf(const Json& object, const char* key) {
+  return Printable(object[key].get_ref<const std::string&>());
+}
+
+std::string BytesOf(const Json& object, const char* key) {
+  return FormatBytes(object[key].get<uint64_t>());
+}
+
+std::string Row(std::string_view key, std::string_view value) {
+  return fmt::format("{}: {}\n", key, Printable(value));
+}
+
+std::string OutputTable(const Json& outputs) {
+  std::vector<std::vector<std::string>> rows = {
+      {"LEVEL", "SIZE", "BITS/WEIGHT", "FILES", "OUTPUT"}};
+  for (const Json& output : outputs) {
+    rows.push_back({TextOf(output, "quantization_level"), BytesOf(output, "file_size"),
+                    fmt::format("{:.2f}", output["bits_per_weight"].get<double>()),
+                    std::to_string(output["files"].size()),
+                    Printable(output["files"][0].get_ref<const std::string&>())});
+  }
+  return AlignedRows(rows);
+}
+
+std::string SubstitutionRows(const Json& output) {
+  SubstitutionKinds kinds;
+  for (const Json& one : output["substitutions"]) {
+    kinds.Add(TextOf(one, "wanted_type"), TextOf(one, "used_type"), TextOf(one, "why"));
+  }
+  std::string rows;
+  for (const std::string& line : kinds.Lines()) {
+    rows += Row("Substitution", fmt::format("{}: {}", TextOf(output, "quantization_level"), line));
+  }
+  return rows;
+}
+
+std::string Human(const Json& plan) {
+  const uint64_t layers = plan["num_layers"].get<uint64_t>();
+  std::string text =
+      Row("Model", fmt::format("{} ({}, {} layer{})", TextOf(plan, "model_name"),
+                               TextOf(plan, "architecture"), layers, layers == 1 ? "" : "s"));
+  text += Row("Original Size", fmt::format("{} ({})", BytesOf(plan, "original_size"),
+                                           TextOf(plan, "original_dtype")));
+  text += OutputTable(plan["outputs"]);
+  for (const Json& output : plan["outputs"]) text += SubstitutionRows(output);
+  text += Row(
+      "Memory",
+      fmt::format("{} needed with {} threads, {} available", BytesOf(plan, "memory_needed_bytes"),
+                  plan["threads"].get<uint64_t>(), BytesOf(plan, "memory_available_bytes")));
+  text += Row("Disk", fmt::format("{} needed, {} free", BytesOf(plan, "disk_needed_bytes"),
+                                  BytesOf(plan, "disk_free_bytes")));
+  for (const Json& warning : plan["warnings"]) {
+    text += Row("Warning", warning.get_ref<const std::string&>());
+  }
+  return text;
+}
+
+}  // namespace
+
+absl::StatusOr<PlanText> FormatPlan(std::string_view plan) {
+  const Json read = Json::parse(plan, nullptr, /*allow_exceptions=*/false);
+  RETURN_IF_ERROR(Check(read));
+  return PlanText{.human = Human(read),
+                  .json = read.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"};
+}
+
+}  // namespace quantized

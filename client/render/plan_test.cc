@@ -1,0 +1,86 @@
+#include "client/render/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+
+namespace quantized {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json Plan() {
+  return {{"status", "plan"},
+          {"model_name", "m"},
+          {"architecture", "LlamaForCausalLM"},
+          {"parameter_count", 100},
+          {"num_layers", 2},
+          {"original_dtype", "float16"},
+          {"original_size", 2'000'000},
+          {"outputs",
+           {{{"quantization_level", "Q4_K_M"},
+             {"files", {"/o/m-Q4_K_M.gguf"}},
+             {"file_size", 600'000},
+             {"bits_per_weight", 4.849},
+             {"substitutions",
+              {{{"tensor", "a"}, {"wanted_type", "Q4_K"}, {"used_type", "Q5_0"}, {"why", "w"}},
+               {{"tensor", "b"}, {"wanted_type", "Q4_K"}, {"used_type", "Q5_0"}, {"why", "w"}}}}},
+            {{"quantization_level", "F16"},
+             {"files", {"/o/m-F16-00001-of-00002.gguf", "/o/m-F16-00002-of-00002.gguf"}},
+             {"file_size", 2'000'000},
+             {"bits_per_weight", 16},
+             {"substitutions", Json::array()}}}},
+          {"threads", 4},
+          {"memory_needed_bytes", 30'000'000},
+          {"memory_available_bytes", 8'000'000'000},
+          {"disk_needed_bytes", 2'600'000},
+          {"disk_free_bytes", 1'000'000},
+          {"warnings", {"too little disk\x1b[1m"}}};
+}
+
+TEST(PlanTest, IsATableAndWhatTheJobNeeds) {
+  const auto text = FormatPlan(Plan().dump());
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_EQ(text->human,
+            "Model: m (LlamaForCausalLM, 2 layers)\n"
+            "Original Size: 2.0 MB (float16)\n"
+            "LEVEL   SIZE      BITS/WEIGHT  FILES  OUTPUT\n"
+            "Q4_K_M  600.0 kB  4.85         1      /o/m-Q4_K_M.gguf\n"
+            "F16     2.0 MB    16.00        2      /o/m-F16-00001-of-00002.gguf\n"
+            "Substitution: Q4_K_M: 2 tensors are Q5_0 instead of Q4_K (w)\n"
+            "Memory: 30.0 MB needed with 4 threads, 8.0 GB available\n"
+            "Disk: 2.6 MB needed, 1.0 MB free\n"
+            "Warning: too little disk[1m\n");
+  EXPECT_EQ(Json::parse(text->json), Plan());
+}
+
+TEST(PlanTest, WhatIsNoPlanIsRefused) {
+  const auto refused = [](const std::string& text) {
+    return ErrorOf(FormatPlan(text).status()) == Error::kInternal;
+  };
+  EXPECT_TRUE(refused(""));
+  EXPECT_TRUE(refused("[]"));
+  const Json whole = Plan();
+  for (const auto& [key, value] : whole.items()) {
+    if (key == "parameter_count") continue;  // only passed on
+    Json plan = whole;
+    plan.erase(key);
+    EXPECT_TRUE(refused(plan.dump())) << key;
+    plan[key] = nullptr;
+    EXPECT_TRUE(refused(plan.dump())) << key;
+  }
+  Json plan = Plan();
+  plan["outputs"][0]["files"] = Json::array();
+  EXPECT_TRUE(refused(plan.dump()));
+  plan = Plan();
+  plan["outputs"][0]["substitutions"][0]["why"] = 7;
+  EXPECT_TRUE(refused(plan.dump()));
+  plan = Plan();
+  plan["warnings"] = {7};
+  EXPECT_TRUE(refused(plan.dump()));
+}
+
+}  // namespace
+}  // namespace quantized

@@ -1,0 +1,75 @@
+#include "client/render/resume_command.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <string_view>
+#include <vector>
+
+#include "client/render/text.h"
+
+namespace quantized {
+namespace {
+
+class CommandText {
+ public:
+  explicit CommandText(std::string text) : text_(std::move(text)) {}
+
+  void Flag(std::string_view name, bool given) {
+    if (given) text_ += fmt::format(" {}", name);
+  }
+  void Option(std::string_view name, std::string_view value) {
+    if (!value.empty()) text_ += fmt::format(" {} {}", name, ShellQuote(value));
+  }
+  template <typename Values>
+  void Options(std::string_view name, const Values& values) {
+    for (const std::string& value : values) Option(name, value);
+  }
+  std::string text() && { return std::move(text_); }
+
+ private:
+  std::string text_;
+};
+
+void AddGgufOptions(const v1::GgufOptions& options, CommandText& command) {
+  // As it was typed: it goes into the output.
+  command.Option("--imatrix", options.imatrix_name());
+  command.Options("--include-weights", options.include_weights());
+  command.Options("--exclude-weights", options.exclude_weights());
+  command.Options("--tensor-type", options.tensor_types());
+  command.Option("--output-tensor-type", options.output_tensor_type());
+  command.Option("--token-embedding-type", options.token_embedding_type());
+  command.Flag("--leave-output-tensor", options.leave_output_tensor());
+  command.Flag("--pure", options.pure());
+  command.Option("--prune-layers", fmt::format("{}", fmt::join(options.prune_layers(), ",")));
+  command.Options("--override-kv", options.override_kv());
+  command.Flag("--keep-split", options.keep_split());
+  if (options.split_max_bytes() > 0) {
+    command.Option("--split-max-size", fmt::format("{}M", options.split_max_bytes() / 1'000'000));
+  }
+  command.Flag("--allow-requantize", options.allow_requantize());
+}
+
+}  // namespace
+
+std::string ResumeCommand(const v1::JobSpec& spec) {
+  const v1::QuantizeSpec& quantize = spec.quantize();
+  if (!quantize.checkpoint().enabled() || quantize.outputs().empty()) return "";
+  std::vector<std::string_view> levels;
+  for (const v1::OutputSpec& output : quantize.outputs()) levels.push_back(output.level());
+  const std::filesystem::path output(quantize.outputs(0).path());
+  CommandText command(fmt::format("llm-quantize quantize {} {}", ShellQuote(quantize.model_path()),
+                                  ShellQuote(quantize.format())));
+  command.Option("-q", fmt::format("{}", fmt::join(levels, ",")));
+  command.Option("-o", output.parent_path().native());
+  // Several outputs have the names that they get without it.
+  if (levels.size() == 1) command.Option("-n", output.filename().native());
+  command.Option("--checkpoint-dir", quantize.checkpoint().directory());
+  command.Flag("--overwrite", quantize.overwrite());
+  command.Option("--pre", quantize.pre_tokenizer());
+  command.Flag("--strict", quantize.strict());
+  AddGgufOptions(quantize.gguf(), command);
+  return std::move(command).text();
+}
+
+}  // namespace quantized

@@ -1,0 +1,71 @@
+#include "client/render/resume_command.h"
+
+#include <gtest/gtest.h>
+
+namespace quantized {
+namespace {
+
+v1::JobSpec Spec() {
+  v1::JobSpec spec;
+  v1::QuantizeSpec& quantize = *spec.mutable_quantize();
+  quantize.set_model_path("/my models/a");
+  quantize.set_format("gguf");
+  v1::OutputSpec& output = *quantize.add_outputs();
+  output.set_level("Q4_K_M");
+  output.set_path("/out/a-Q4_K_M.gguf");
+  quantize.mutable_checkpoint()->set_enabled(true);
+  quantize.mutable_checkpoint()->set_directory("/c");
+  return spec;
+}
+
+TEST(ResumeCommandTest, IsACompleteShellCommand) {
+  v1::JobSpec spec = Spec();
+  EXPECT_EQ(ResumeCommand(spec),
+            "llm-quantize quantize '/my models/a' gguf -q Q4_K_M -o /out -n a-Q4_K_M.gguf "
+            "--checkpoint-dir /c");
+  spec.mutable_quantize()->mutable_checkpoint()->set_enabled(false);
+  EXPECT_EQ(ResumeCommand(spec), "");
+  EXPECT_EQ(ResumeCommand({}), "");
+}
+
+TEST(ResumeCommandTest, SeveralLevelsKeepTheirNames) {
+  v1::JobSpec spec = Spec();
+  v1::OutputSpec& output = *spec.mutable_quantize()->add_outputs();
+  output.set_level("Q8_0");
+  output.set_path("/out/a-Q8_0.gguf");
+  EXPECT_EQ(ResumeCommand(spec),
+            "llm-quantize quantize '/my models/a' gguf -q Q4_K_M,Q8_0 -o /out --checkpoint-dir /c");
+}
+
+TEST(ResumeCommandTest, NamesAllThatDecidesTheBytes) {
+  v1::JobSpec spec = Spec();
+  v1::QuantizeSpec& quantize = *spec.mutable_quantize();
+  quantize.set_overwrite(true);
+  quantize.set_pre_tokenizer("llama-bpe");
+  quantize.set_strict(true);
+  v1::GgufOptions& gguf = *quantize.mutable_gguf();
+  gguf.set_imatrix_path("/here/i.gguf");
+  gguf.set_imatrix_name("./i.gguf");
+  gguf.add_include_weights("attn_q");
+  gguf.add_tensor_types("ffn_.*=q6_k");
+  gguf.add_tensor_types("attn_v=q8_0");
+  gguf.set_output_tensor_type("q8_0");
+  gguf.set_token_embedding_type("q6_k");
+  gguf.set_leave_output_tensor(true);
+  gguf.set_pure(true);
+  gguf.add_prune_layers(1);
+  gguf.add_prune_layers(3);
+  gguf.add_override_kv("a=str:b c");
+  gguf.set_split_max_bytes(2'000'000'000);
+  gguf.set_allow_requantize(true);
+  EXPECT_EQ(ResumeCommand(spec),
+            "llm-quantize quantize '/my models/a' gguf -q Q4_K_M -o /out -n a-Q4_K_M.gguf "
+            "--checkpoint-dir /c --overwrite --pre llama-bpe --strict --imatrix ./i.gguf "
+            "--include-weights attn_q --tensor-type 'ffn_.*=q6_k' --tensor-type attn_v=q8_0 "
+            "--output-tensor-type q8_0 --token-embedding-type q6_k --leave-output-tensor --pure "
+            "--prune-layers 1,3 --override-kv 'a=str:b c' --split-max-size 2000M "
+            "--allow-requantize");
+}
+
+}  // namespace
+}  // namespace quantized

@@ -10,7 +10,11 @@ set -eu
 
 bin=${1:-build/cuda/bin}
 device=${2:-cuda}
-[ $# -gt 2 ] && shift 2 || set -- Q8_0 Q4_0 Q2_K Q3_K_M Q4_K_M Q5_K_M Q6_K
+if [ $# -gt 2 ]; then
+  shift 2
+else
+  set -- Q8_0 Q4_0 Q2_K Q3_K_M Q4_K_M Q5_K_M Q6_K
+fi
 bin=$(cd "$bin" && pwd)
 # The libraries of a bundle.
 [ ! -d "$bin/../lib" ] || export LD_LIBRARY_PATH="$bin/../lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the GGUF, safetensors and frames fuzz targets: tests/fuzz/make_seeds.py.
+"""Writes the seeds of the GGUF, importance matrix, safetensors and frames fuzz targets: tests/fuzz/make_seeds.py.
 
 The files are committed; run this again only to change them. `valid` seeds open, `hostile` ones are
 refused, each by another check (the unit tests of the readers assert the messages).
@@ -172,6 +172,75 @@ def gguf_seeds():
     })
 
 
+# --- importance matrices, both forms ---
+
+
+def floats(*values):
+    return struct.pack("<%df" % len(values), *values)
+
+
+def imatrix_gguf(tensors, keys=("datasets", "chunk_count", "chunk_size")):
+    """`tensors`: (name, type, data) one dimension each; the data is that of F32 if the type is 0."""
+    pairs = {"datasets": array("imatrix.datasets", 8, 1, string("a.txt")),
+             "chunk_count": pair("imatrix.chunk_count", 4, struct.pack("<I", 2)),
+             "chunk_size": pair("imatrix.chunk_size", 4, struct.pack("<I", 512))}
+    infos, data = [], b""
+    for name, tensor_type, values in tensors:
+        infos.append(tensor(name, [len(values) // 4], tensor_type, len(data)))
+        data += values + bytes(-len(values) % 32)
+    return gguf([pairs[key] for key in keys], infos, data)
+
+
+def imatrix_entry(name, values, calls=2, value_count=None):
+    return (struct.pack("<i", len(name)) + name.encode() +
+            struct.pack("<ii", calls, len(values) if value_count is None else value_count) +
+            floats(*values))
+
+
+def imatrix_legacy(entries, tail=b"", count=None):
+    return struct.pack("<i", len(entries) if count is None else count) + b"".join(entries) + tail
+
+
+def imatrix_seeds():
+    plain = [("blk.0.a.weight.in_sum2", 0, floats(1, 2, 3, 4)), ("blk.0.a.weight.counts", 0, floats(8))]
+    experts = [("blk.0.b.weight.in_sum2", 0, floats(1, 2, 3, 4, 5, 6)),
+               ("blk.0.b.weight.counts", 0, floats(2, 3, 0))]
+    entries = [imatrix_entry("blk.0.a.weight", [2, 4]), imatrix_entry("output.weight", [1], calls=0)]
+    tail = struct.pack("<ii", 2, 5) + b"a.txt"
+    whole, legacy = imatrix_gguf(plain + experts), imatrix_legacy(entries, tail)
+    write("imatrix", "valid", {
+        "gguf": whole,
+        "legacy": legacy,
+        "legacy_no_tail": imatrix_legacy(entries),
+    })
+    one = lambda sums, counts: imatrix_gguf([("x.in_sum2", 0, sums), ("x.counts", 0, counts)])
+    write("imatrix", "hostile", {
+        "calls_nan": imatrix_legacy([imatrix_entry("a", [float("nan")])]),
+        "count_inf": one(floats(1, 2), floats(float("inf"))),
+        "count_negative": one(floats(1, 2), floats(-1)),
+        "counts_do_not_divide": one(floats(1, 2, 3), floats(1, 1)),
+        "counts_missing": imatrix_gguf(plain[:1]),
+        "counts_more_than_sums": one(floats(1), floats(1, 1)),
+        "entry_count_huge": imatrix_legacy(entries, count=2**31 - 1),
+        "entry_count_negative": imatrix_legacy(entries, count=-1),
+        "entry_twice": imatrix_legacy(entries[:1] * 2),
+        "f16": imatrix_gguf([("x.in_sum2", 1, floats(1, 2)), ("x.counts", 0, floats(1))]),
+        "key_missing": imatrix_gguf(plain, keys=("datasets", "chunk_size")),
+        "name_huge": imatrix_legacy([struct.pack("<i", 2**31 - 1) + bytes(16)]),
+        "name_negative": imatrix_legacy([struct.pack("<i", -1) + bytes(16)]),
+        "no_entries": imatrix_gguf([]),
+        "no_file": b"",
+        "sums_inf": one(floats(1, float("inf")), floats(1)),
+        "tail_huge": imatrix_legacy(entries, struct.pack("<ii", 2, 2**31 - 1) + b"a"),
+        "truncated_gguf": whole[:-70],
+        "truncated_legacy": legacy[:40],
+        "values_huge": imatrix_legacy([imatrix_entry("a", [1], value_count=2**31 - 1)]),
+        "values_negative": imatrix_legacy([imatrix_entry("a", [1], value_count=-1)]),
+        "values_none": imatrix_legacy([imatrix_entry("a", [], value_count=0) + bytes(8)]),
+        "weight_negative": imatrix_legacy([imatrix_entry("a", [-1])]),
+    })
+
+
 # --- frames of a worker (proto/quantized/v1/worker.proto); the first byte sizes the portions ---
 
 
@@ -209,4 +278,5 @@ def frames_seeds():
 
 safetensors_seeds()
 gguf_seeds()
+imatrix_seeds()
 frames_seeds()

@@ -34,13 +34,13 @@ absl::StatusOr<OpenFile> OpenOne(const std::filesystem::path& path) {
 
 // The number of files of the model that this header belongs to.
 uint64_t SplitCount(const FileHeader& header) {
-  return header.metadata.GetUnsigned("split.count").value_or(1);
+  return header.metadata.GetUnsigned(kSplitCountKey).value_or(1);
 }
 
 // A file of a split model must say itself what its name says.
 absl::Status CheckSplitKeys(std::string_view file_name, const FileHeader& header,
                             const SplitName& name) {
-  const auto number = header.metadata.GetUnsigned("split.no");
+  const auto number = header.metadata.GetUnsigned(kSplitNumberKey);
   if (SplitCount(header) != name.count || number != name.number - 1) {
     return Damaged(file_name,
                    StrCat("split.no ", number ? StrCat(*number) : "is missing", " and split.count ",
@@ -74,7 +74,7 @@ absl::Status GgufReader::CheckJoined() const {
         parts_[tensor.part].bytes->name(),
         StrCat("tensor ", PrintableName(tensor.name), " is in an earlier file of the model, too"));
   }
-  const auto expected = metadata_.GetUnsigned("split.tensors.count");
+  const auto expected = metadata_.GetUnsigned(kSplitTensorsKey);
   if (expected && *expected != tensors_.size()) {
     return Damaged(parts_[0].bytes->name(),
                    StrCat("split.tensors.count is ", *expected, ", the model's ", parts_.size(),

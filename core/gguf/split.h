@@ -1,4 +1,5 @@
-// Names of the files of a split model: PREFIX-00001-of-00003.gguf. Format: docs/formats/gguf.md.
+// What marks the files of a split model: names, PREFIX-00001-of-00003.gguf, and metadata keys.
+// Format: docs/formats/gguf.md.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,10 @@
 #include <string_view>
 
 namespace quantized::gguf {
+
+inline constexpr std::string_view kSplitNumberKey = "split.no";  // from 0
+inline constexpr std::string_view kSplitCountKey = "split.count";
+inline constexpr std::string_view kSplitTensorsKey = "split.tensors.count";  // of all files
 
 struct SplitName {
   std::string prefix;

@@ -164,8 +164,8 @@ TEST_P(CodecTest, SeesEveryValueOrScaleThatIsNotFinite) {
   };
   const bool fits = is_one_of({TypeId::kF32, TypeId::kBF16});
   // In a search that overflows to a scale of zero, or in scales that are never infinite.
-  const bool drowns = is_one_of({TypeId::kQ3_K, TypeId::kQ6_K, TypeId::kIQ4_XS, TypeId::kMXFP4,
-                                 TypeId::kNVFP4, TypeId::kIQ2_XXS});
+  const bool drowns = is_one_of({TypeId::kQ3_K, TypeId::kQ6_K, TypeId::kIQ2_XXS, TypeId::kIQ4_XS,
+                                 TypeId::kMXFP4, TypeId::kNVFP4});
   for (const float bad :
        {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), 1e30f}) {
     if (drowns || (bad == 1e30f && fits)) continue;

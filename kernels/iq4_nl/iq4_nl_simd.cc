@@ -27,7 +27,7 @@ HWY_INLINE FloatVec ScalesIQ4NL(const float* HWY_RESTRICT x, bool weighed,
       const FloatVec xi = hn::Load(d, runs + i);
       sum = hn::Add(sum, hn::Mul(xi, xi));
     }
-    LoadScatteredRuns<kIQ4Values>(importance_at, weights);
+    LoadRunsFrom<kIQ4Values>(importance_at, weights);
     WeighIQ4Runs(runs, hn::Mul(sum, SetAll(2.0f / kIQ4Values)), weights);
   } else {
     WeighIQ4Runs(runs, weights);

@@ -35,7 +35,7 @@ HWY_INLINE void ScalesIQ4XS(const float* HWY_RESTRICT x, bool weighed,
       const auto importance_of_sub_block = [&](size_t j) {
         return importance_at((first + j) / kSubBlocks) + (first + j) % kSubBlocks * kIQ4Values;
       };
-      LoadScatteredRuns<kIQ4Values>(importance_of_sub_block, weights);
+      LoadRunsFrom<kIQ4Values>(importance_of_sub_block, weights);
       WeighIQ4Runs(runs, hn::Load(d, mean_square), weights);
     } else {
       WeighIQ4Runs(runs, weights);

@@ -105,14 +105,14 @@ HWY_INLINE void Transpose(FloatVec (&v)[kLanes]) {
   }
 }
 
-// Turns kLanes runs of kValues values each into vectors: lane j of vector i, at out + i * kLanes,
-// is value i of run j, which is at run_at(j).
-template <size_t kValues, class RunAt>
-HWY_INLINE void LoadScatteredRuns(const RunAt& run_at, float* HWY_RESTRICT out) {
+// Turns kLanes runs of kValues values each, run r at run(r), into vectors: lane j of vector i, at
+// out + i * kLanes, is value i of run j.
+template <size_t kValues, class Run>
+HWY_INLINE void LoadRunsFrom(const Run& run, float* HWY_RESTRICT out) {
   static_assert(kValues % kLanes == 0);
   for (size_t begin = 0; begin < kValues; begin += kLanes) {
     FloatVec v[kLanes];
-    for (size_t run = 0; run < kLanes; ++run) v[run] = hn::LoadU(Lanes(), run_at(run) + begin);
+    for (size_t r = 0; r < kLanes; ++r) v[r] = hn::LoadU(Lanes(), run(r) + begin);
     Transpose(v);
     for (size_t i = 0; i < kLanes; ++i) {
       hn::Store(v[i], Lanes(), out + (begin + i) * kLanes);
@@ -120,10 +120,18 @@ HWY_INLINE void LoadScatteredRuns(const RunAt& run_at, float* HWY_RESTRICT out) 
   }
 }
 
-// The same for runs that follow each other.
+// The same for runs one after the other.
 template <size_t kValues>
 HWY_INLINE void LoadRuns(const float* HWY_RESTRICT x, float* HWY_RESTRICT out) {
-  LoadScatteredRuns<kValues>([x](size_t run) { return x + run * kValues; }, out);
+  LoadRunsFrom<kValues>([x](size_t run) { return x + run * kValues; }, out);
+}
+
+// LoadRuns for few values, in any number.
+template <size_t kValues>
+HWY_INLINE void TransposeRuns(const float* HWY_RESTRICT x, float* HWY_RESTRICT out) {
+  for (size_t run = 0; run < kLanes; ++run) {
+    for (size_t i = 0; i < kValues; ++i) out[i * kLanes + run] = x[run * kValues + i];
+  }
 }
 
 // Lane i of the result is the combination of all lanes of v[i]. `combine` must not depend on order

@@ -7,6 +7,8 @@
 #define QUANTIZED_KERNELS_LANES_REQUANTIZE_INL_H_
 #endif
 
+#include <cstring>
+
 #include "kernels/lanes/lanes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -36,6 +38,17 @@ HWY_INLINE void RoundProducts(const float* HWY_RESTRICT x, float start, float in
     const IntVec l = NearestWrapped(hn::Mul(SetAll(inverse), difference));
     const IntVec clamped = hn::Min(hn::Max(l, hn::Set(di, low)), hn::Set(di, high));
     StoreBytes(hn::Sub(clamped, hn::Set(di, low)), codes + i);
+  }
+}
+
+// The codes of a symmetric search: RoundProducts from 0, and 0 where `inverse` is 0.
+template <size_t kValues, int kLevels>
+HWY_INLINE void RoundSymmetric(const float* HWY_RESTRICT x, float inverse,
+                               uint8_t* HWY_RESTRICT codes) {
+  if (inverse != 0) {
+    RoundProducts<kValues>(x, 0.0f, inverse, -kLevels, kLevels - 1, codes);
+  } else {
+    std::memset(codes, 0, kValues);
   }
 }
 

@@ -31,9 +31,24 @@ QUANTIZED_HOST_DEVICE inline AffineFit UnpackScale(const PackedScales& packed, i
           F16ToF32(packed.dmin) * static_cast<float>(min)};
 }
 
+// A code beyond 6 bits leaves its upper bits in those of others.
+QUANTIZED_HOST_DEVICE inline void PackScales(const SubScales<kPackedScales>& scales,
+                                             const SubScales<kPackedScales>& minima,
+                                             PackedScales& packed) {
+  for (int j = 0; j < 4; ++j) {
+    const int scale = scales.codes[j], scale4 = scales.codes[j + 4];
+    const int min = minima.codes[j], min4 = minima.codes[j + 4];
+    packed.bytes[j] = static_cast<uint8_t>(scale | scale4 >> 4 << 6);
+    packed.bytes[j + 4] = static_cast<uint8_t>(min | min4 >> 4 << 6);
+    packed.bytes[j + 8] = static_cast<uint8_t>((scale4 & 15) | (min4 & 15) << 4);
+  }
+  packed.d = F32ToF16(scales.factor);
+  packed.dmin = F32ToF16(minima.factor);
+}
+
 // The largest scale and the largest minimum become 63, the others are rounded to the nearest, with
 // the f32 inverse of the unrounded factor.
-QUANTIZED_HOST_DEVICE inline void PackScales(const AffineFit* fits, PackedScales& packed) {
+QUANTIZED_HOST_DEVICE inline void EncodePackedScales(const AffineFit* fits, PackedScales& packed) {
   float max_scale = 0, max_min = 0;
   for (int j = 0; j < kPackedScales; ++j) {
     max_scale = LargerOf(max_scale, fits[j].scale);
@@ -43,21 +58,16 @@ QUANTIZED_HOST_DEVICE inline void PackScales(const AffineFit* fits, PackedScales
   const float inverse_min = max_min > 0 ? 63.0f / max_min : 0.0f;
   // The narrowing to 8 bits comes before the clamp.
   const auto code = [](float value) {
-    const auto narrow = static_cast<uint8_t>(NearestInt(value));
-    return narrow < 63 ? narrow : 63;
+    return static_cast<uint8_t>(AtMost(static_cast<uint8_t>(NearestInt(value)), 63));
   };
-  uint8_t* bytes = packed.bytes;
-  for (int j = 0; j < 4; ++j) {
-    const int scale = code(inverse_scale * fits[j].scale);
-    const int min = code(inverse_min * fits[j].min);
-    const int scale4 = code(inverse_scale * fits[j + 4].scale);
-    const int min4 = code(inverse_min * fits[j + 4].min);
-    bytes[j] = static_cast<uint8_t>(scale | scale4 >> 4 << 6);
-    bytes[j + 4] = static_cast<uint8_t>(min | min4 >> 4 << 6);
-    bytes[j + 8] = static_cast<uint8_t>((scale4 & 15) | (min4 & 15) << 4);
+  SubScales<kPackedScales> scales, minima;
+  for (int j = 0; j < kPackedScales; ++j) {
+    scales.codes[j] = code(inverse_scale * fits[j].scale);
+    minima.codes[j] = code(inverse_min * fits[j].min);
   }
-  packed.d = F32ToF16(max_scale / 63.0f);
-  packed.dmin = F32ToF16(max_min / 63.0f);
+  scales.factor = max_scale / 63.0f;
+  minima.factor = max_min / 63.0f;
+  PackScales(scales, minima, packed);
 }
 
 }  // namespace quantized::kernels

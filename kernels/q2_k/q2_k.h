@@ -7,7 +7,8 @@
 // Encoding: the affine search (kernels/search/affine.h, weights |x|, absolute error) for each
 // sub-block; the largest scale and the largest minimum give d and dmin; then the codes are rounded
 // again, against the quantized scales and minima. A sub-block whose scale became 0 keeps the codes
-// of the search.
+// of the search. With importance: kernels/search/affine_block.h, values weighed by the block's mean
+// square.
 #pragma once
 
 #include <cmath>
@@ -26,8 +27,10 @@ struct BlockQ2K {
   static constexpr int kSubBlocks = 16;
   static constexpr int kSubValues = 16;
   static constexpr int kMaxCode = 3;
-  static constexpr AffineGrid kGrid = {-0.5f, 0.1f, 15, /*absolute_error=*/true,
-                                       /*weigh_by_magnitude=*/true};
+  static constexpr int kMaxScale = 15;
+  static constexpr AffineGrid kGrid = {-0.5f, 0.1f, 15, /*absolute_error=*/true};
+  static constexpr bool kWeighByMagnitude = true;
+  static constexpr float kMeanSquareFactor = 1;
   uint8_t scales[kSubBlocks];  // scale in the low half, minimum in the high half
   uint8_t codes[kValues / 4];
   uint16_t d;     // f16
@@ -57,6 +60,16 @@ QUANTIZED_HOST_DEVICE inline void EncodeScales(const AffineFit* fits, BlockQ2K& 
   }
   block.d = max_scale > 0 ? F32ToF16(max_scale / 15.0f) : 0;
   block.dmin = max_min > 0 ? F32ToF16(max_min / 15.0f) : 0;
+}
+
+QUANTIZED_HOST_DEVICE inline void SetScales(const SubScales<BlockQ2K::kSubBlocks>& scales,
+                                            const SubScales<BlockQ2K::kSubBlocks>& minima,
+                                            BlockQ2K& block) {
+  for (int j = 0; j < BlockQ2K::kSubBlocks; ++j) {
+    block.scales[j] = static_cast<uint8_t>(scales.codes[j] | minima.codes[j] << 4);
+  }
+  block.d = F32ToF16(scales.factor);
+  block.dmin = F32ToF16(minima.factor);
 }
 
 // Writes the codes, given one per byte in the order of the values.

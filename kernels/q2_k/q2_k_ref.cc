@@ -7,8 +7,8 @@ namespace quantized::kernels {
 
 void EncodeQ2KRef(const float* x, const float* importance, size_t rows, size_t cols,
                   std::byte* out) {
-  RefuseImportance(importance);
-  EncodeBlocks<BlockQ2K, EncodeAffineBlock<BlockQ2K>>(x, rows, cols, out);
+  if (importance == nullptr) return EncodeBlocks<BlockQ2K, EncodeAffineBlock<BlockQ2K>>(x, rows, cols, out);
+  EncodeWeighedBlocks<BlockQ2K, EncodeWeighedAffineBlock<BlockQ2K>>(x, importance, rows, cols, out);
 }
 
 void DecodeQ2K(const std::byte* in, size_t count, float* out) {

@@ -15,6 +15,11 @@ void EncodeQ2K(const float* x, size_t blocks, std::byte* out) {
   EncodeAffineBlocks<BlockQ2K>(x, blocks, out);
 }
 
+void EncodeWeighedQ2K(const float* x, const float* importance, size_t rows, size_t cols,
+                      std::byte* out) {
+  EncodeWeighedAffineBlocks<BlockQ2K>(x, importance, rows, cols, out);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace quantized::kernels
 HWY_AFTER_NAMESPACE();
@@ -23,10 +28,13 @@ HWY_AFTER_NAMESPACE();
 namespace quantized::kernels {
 
 HWY_EXPORT(EncodeQ2K);
+HWY_EXPORT(EncodeWeighedQ2K);
 
 void EncodeQ2KSimd(const float* x, const float* importance, size_t rows, size_t cols,
                    std::byte* out) {
-  RefuseImportance(importance);
+  if (importance != nullptr) {
+    return HWY_DYNAMIC_DISPATCH(EncodeWeighedQ2K)(x, importance, rows, cols, out);
+  }
   HWY_DYNAMIC_DISPATCH(EncodeQ2K)(x, BlockCount<BlockQ2K>(rows, cols), out);
 }
 

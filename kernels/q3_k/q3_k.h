@@ -8,6 +8,9 @@
 // Encoding: coordinate descent (kernels/search/descent.h) for each sub-block; the scale of largest
 // magnitude gets the code 0, that is -32; then the codes are rounded again, against the quantized
 // scales. A sub-block whose scale became 0 keeps the codes of the search.
+// With importance: the symmetric search (kernels/search/symmetric.h) for each sub-block, values
+// weighed by twice the block's mean square (kernels/search/importance.h), and once more for the
+// scales, where a sub-block weighs as much as its values together.
 #pragma once
 
 #include <cmath>
@@ -15,6 +18,8 @@
 #include <cstdint>
 
 #include "kernels/search/descent.h"
+#include "kernels/search/importance.h"
+#include "kernels/search/symmetric.h"
 #include "kernels/types/extremes.h"
 #include "kernels/types/half.h"
 #include "kernels/types/host_device.h"
@@ -27,6 +32,8 @@ struct BlockQ3K {
   static constexpr int kSubBlocks = 16;
   static constexpr int kSubValues = 16;
   static constexpr int kLevels = 4;
+  static constexpr int kScaleLevels = 32;
+  static constexpr float kMeanSquareFactor = 2;
   uint8_t high[kValues / 8];
   uint8_t low[kValues / 4];
   uint8_t scales[12];
@@ -41,6 +48,17 @@ QUANTIZED_HOST_DEVICE inline float ScaleOf(const BlockQ3K& block, int j) {
   return F16ToF32(block.d) * static_cast<float>((low | high << 4) - 32);
 }
 
+// Writes the scales, given as codes 0 … 63.
+QUANTIZED_HOST_DEVICE inline void PackScales(const uint8_t* codes, BlockQ3K& block) {
+  for (int j = 0; j < 8; ++j) {
+    block.scales[j] = static_cast<uint8_t>((codes[j] & 15) | (codes[j + 8] & 15) << 4);
+  }
+  for (int j = 0; j < 4; ++j) {
+    block.scales[8 + j] = static_cast<uint8_t>(codes[j] >> 4 | codes[j + 4] >> 4 << 2 |
+                                               codes[j + 8] >> 4 << 4 | codes[j + 12] >> 4 << 6);
+  }
+}
+
 // Writes d and scales.
 QUANTIZED_HOST_DEVICE inline void EncodeScales(const float* scales, BlockQ3K& block) {
   const float largest = FirstLargest(scales, BlockQ3K::kSubBlocks);
@@ -48,14 +66,13 @@ QUANTIZED_HOST_DEVICE inline void EncodeScales(const float* scales, BlockQ3K& bl
   block.d = 0;
   if (largest == 0) return;
   const float inverse = -32.0f / largest;
+  uint8_t codes[BlockQ3K::kSubBlocks];
   for (int j = 0; j < BlockQ3K::kSubBlocks; ++j) {
     // The narrowing to 8 bits comes before the clamp.
     const auto narrow = static_cast<int8_t>(NearestInt(inverse * scales[j]));
-    const int code = Clamp(narrow, -32, 31) + 32;
-    block.scales[j % 8] = static_cast<uint8_t>(block.scales[j % 8] | (code & 15) << (j / 8 * 4));
-    block.scales[8 + j % 4] =
-        static_cast<uint8_t>(block.scales[8 + j % 4] | code >> 4 << (2 * (j / 4)));
+    codes[j] = static_cast<uint8_t>(Clamp(narrow, -32, 31) + 32);
   }
+  PackScales(codes, block);
   block.d = F32ToF16(1 / inverse);
 }
 
@@ -76,13 +93,8 @@ QUANTIZED_HOST_DEVICE inline void PackCodes(const uint8_t* codes, BlockQ3K& bloc
   }
 }
 
-QUANTIZED_HOST_DEVICE inline void EncodeBlockQ3K(const float* x, BlockQ3K& block) {
-  uint8_t codes[BlockQ3K::kValues];
-  float scales[BlockQ3K::kSubBlocks];
-  for (int j = 0; j < BlockQ3K::kSubBlocks; ++j) {
-    scales[j] = SearchDescent<BlockQ3K::kSubValues, BlockQ3K::kLevels>(x + 16 * j, codes + 16 * j);
-  }
-  EncodeScales(scales, block);
+// `codes`: those of the search.
+QUANTIZED_HOST_DEVICE inline void RoundCodes(const float* x, uint8_t* codes, BlockQ3K& block) {
   for (int j = 0; j < BlockQ3K::kSubBlocks; ++j) {
     const float scale = ScaleOf(block, j);
     if (scale == 0) continue;
@@ -91,6 +103,33 @@ QUANTIZED_HOST_DEVICE inline void EncodeBlockQ3K(const float* x, BlockQ3K& block
     }
   }
   PackCodes(codes, block);
+}
+
+QUANTIZED_HOST_DEVICE inline void EncodeBlockQ3K(const float* x, BlockQ3K& block) {
+  uint8_t codes[BlockQ3K::kValues];
+  float scales[BlockQ3K::kSubBlocks];
+  for (int j = 0; j < BlockQ3K::kSubBlocks; ++j) {
+    scales[j] = SearchDescent<BlockQ3K::kSubValues, BlockQ3K::kLevels>(x + 16 * j, codes + 16 * j);
+  }
+  EncodeScales(scales, block);
+  RoundCodes(x, codes, block);
+}
+
+QUANTIZED_HOST_DEVICE inline void EncodeWeighedBlockQ3K(const float* x, const float* importance,
+                                                        BlockQ3K& block) {
+  constexpr int n = BlockQ3K::kSubValues, kSubBlocks = BlockQ3K::kSubBlocks;
+  float weights[BlockQ3K::kValues];
+  WeighBlock<BlockQ3K::kValues>(x, importance, BlockQ3K::kMeanSquareFactor, weights);
+  uint8_t codes[BlockQ3K::kValues], scale_codes[kSubBlocks];
+  float scales[kSubBlocks], weight[kSubBlocks];
+  for (int j = 0; j < kSubBlocks; ++j) {
+    scales[j] = SearchSymmetric<n, BlockQ3K::kLevels>(x + n * j, weights + n * j, codes + n * j);
+    weight[j] = SumOf(weights + n * j, n);
+  }
+  block.d =
+      F32ToF16(SearchSymmetric<kSubBlocks, BlockQ3K::kScaleLevels>(scales, weight, scale_codes));
+  PackScales(scale_codes, block);
+  RoundCodes(x, codes, block);
 }
 
 QUANTIZED_HOST_DEVICE inline void DecodeBlockQ3K(const BlockQ3K& block, float* out) {

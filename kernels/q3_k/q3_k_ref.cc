@@ -6,8 +6,8 @@ namespace quantized::kernels {
 
 void EncodeQ3KRef(const float* x, const float* importance, size_t rows, size_t cols,
                   std::byte* out) {
-  RefuseImportance(importance);
-  EncodeBlocks<BlockQ3K, EncodeBlockQ3K>(x, rows, cols, out);
+  if (importance == nullptr) return EncodeBlocks<BlockQ3K, EncodeBlockQ3K>(x, rows, cols, out);
+  EncodeWeighedBlocks<BlockQ3K, EncodeWeighedBlockQ3K>(x, importance, rows, cols, out);
 }
 
 void DecodeQ3K(const std::byte* in, size_t count, float* out) {

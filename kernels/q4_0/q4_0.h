@@ -3,21 +3,26 @@
 // Encoding: the value m of largest magnitude (the first one) gets code 0, so d = m / -8; the other
 // codes are x / d + 8 to the nearest, at most 15, where the division is a multiplication by the f32
 // inverse of the unrounded d.
+// With importance: scale and codes of the symmetric search (kernels/search/symmetric.h), values
+// weighed by the mean square of the whole row (kernels/search/importance.h).
 #pragma once
 
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/search/symmetric.h"
 #include "kernels/types/extremes.h"
 #include "kernels/types/half.h"
 #include "kernels/types/host_device.h"
+#include "kernels/types/nibbles.h"
 #include "kernels/types/rounding.h"
 
 namespace quantized::kernels {
 
 struct BlockQ4_0 {
   static constexpr int kValues = 32;
+  static constexpr int kLevels = 8;
   uint16_t d;  // f16
   uint8_t nibbles[kValues / 2];
 };
@@ -32,11 +37,19 @@ QUANTIZED_HOST_DEVICE inline void EncodeBlockQ4_0(const float* x, BlockQ4_0& blo
   // infinity: the codes are then 0, and d is 0 as an f16.
   const auto code = [inverse](float value) {
     const auto q = static_cast<int8_t>(TruncateToInt(value * inverse + 8.5f));
-    return q < 15 ? q : 15;
+    return static_cast<uint8_t>(AtMost(q, 15));
   };
-  for (int j = 0; j < 16; ++j) {
-    block.nibbles[j] = static_cast<uint8_t>((code(x[j]) & 15) | (code(x[j + 16]) & 15) << 4);
-  }
+  uint8_t codes[BlockQ4_0::kValues];
+  for (int j = 0; j < BlockQ4_0::kValues; ++j) codes[j] = code(x[j]);
+  PackNibbles(codes, block);
+}
+
+// `weights`: of the values.
+QUANTIZED_HOST_DEVICE inline void EncodeWeighedBlockQ4_0(const float* x, const float* weights,
+                                                         BlockQ4_0& block) {
+  uint8_t codes[BlockQ4_0::kValues];
+  block.d = F32ToF16(SearchSymmetric<BlockQ4_0::kValues, BlockQ4_0::kLevels>(x, weights, codes));
+  PackNibbles(codes, block);
 }
 
 QUANTIZED_HOST_DEVICE inline void DecodeBlockQ4_0(const BlockQ4_0& block, float* out) {

@@ -2,6 +2,8 @@
 // d * q[j] + m. Nibbles: byte j holds value j in its low half and value j + 16 in its high half.
 // Encoding: m = min x, d = (max x - m) / 15, q = (x - m) / d to the nearest, at most 15, where the
 // division is a multiplication by the f32 inverse and d and m are not yet rounded to f16.
+// With importance: scale, minimum and codes of the affine search (kernels/search/affine.h), values
+// weighed by the mean square of the whole row (kernels/search/importance.h).
 #pragma once
 
 #include <cfloat>
@@ -9,14 +11,17 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/search/affine.h"
 #include "kernels/types/half.h"
 #include "kernels/types/host_device.h"
+#include "kernels/types/nibbles.h"
 #include "kernels/types/rounding.h"
 
 namespace quantized::kernels {
 
 struct BlockQ4_1 {
   static constexpr int kValues = 32;
+  static constexpr int kMaxCode = 15;
   uint16_t d;  // f16
   uint16_t m;  // f16
   uint8_t nibbles[kValues / 2];
@@ -36,11 +41,22 @@ QUANTIZED_HOST_DEVICE inline void EncodeBlockQ4_1(const float* x, BlockQ4_1& blo
   // The narrowing to 8 bits comes before the clamp, see q4_0.h.
   const auto code = [inverse, min](float value) {
     const auto q = static_cast<int8_t>(TruncateToInt((value - min) * inverse + 0.5f));
-    return q < 15 ? q : 15;
+    return static_cast<uint8_t>(AtMost(q, 15));
   };
-  for (int j = 0; j < 16; ++j) {
-    block.nibbles[j] = static_cast<uint8_t>((code(x[j]) & 15) | (code(x[j + 16]) & 15) << 4);
-  }
+  uint8_t codes[BlockQ4_1::kValues];
+  for (int j = 0; j < BlockQ4_1::kValues; ++j) codes[j] = code(x[j]);
+  PackNibbles(codes, block);
+}
+
+// `weights`: of the values.
+QUANTIZED_HOST_DEVICE inline void EncodeWeighedBlockQ4_1(const float* x, const float* weights,
+                                                         BlockQ4_1& block) {
+  uint8_t codes[BlockQ4_1::kValues];
+  const AffineFit fit =
+      SearchAffine<BlockQ4_1::kValues, BlockQ4_1::kMaxCode>(x, weights, kWeighedGrid, codes);
+  block.d = F32ToF16(fit.scale);
+  block.m = F32ToF16(-fit.min);
+  PackNibbles(codes, block);
 }
 
 QUANTIZED_HOST_DEVICE inline void DecodeBlockQ4_1(const BlockQ4_1& block, float* out) {

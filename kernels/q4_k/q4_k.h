@@ -5,7 +5,8 @@
 //
 // Encoding: the affine search (kernels/search/affine.h, weights sqrt(mean x^2) + |x|, squared
 // error) for each sub-block, then the packed scales, then the codes are rounded again, against the
-// packed scales. A sub-block whose scale became 0 keeps the codes of the search.
+// packed scales. A sub-block whose scale became 0 keeps the codes of the search. With importance:
+// kernels/search/affine_block.h, values weighed by twice the block's mean square.
 #pragma once
 
 #include <cmath>
@@ -24,8 +25,10 @@ struct BlockQ4K {
   static constexpr int kSubBlocks = 8;
   static constexpr int kSubValues = 32;
   static constexpr int kMaxCode = 15;
-  static constexpr AffineGrid kGrid = {-1.0f, 0.1f, 20, /*absolute_error=*/false,
-                                       /*weigh_by_magnitude=*/false};
+  static constexpr int kMaxScale = 63;
+  static constexpr AffineGrid kGrid = {-1.0f, 0.1f, 20, /*absolute_error=*/false};
+  static constexpr bool kWeighByMagnitude = false;
+  static constexpr float kMeanSquareFactor = 2;
   PackedScales scales;
   uint8_t nibbles[kValues / 2];
 };
@@ -37,7 +40,13 @@ QUANTIZED_HOST_DEVICE inline AffineFit ScaleOf(const BlockQ4K& block, int j) {
 }
 
 QUANTIZED_HOST_DEVICE inline void EncodeScales(const AffineFit* fits, BlockQ4K& block) {
-  PackScales(fits, block.scales);
+  EncodePackedScales(fits, block.scales);
+}
+
+QUANTIZED_HOST_DEVICE inline void SetScales(const SubScales<kPackedScales>& scales,
+                                            const SubScales<kPackedScales>& minima,
+                                            BlockQ4K& block) {
+  PackScales(scales, minima, block.scales);
 }
 
 // Writes the codes, given one per byte in the order of the values.

@@ -7,8 +7,8 @@ namespace quantized::kernels {
 
 void EncodeQ4KRef(const float* x, const float* importance, size_t rows, size_t cols,
                   std::byte* out) {
-  RefuseImportance(importance);
-  EncodeBlocks<BlockQ4K, EncodeAffineBlock<BlockQ4K>>(x, rows, cols, out);
+  if (importance == nullptr) return EncodeBlocks<BlockQ4K, EncodeAffineBlock<BlockQ4K>>(x, rows, cols, out);
+  EncodeWeighedBlocks<BlockQ4K, EncodeWeighedAffineBlock<BlockQ4K>>(x, importance, rows, cols, out);
 }
 
 void DecodeQ4K(const std::byte* in, size_t count, float* out) {

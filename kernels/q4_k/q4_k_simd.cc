@@ -15,6 +15,11 @@ void EncodeQ4K(const float* x, size_t blocks, std::byte* out) {
   EncodeAffineBlocks<BlockQ4K>(x, blocks, out);
 }
 
+void EncodeWeighedQ4K(const float* x, const float* importance, size_t rows, size_t cols,
+                      std::byte* out) {
+  EncodeWeighedAffineBlocks<BlockQ4K>(x, importance, rows, cols, out);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace quantized::kernels
 HWY_AFTER_NAMESPACE();
@@ -23,10 +28,13 @@ HWY_AFTER_NAMESPACE();
 namespace quantized::kernels {
 
 HWY_EXPORT(EncodeQ4K);
+HWY_EXPORT(EncodeWeighedQ4K);
 
 void EncodeQ4KSimd(const float* x, const float* importance, size_t rows, size_t cols,
                    std::byte* out) {
-  RefuseImportance(importance);
+  if (importance != nullptr) {
+    return HWY_DYNAMIC_DISPATCH(EncodeWeighedQ4K)(x, importance, rows, cols, out);
+  }
   HWY_DYNAMIC_DISPATCH(EncodeQ4K)(x, BlockCount<BlockQ4K>(rows, cols), out);
 }
 

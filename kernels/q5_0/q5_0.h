@@ -4,6 +4,8 @@
 // Encoding: the value m of largest magnitude (the first one) gets code 0, so d = m / -16; the other
 // codes are x / d + 16 to the nearest, at most 31, where the division is a multiplication by the
 // f32 inverse of the unrounded d.
+// With importance: scale and codes of the symmetric search (kernels/search/symmetric.h), values
+// weighed by the mean square of the whole row (kernels/search/importance.h).
 #pragma once
 
 #include <cmath>
@@ -11,15 +13,18 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/search/symmetric.h"
 #include "kernels/types/extremes.h"
 #include "kernels/types/half.h"
 #include "kernels/types/host_device.h"
+#include "kernels/types/nibbles.h"
 #include "kernels/types/rounding.h"
 
 namespace quantized::kernels {
 
 struct BlockQ5_0 {
   static constexpr int kValues = 32;
+  static constexpr int kLevels = 16;
   uint16_t d;  // f16
   uint8_t high[kValues / 8];
   uint8_t nibbles[kValues / 2];
@@ -33,17 +38,21 @@ QUANTIZED_HOST_DEVICE inline void EncodeBlockQ5_0(const float* x, BlockQ5_0& blo
   block.d = F32ToF16(d);
   // The narrowing to 8 bits comes before the clamp. It shows where the inverse overflows to
   // infinity: the codes are then 0, and d is 0 as an f16.
-  const auto code = [inverse](float value) -> uint32_t {
+  const auto code = [inverse](float value) {
     const auto q = static_cast<int8_t>(TruncateToInt(value * inverse + 16.5f));
-    return q < 31 ? static_cast<uint8_t>(q) : 31;
+    return static_cast<uint8_t>(AtMost(q, 31));
   };
-  uint32_t high = 0;
-  for (int j = 0; j < 16; ++j) {
-    const uint32_t low_code = code(x[j]), high_code = code(x[j + 16]);
-    block.nibbles[j] = static_cast<uint8_t>((low_code & 15) | (high_code & 15) << 4);
-    high |= (low_code >> 4 & 1) << j | (high_code >> 4 & 1) << (j + 16);
-  }
-  std::memcpy(block.high, &high, sizeof(high));
+  uint8_t codes[BlockQ5_0::kValues];
+  for (int j = 0; j < BlockQ5_0::kValues; ++j) codes[j] = code(x[j]);
+  PackNibbles(codes, block);
+}
+
+// `weights`: of the values.
+QUANTIZED_HOST_DEVICE inline void EncodeWeighedBlockQ5_0(const float* x, const float* weights,
+                                                         BlockQ5_0& block) {
+  uint8_t codes[BlockQ5_0::kValues];
+  block.d = F32ToF16(SearchSymmetric<BlockQ5_0::kValues, BlockQ5_0::kLevels>(x, weights, codes));
+  PackNibbles(codes, block);
 }
 
 QUANTIZED_HOST_DEVICE inline void DecodeBlockQ5_0(const BlockQ5_0& block, float* out) {

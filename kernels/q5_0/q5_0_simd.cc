@@ -6,6 +6,7 @@
 #include "hwy/highway.h"
 #include "kernels/lanes/block32-inl.h"
 #include "kernels/lanes/extremes-inl.h"
+#include "kernels/search/weighed_rows-inl.h"
 #include "kernels/types/rows.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -25,6 +26,11 @@ void EncodeQ5_0(const float* x, size_t blocks, std::byte* out) {
   EncodeBlocks32<BlockQ5_0, EncodeBlockQ5_0>(x, blocks, out, EncodeBatchQ5_0);
 }
 
+void EncodeWeighedQ5_0(const float* x, const float* importance, size_t rows, size_t cols,
+                       std::byte* out) {
+  EncodeWeighedSymmetricRows<BlockQ5_0, EncodeWeighedBlockQ5_0>(x, importance, rows, cols, out);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace quantized::kernels
 HWY_AFTER_NAMESPACE();
@@ -33,10 +39,13 @@ HWY_AFTER_NAMESPACE();
 namespace quantized::kernels {
 
 HWY_EXPORT(EncodeQ5_0);
+HWY_EXPORT(EncodeWeighedQ5_0);
 
 void EncodeQ5_0Simd(const float* x, const float* importance, size_t rows, size_t cols,
                     std::byte* out) {
-  RefuseImportance(importance);
+  if (importance != nullptr) {
+    return HWY_DYNAMIC_DISPATCH(EncodeWeighedQ5_0)(x, importance, rows, cols, out);
+  }
   HWY_DYNAMIC_DISPATCH(EncodeQ5_0)(x, BlockCount<BlockQ5_0>(rows, cols), out);
 }
 

@@ -3,6 +3,8 @@
 // value j in its low half and value j + 16 in its high half.
 // Encoding: m = min x, d = (max x - m) / 31, q = (x - m) / d to the nearest, where the division is
 // a multiplication by the f32 inverse and d and m are not yet rounded to f16. There is no clamp.
+// With importance: scale, minimum and codes of the affine search (kernels/search/affine.h), values
+// weighed by the mean square of the whole row (kernels/search/importance.h).
 #pragma once
 
 #include <cfloat>
@@ -11,14 +13,17 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/search/affine.h"
 #include "kernels/types/half.h"
 #include "kernels/types/host_device.h"
+#include "kernels/types/nibbles.h"
 #include "kernels/types/rounding.h"
 
 namespace quantized::kernels {
 
 struct BlockQ5_1 {
   static constexpr int kValues = 32;
+  static constexpr int kMaxCode = 31;
   uint16_t d;  // f16
   uint16_t m;  // f16
   uint8_t high[kValues / 8];
@@ -36,16 +41,23 @@ QUANTIZED_HOST_DEVICE inline void EncodeBlockQ5_1(const float* x, BlockQ5_1& blo
   const float inverse = d != 0 ? 1.0f / d : 0.0f;
   block.d = F32ToF16(d);
   block.m = F32ToF16(min);
-  const auto code = [inverse, min](float value) -> uint32_t {
+  const auto code = [inverse, min](float value) {
     return static_cast<uint8_t>(TruncateToInt((value - min) * inverse + 0.5f));
   };
-  uint32_t high = 0;
-  for (int j = 0; j < 16; ++j) {
-    const uint32_t low_code = code(x[j]), high_code = code(x[j + 16]);
-    block.nibbles[j] = static_cast<uint8_t>((low_code & 15) | (high_code & 15) << 4);
-    high |= (low_code >> 4 & 1) << j | (high_code >> 4 & 1) << (j + 16);
-  }
-  std::memcpy(block.high, &high, sizeof(high));
+  uint8_t codes[BlockQ5_1::kValues];
+  for (int j = 0; j < BlockQ5_1::kValues; ++j) codes[j] = code(x[j]);
+  PackNibbles(codes, block);
+}
+
+// `weights`: of the values.
+QUANTIZED_HOST_DEVICE inline void EncodeWeighedBlockQ5_1(const float* x, const float* weights,
+                                                         BlockQ5_1& block) {
+  uint8_t codes[BlockQ5_1::kValues];
+  const AffineFit fit =
+      SearchAffine<BlockQ5_1::kValues, BlockQ5_1::kMaxCode>(x, weights, kWeighedGrid, codes);
+  block.d = F32ToF16(fit.scale);
+  block.m = F32ToF16(-fit.min);
+  PackNibbles(codes, block);
 }
 
 QUANTIZED_HOST_DEVICE inline void DecodeBlockQ5_1(const BlockQ5_1& block, float* out) {

@@ -6,6 +6,7 @@
 #include "hwy/highway.h"
 #include "kernels/lanes/block32-inl.h"
 #include "kernels/lanes/extremes-inl.h"
+#include "kernels/search/weighed_rows-inl.h"
 #include "kernels/types/rows.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -29,6 +30,11 @@ void EncodeQ5_1(const float* x, size_t blocks, std::byte* out) {
   EncodeBlocks32<BlockQ5_1, EncodeBlockQ5_1>(x, blocks, out, EncodeBatchQ5_1);
 }
 
+void EncodeWeighedQ5_1(const float* x, const float* importance, size_t rows, size_t cols,
+                       std::byte* out) {
+  EncodeWeighedAffineRows<BlockQ5_1, EncodeWeighedBlockQ5_1>(x, importance, rows, cols, out);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace quantized::kernels
 HWY_AFTER_NAMESPACE();
@@ -37,10 +43,13 @@ HWY_AFTER_NAMESPACE();
 namespace quantized::kernels {
 
 HWY_EXPORT(EncodeQ5_1);
+HWY_EXPORT(EncodeWeighedQ5_1);
 
 void EncodeQ5_1Simd(const float* x, const float* importance, size_t rows, size_t cols,
                     std::byte* out) {
-  RefuseImportance(importance);
+  if (importance != nullptr) {
+    return HWY_DYNAMIC_DISPATCH(EncodeWeighedQ5_1)(x, importance, rows, cols, out);
+  }
   HWY_DYNAMIC_DISPATCH(EncodeQ5_1)(x, BlockCount<BlockQ5_1>(rows, cols), out);
 }
 

@@ -5,7 +5,8 @@
 //
 // Encoding: the affine search (kernels/search/affine.h, weights sqrt(mean x^2) + |x|, squared
 // error) for each sub-block, then the packed scales, then the codes are rounded again, against the
-// packed scales. A sub-block whose scale became 0 keeps the codes of the search.
+// packed scales. A sub-block whose scale became 0 keeps the codes of the search. With importance:
+// kernels/search/affine_block.h, values weighed by twice the block's mean square.
 #pragma once
 
 #include <cmath>
@@ -24,8 +25,10 @@ struct BlockQ5K {
   static constexpr int kSubBlocks = 8;
   static constexpr int kSubValues = 32;
   static constexpr int kMaxCode = 31;
-  static constexpr AffineGrid kGrid = {-0.5f, 0.1f, 15, /*absolute_error=*/false,
-                                       /*weigh_by_magnitude=*/false};
+  static constexpr int kMaxScale = 63;
+  static constexpr AffineGrid kGrid = {-0.5f, 0.1f, 15, /*absolute_error=*/false};
+  static constexpr bool kWeighByMagnitude = false;
+  static constexpr float kMeanSquareFactor = 2;
   PackedScales scales;
   uint8_t high[kValues / 8];
   uint8_t nibbles[kValues / 2];
@@ -38,7 +41,18 @@ QUANTIZED_HOST_DEVICE inline AffineFit ScaleOf(const BlockQ5K& block, int j) {
 }
 
 QUANTIZED_HOST_DEVICE inline void EncodeScales(const AffineFit* fits, BlockQ5K& block) {
-  PackScales(fits, block.scales);
+  EncodePackedScales(fits, block.scales);
+}
+
+QUANTIZED_HOST_DEVICE inline void SetScales(const SubScales<kPackedScales>& scales,
+                                            const SubScales<kPackedScales>& minima,
+                                            BlockQ5K& block) {
+  // Only a code that wrapped around is larger (kernels/search/unsigned.h); Q4_K keeps it.
+  const auto limited = [](SubScales<kPackedScales> codes) {
+    for (uint8_t& code : codes.codes) code = static_cast<uint8_t>(AtMost(code, 63));
+    return codes;
+  };
+  PackScales(limited(scales), limited(minima), block.scales);
 }
 
 // Writes the codes, given one per byte in the order of the values.

@@ -7,8 +7,8 @@ namespace quantized::kernels {
 
 void EncodeQ5KRef(const float* x, const float* importance, size_t rows, size_t cols,
                   std::byte* out) {
-  RefuseImportance(importance);
-  EncodeBlocks<BlockQ5K, EncodeAffineBlock<BlockQ5K>>(x, rows, cols, out);
+  if (importance == nullptr) return EncodeBlocks<BlockQ5K, EncodeAffineBlock<BlockQ5K>>(x, rows, cols, out);
+  EncodeWeighedBlocks<BlockQ5K, EncodeWeighedAffineBlock<BlockQ5K>>(x, importance, rows, cols, out);
 }
 
 void DecodeQ5K(const std::byte* in, size_t count, float* out) {

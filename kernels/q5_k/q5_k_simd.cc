@@ -15,6 +15,11 @@ void EncodeQ5K(const float* x, size_t blocks, std::byte* out) {
   EncodeAffineBlocks<BlockQ5K>(x, blocks, out);
 }
 
+void EncodeWeighedQ5K(const float* x, const float* importance, size_t rows, size_t cols,
+                      std::byte* out) {
+  EncodeWeighedAffineBlocks<BlockQ5K>(x, importance, rows, cols, out);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace quantized::kernels
 HWY_AFTER_NAMESPACE();
@@ -23,10 +28,13 @@ HWY_AFTER_NAMESPACE();
 namespace quantized::kernels {
 
 HWY_EXPORT(EncodeQ5K);
+HWY_EXPORT(EncodeWeighedQ5K);
 
 void EncodeQ5KSimd(const float* x, const float* importance, size_t rows, size_t cols,
                    std::byte* out) {
-  RefuseImportance(importance);
+  if (importance != nullptr) {
+    return HWY_DYNAMIC_DISPATCH(EncodeWeighedQ5K)(x, importance, rows, cols, out);
+  }
   HWY_DYNAMIC_DISPATCH(EncodeQ5K)(x, BlockCount<BlockQ5K>(rows, cols), out);
 }
 

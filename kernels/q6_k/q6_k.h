@@ -8,7 +8,7 @@
 // Encoding: the symmetric search (kernels/search/symmetric.h) for each sub-block; the scale of
 // largest magnitude becomes -128; then the codes are rounded again, against the quantized scales.
 // A sub-block whose scale became 0 keeps the codes of the search. A block without any scale is all
-// zero bytes.
+// zero bytes. The weights of the search are x^2, or the importance as it is.
 #pragma once
 
 #include <cmath>
@@ -67,12 +67,13 @@ QUANTIZED_HOST_DEVICE inline void PackCodes(const uint8_t* codes, BlockQ6K& bloc
   }
 }
 
-QUANTIZED_HOST_DEVICE inline void EncodeBlockQ6K(const float* x, BlockQ6K& block) {
+QUANTIZED_HOST_DEVICE inline void EncodeWeighedBlockQ6K(const float* x, const float* weights,
+                                                        BlockQ6K& block) {
   uint8_t codes[BlockQ6K::kValues];
   float scales[BlockQ6K::kSubBlocks];
   for (int j = 0; j < BlockQ6K::kSubBlocks; ++j) {
-    scales[j] =
-        SearchSymmetric<BlockQ6K::kSubValues, BlockQ6K::kLevels>(x + 16 * j, codes + 16 * j);
+    scales[j] = SearchSymmetric<BlockQ6K::kSubValues, BlockQ6K::kLevels>(
+        x + 16 * j, weights + 16 * j, codes + 16 * j);
   }
   if (!EncodeScales(scales, block)) {
     block = {};
@@ -88,6 +89,12 @@ QUANTIZED_HOST_DEVICE inline void EncodeBlockQ6K(const float* x, BlockQ6K& block
     }
   }
   PackCodes(codes, block);
+}
+
+QUANTIZED_HOST_DEVICE inline void EncodeBlockQ6K(const float* x, BlockQ6K& block) {
+  float weights[BlockQ6K::kValues];
+  for (int i = 0; i < BlockQ6K::kValues; ++i) weights[i] = x[i] * x[i];
+  EncodeWeighedBlockQ6K(x, weights, block);
 }
 
 QUANTIZED_HOST_DEVICE inline void DecodeBlockQ6K(const BlockQ6K& block, float* out) {

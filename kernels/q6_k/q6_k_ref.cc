@@ -6,8 +6,8 @@ namespace quantized::kernels {
 
 void EncodeQ6KRef(const float* x, const float* importance, size_t rows, size_t cols,
                   std::byte* out) {
-  RefuseImportance(importance);
-  EncodeBlocks<BlockQ6K, EncodeBlockQ6K>(x, rows, cols, out);
+  if (importance == nullptr) return EncodeBlocks<BlockQ6K, EncodeBlockQ6K>(x, rows, cols, out);
+  EncodeWeighedBlocks<BlockQ6K, EncodeWeighedBlockQ6K>(x, importance, rows, cols, out);
 }
 
 void DecodeQ6K(const std::byte* in, size_t count, float* out) {

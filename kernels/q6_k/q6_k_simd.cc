@@ -14,14 +14,21 @@ HWY_BEFORE_NAMESPACE();
 namespace quantized::kernels {
 namespace HWY_NAMESPACE {
 
-void EncodeOneQ6K(const float* HWY_RESTRICT x, BlockQ6K& block) {
+// kWeighs: with the weights at `weights`; else with x^2.
+template <bool kWeighs>
+void EncodeOneQ6K(const float* HWY_RESTRICT x, const float* HWY_RESTRICT weights, BlockQ6K& block) {
   constexpr size_t kSubValues = BlockQ6K::kSubValues, kSubBlocks = BlockQ6K::kSubBlocks;
-  constexpr int kLow = -BlockQ6K::kLevels, kHigh = BlockQ6K::kLevels - 1;
+  constexpr int kLevels = BlockQ6K::kLevels;
   HWY_ALIGN float scales[kSubBlocks], inverse[kSubBlocks];
   for (size_t j = 0; j < kSubBlocks; j += kLanes) {
-    HWY_ALIGN float runs[kSubValues * kLanes];
+    HWY_ALIGN float runs[kSubValues * kLanes], w[kSubValues * kLanes];
     LoadRuns<kSubValues>(x + j * kSubValues, runs);
-    const SymmetricResult found = SearchSymmetric<kSubValues, BlockQ6K::kLevels>(runs);
+    if constexpr (kWeighs) {
+      LoadRuns<kSubValues>(weights + j * kSubValues, w);
+    } else {
+      SquareRuns<kSubValues>(runs, w);
+    }
+    const SymmetricResult found = SearchSymmetric<kSubValues, kLevels>(runs, w);
     hn::Store(found.scale, Lanes(), scales + j);
     hn::Store(found.inverse, Lanes(), inverse + j);
   }
@@ -35,20 +42,25 @@ void EncodeOneQ6K(const float* HWY_RESTRICT x, BlockQ6K& block) {
     uint8_t* sub_codes = codes + j * kSubValues;
     const float scale = ScaleOf(block, static_cast<int>(j));
     if (scale != 0) {
-      RoundQuotients<kSubValues>(sub_x, 0.0f, scale, kLow, kHigh, sub_codes);
-    } else if (inverse[j] != 0) {
-      RoundProducts<kSubValues>(sub_x, 0.0f, inverse[j], kLow, kHigh, sub_codes);
+      RoundQuotients<kSubValues>(sub_x, 0.0f, scale, -kLevels, kLevels - 1, sub_codes);
     } else {
-      std::memset(sub_codes, 0, kSubValues);
+      RoundSymmetric<kSubValues, kLevels>(sub_x, inverse[j], sub_codes);
     }
   }
   PackCodes(codes, block);
 }
 
-void EncodeQ6K(const float* x, size_t blocks, std::byte* out) {
+// `importance` may be null.
+void EncodeQ6K(const float* x, const float* importance, size_t rows, size_t cols, std::byte* out) {
+  const size_t blocks = BlockCount<BlockQ6K>(rows, cols);
   for (size_t b = 0; b < blocks; ++b) {
+    const size_t first = b * BlockQ6K::kValues;
     BlockQ6K block;
-    EncodeOneQ6K(x + b * BlockQ6K::kValues, block);
+    if (importance != nullptr) {
+      EncodeOneQ6K<true>(x + first, importance + first % cols, block);
+    } else {
+      EncodeOneQ6K<false>(x + first, nullptr, block);
+    }
     std::memcpy(out + b * sizeof(block), &block, sizeof(block));
   }
 }
@@ -64,8 +76,7 @@ HWY_EXPORT(EncodeQ6K);
 
 void EncodeQ6KSimd(const float* x, const float* importance, size_t rows, size_t cols,
                    std::byte* out) {
-  RefuseImportance(importance);
-  HWY_DYNAMIC_DISPATCH(EncodeQ6K)(x, BlockCount<BlockQ6K>(rows, cols), out);
+  HWY_DYNAMIC_DISPATCH(EncodeQ6K)(x, importance, rows, cols, out);
 }
 
 }  // namespace quantized::kernels

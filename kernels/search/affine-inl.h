@@ -14,6 +14,9 @@ HWY_BEFORE_NAMESPACE();
 namespace quantized::kernels {
 namespace HWY_NAMESPACE {
 
+// Vectors of sub-blocks that are best searched at once.
+inline constexpr size_t kAffineGroups = 2;
+
 // What the search found, per lane. The codes are clamp(round(inverse * (x - start))): they are
 // needed only where a scale becomes zero, so they are computed again there.
 struct AffineResult {
@@ -53,82 +56,123 @@ HWY_INLINE AffineSums AffineCandidate(const float* HWY_RESTRICT x,
   return sums;
 }
 
-template <size_t kValues, bool kAbsolute>
-HWY_INLINE FloatVec AffineError(const float* HWY_RESTRICT x, const float* HWY_RESTRICT weights,
-                                const float* HWY_RESTRICT codes, FloatVec scale, FloatVec min) {
+// The errors of kGroups candidates, each with its x, weights and codes after the other's. A sum
+// waits for the sum before, and several of them hide that.
+template <size_t kValues, bool kAbsolute, size_t kGroups>
+HWY_INLINE void AffineErrors(const float* HWY_RESTRICT x, const float* HWY_RESTRICT weights,
+                             const float* HWY_RESTRICT codes, const FloatVec (&scale)[kGroups],
+                             const FloatVec (&min)[kGroups], FloatVec (&error)[kGroups]) {
+  constexpr size_t kStride = kValues * kLanes;
   const Lanes d;
-  FloatVec error = hn::Zero(d);
-  for (size_t i = 0; i < kValues * kLanes; i += kLanes) {
-    const FloatVec difference =
-        hn::Sub(hn::Add(hn::Mul(scale, hn::Load(d, codes + i)), min), hn::Load(d, x + i));
-    const FloatVec distance = kAbsolute ? hn::Abs(difference) : hn::Mul(difference, difference);
-    error = hn::Add(error, hn::Mul(hn::Load(d, weights + i), distance));
+  for (FloatVec& sum : error) sum = hn::Zero(d);
+  for (size_t i = 0; i < kStride; i += kLanes) {
+    for (size_t g = 0; g < kGroups; ++g) {
+      const size_t at = g * kStride + i;
+      const FloatVec decoded = hn::Add(hn::Mul(scale[g], hn::Load(d, codes + at)), min[g]);
+      const FloatVec difference = hn::Sub(decoded, hn::Load(d, x + at));
+      const FloatVec distance = kAbsolute ? hn::Abs(difference) : hn::Mul(difference, difference);
+      error[g] = hn::Add(error[g], hn::Mul(hn::Load(d, weights + at), distance));
+    }
   }
-  return error;
 }
 
-// `x` and `weights` as LoadRuns lays them out.
-template <size_t kValues, int kMaxCode, bool kAbsolute>
-AffineResult SearchAffine(const float* HWY_RESTRICT x, const float* HWY_RESTRICT weights,
-                          const AffineGrid& grid) {
+// What stays the same for all candidates of a group of lanes, and where the next one's codes start.
+struct AffineGroup {
+  FloatVec sum_w, sum_x;
+  FloatVec smallest, max, min;
+  LaneMask spread;  // a lane without keeps inverse 0 throughout: codes 0, nothing to accept
+};
+
+template <size_t kValues>
+HWY_INLINE AffineGroup StartAffine(const float* HWY_RESTRICT x, const float* HWY_RESTRICT weights) {
   const Lanes d;
-  const FloatVec zero = hn::Zero(d);
-  FloatVec smallest = hn::Load(d, x), max = smallest;
-  FloatVec sum_w = hn::Load(d, weights);
-  FloatVec sum_x = hn::Mul(sum_w, smallest);
+  AffineGroup group;
+  group.smallest = group.max = hn::Load(d, x);
+  group.sum_w = hn::Load(d, weights);
+  group.sum_x = hn::Mul(group.sum_w, group.smallest);
   for (size_t i = kLanes; i < kValues * kLanes; i += kLanes) {
     const FloatVec xi = hn::Load(d, x + i), wi = hn::Load(d, weights + i);
-    smallest = hn::IfThenElse(hn::Lt(xi, smallest), xi, smallest);
-    max = hn::IfThenElse(hn::Gt(xi, max), xi, max);
-    sum_w = hn::Add(sum_w, wi);
-    sum_x = hn::Add(sum_x, hn::Mul(wi, xi));
+    group.smallest = hn::IfThenElse(hn::Lt(xi, group.smallest), xi, group.smallest);
+    group.max = hn::IfThenElse(hn::Gt(xi, group.max), xi, group.max);
+    group.sum_w = hn::Add(group.sum_w, wi);
+    group.sum_x = hn::Add(group.sum_x, hn::Mul(wi, xi));
   }
-  FloatVec min = hn::IfThenElse(hn::Gt(smallest, zero), zero, smallest);
-  // A lane without spread keeps inverse 0 throughout: codes 0, nothing to accept.
-  const LaneMask spread = hn::Ne(max, min);
-  AffineResult best = {zero, min, zero, min};
-  FloatVec best_error = zero;
-  HWY_ALIGN float codes[kValues * kLanes];
+  const FloatVec zero = hn::Zero(d);
+  group.min = hn::IfThenElse(hn::Gt(group.smallest, zero), zero, group.smallest);
+  group.spread = hn::Ne(group.max, group.min);
+  return group;
+}
 
-  const auto try_inverse = [&](FloatVec inverse) HWY_ATTR {
-    // Rounding is monotonic: if the ends stay below 2^22, so does everything between them.
-    const FloatVec reach = hn::Mul(
-        hn::Abs(inverse), hn::Max(hn::Abs(hn::Sub(max, min)), hn::Abs(hn::Sub(smallest, min))));
-    return hn::AllTrue(d, hn::Lt(reach, SetAll(4194304.0f)))
-               ? AffineCandidate<kValues, kMaxCode, false>(x, weights, inverse, min, codes)
-               : AffineCandidate<kValues, kMaxCode, true>(x, weights, inverse, min, codes);
-  };
+// AffineCandidate with the rounding that the values of the group allow.
+template <size_t kValues, int kMaxCode>
+HWY_INLINE AffineSums AffineCandidateOf(const AffineGroup& group, const float* HWY_RESTRICT x,
+                                        const float* HWY_RESTRICT weights, FloatVec inverse,
+                                        float* HWY_RESTRICT codes) {
+  // Rounding is monotonic: if the ends stay below 2^22, so does everything between them.
+  const FloatVec reach = hn::Mul(
+      hn::Abs(inverse),
+      hn::Max(hn::Abs(hn::Sub(group.max, group.min)), hn::Abs(hn::Sub(group.smallest, group.min))));
+  return HWY_LIKELY(hn::AllTrue(Lanes(), hn::Lt(reach, SetAll(4194304.0f))))
+             ? AffineCandidate<kValues, kMaxCode, false>(x, weights, inverse, group.min, codes)
+             : AffineCandidate<kValues, kMaxCode, true>(x, weights, inverse, group.min, codes);
+}
 
-  best.inverse = hn::IfThenElseZero(spread, hn::Div(SetAll(kMaxCode), hn::Sub(max, min)));
-  best.scale = hn::Div(SetAll(1.0f), best.inverse);
-  try_inverse(best.inverse);
-  best_error = AffineError<kValues, kAbsolute>(x, weights, codes, best.scale, min);
+// Searches kLanes * kGroups sub-blocks. `x` and `weights`: what LoadRuns makes of each group, one
+// group after the other.
+template <size_t kValues, int kMaxCode, bool kAbsolute, size_t kGroups>
+void SearchAffine(const float* HWY_RESTRICT x, const float* HWY_RESTRICT weights,
+                  const AffineGrid& grid, AffineResult (&best)[kGroups]) {
+  constexpr size_t kStride = kValues * kLanes;
+  const Lanes d;
+  const FloatVec zero = hn::Zero(d);
+  HWY_ALIGN float codes[kGroups * kStride];
+  AffineGroup group[kGroups];
+  FloatVec scale[kGroups], min[kGroups], best_error[kGroups];
+  for (size_t g = 0; g < kGroups; ++g) {
+    group[g] = StartAffine<kValues>(x + g * kStride, weights + g * kStride);
+    min[g] = group[g].min;
+    const FloatVec inverse = hn::IfThenElseZero(
+        group[g].spread, hn::Div(SetAll(kMaxCode), hn::Sub(group[g].max, group[g].min)));
+    scale[g] = hn::Div(SetAll(1.0f), inverse);
+    best[g] = {scale[g], zero, inverse, group[g].min};
+    AffineCandidateOf<kValues, kMaxCode>(group[g], x + g * kStride, weights + g * kStride, inverse,
+                                         codes + g * kStride);
+  }
+  AffineErrors<kValues, kAbsolute>(x, weights, codes, scale, min, best_error);
 
   for (int k = 0; k <= grid.steps; ++k) {
     const float numerator =
         grid.first + grid.step * static_cast<float>(k) + static_cast<float>(kMaxCode);
-    const FloatVec inverse =
-        hn::IfThenElseZero(spread, hn::Div(SetAll(numerator), hn::Sub(max, min)));
-    const AffineSums sums = try_inverse(inverse);
-    const FloatVec determinant = hn::Sub(hn::Mul(sum_w, sums.l2), hn::Mul(sums.l, sums.l));
-    FloatVec new_scale =
-        hn::Div(hn::Sub(hn::Mul(sum_w, sums.xl), hn::Mul(sum_x, sums.l)), determinant);
-    FloatVec new_min =
-        hn::Div(hn::Sub(hn::Mul(sums.l2, sum_x), hn::Mul(sums.l, sums.xl)), determinant);
-    const LaneMask above = hn::Gt(new_min, zero);
-    new_min = hn::IfThenElse(above, zero, new_min);
-    new_scale = hn::IfThenElse(above, hn::Div(sums.xl, sums.l2), new_scale);
-    const FloatVec error = AffineError<kValues, kAbsolute>(x, weights, codes, new_scale, new_min);
-    const LaneMask accept = hn::And(hn::Gt(determinant, zero), hn::Lt(error, best_error));
-    best_error = hn::IfThenElse(accept, error, best_error);
-    best.scale = hn::IfThenElse(accept, new_scale, best.scale);
-    best.inverse = hn::IfThenElse(accept, inverse, best.inverse);
-    best.start = hn::IfThenElse(accept, min, best.start);
-    min = hn::IfThenElse(accept, new_min, min);
+    FloatVec inverse[kGroups], error[kGroups];
+    LaneMask solvable[kGroups];
+    for (size_t g = 0; g < kGroups; ++g) {
+      const FloatVec sum_w = group[g].sum_w, sum_x = group[g].sum_x;
+      inverse[g] = hn::IfThenElseZero(
+          group[g].spread, hn::Div(SetAll(numerator), hn::Sub(group[g].max, group[g].min)));
+      const AffineSums sums = AffineCandidateOf<kValues, kMaxCode>(
+          group[g], x + g * kStride, weights + g * kStride, inverse[g], codes + g * kStride);
+      const FloatVec determinant = hn::Sub(hn::Mul(sum_w, sums.l2), hn::Mul(sums.l, sums.l));
+      scale[g] = hn::Div(hn::Sub(hn::Mul(sum_w, sums.xl), hn::Mul(sum_x, sums.l)), determinant);
+      min[g] = hn::Div(hn::Sub(hn::Mul(sums.l2, sum_x), hn::Mul(sums.l, sums.xl)), determinant);
+      const LaneMask above = hn::Gt(min[g], zero);
+      min[g] = hn::IfThenElse(above, zero, min[g]);
+      scale[g] = hn::IfThenElse(above, hn::Div(sums.xl, sums.l2), scale[g]);
+      solvable[g] = hn::Gt(determinant, zero);
+    }
+    AffineErrors<kValues, kAbsolute>(x, weights, codes, scale, min, error);
+    for (size_t g = 0; g < kGroups; ++g) {
+      const LaneMask accept = hn::And(solvable[g], hn::Lt(error[g], best_error[g]));
+      best_error[g] = hn::IfThenElse(accept, error[g], best_error[g]);
+      best[g].scale = hn::IfThenElse(accept, scale[g], best[g].scale);
+      best[g].inverse = hn::IfThenElse(accept, inverse[g], best[g].inverse);
+      best[g].start = hn::IfThenElse(accept, group[g].min, best[g].start);
+      group[g].min = hn::IfThenElse(accept, min[g], group[g].min);
+    }
   }
-  best.scale = hn::IfThenElseZero(spread, best.scale);
-  best.min = hn::Neg(min);
-  return best;
+  for (size_t g = 0; g < kGroups; ++g) {
+    best[g].scale = hn::IfThenElseZero(group[g].spread, best[g].scale);
+    best[g].min = hn::Neg(group[g].min);
+  }
 }
 
 }  // namespace HWY_NAMESPACE

@@ -1,5 +1,6 @@
 // Scale and minimum of a few values with codes 0 … n, by weighted least squares over a grid of
-// candidates. Used by Q2_K, Q4_K and Q5_K. A value is decoded as scale * code + min, min <= 0.
+// candidates. Used by Q2_K, Q4_K and Q5_K, and with importance also by
+// Q4_1 and Q5_1. A value is decoded as scale * code + min, min <= 0.
 //
 // Starts from the codes that span min … max. Candidate k = 0 … steps has the inverse scale
 // s_k = (first + step * k + n) / (max - min) and codes l = clamp(round(s_k (x - min))); the best
@@ -23,14 +24,23 @@ struct AffineGrid {
   float first;
   float step;
   int steps;
-  bool absolute_error;      // else squared
-  bool weigh_by_magnitude;  // weights |x|; else sqrt(mean x^2) + |x|
+  bool absolute_error;  // else squared
 };
+
+// Of all types with importance.
+inline constexpr AffineGrid kWeighedGrid = {-0.9f, 0.05f, 36, /*absolute_error=*/false};
 
 // A value is scale * code - min: the minimum is stored negated, so min >= 0.
 struct AffineFit {
   float scale;
   float min;
+};
+
+// The scales, or the minima, of a block's sub-blocks once they are quantized: factor * code.
+template <int kSubBlocks>
+struct SubScales {
+  float factor;
+  uint8_t codes[kSubBlocks];
 };
 
 template <int kValues>

@@ -1,5 +1,5 @@
 // The scale of a few values with symmetric codes -n … n-1, by weighted least squares over a
-// grid of candidates. Used by Q6_K.
+// grid of candidates. Used by Q6_K, and with importance by Q3_K (values and scales), Q4_0 and Q5_0.
 //
 // With m the first value of largest magnitude, candidate k = -9 … 9 has the inverse scale
 // s_k = -(n + 0.1 k) / m and codes l = clamp(round(s_k x)); its best scale is A / B with
@@ -26,14 +26,13 @@ struct SymmetricSums {
 
 // A and B of the codes that the inverse scale gives; the codes too, offset by n, where asked.
 template <int kValues, int kLevels>
-QUANTIZED_HOST_DEVICE SymmetricSums SymmetricCandidate(const float* x, float inverse,
-                                                       uint8_t* codes) {
+QUANTIZED_HOST_DEVICE SymmetricSums SymmetricCandidate(const float* x, const float* weights,
+                                                       float inverse, uint8_t* codes) {
   SymmetricSums sums;
   for (int i = 0; i < kValues; ++i) {
     const int l = Clamp(NearestInt(inverse * x[i]), -kLevels, kLevels - 1);
-    const float w = x[i] * x[i];
-    sums.xl += w * x[i] * static_cast<float>(l);
-    sums.l2 += w * static_cast<float>(l) * static_cast<float>(l);
+    sums.xl += weights[i] * x[i] * static_cast<float>(l);
+    sums.l2 += weights[i] * static_cast<float>(l) * static_cast<float>(l);
     if (codes != nullptr) codes[i] = static_cast<uint8_t>(l + kLevels);
   }
   return sums;
@@ -42,22 +41,22 @@ QUANTIZED_HOST_DEVICE SymmetricSums SymmetricCandidate(const float* x, float inv
 // Returns the scale; codes[i] in 0 … 2n-1 stands for (codes[i] - n) * scale. Where the largest
 // magnitude is below kSmallestMagnitude, scale and codes are 0.
 template <int kValues, int kLevels>
-QUANTIZED_HOST_DEVICE float SearchSymmetric(const float* x, uint8_t* codes) {
+QUANTIZED_HOST_DEVICE float SearchSymmetric(const float* x, const float* weights, uint8_t* codes) {
   const float largest = FirstLargest(x, kValues);
   if (std::fabs(largest) < kSmallestMagnitude) {
     for (int i = 0; i < kValues; ++i) codes[i] = 0;
     return 0;
   }
-  const SymmetricSums first =
-      SymmetricCandidate<kValues, kLevels>(x, static_cast<float>(-kLevels) / largest, codes);
+  const SymmetricSums first = SymmetricCandidate<kValues, kLevels>(
+      x, weights, static_cast<float>(-kLevels) / largest, codes);
   float scale = first.l2 != 0 ? first.xl / first.l2 : 0.0f;
   float best = scale * first.xl;
   for (int k = -9; k <= 9; ++k) {
     if (k == 0) continue;
     const float inverse = -(static_cast<float>(kLevels) + 0.1f * static_cast<float>(k)) / largest;
-    const SymmetricSums sums = SymmetricCandidate<kValues, kLevels>(x, inverse, nullptr);
+    const SymmetricSums sums = SymmetricCandidate<kValues, kLevels>(x, weights, inverse, nullptr);
     if (sums.l2 > 0 && sums.xl * sums.xl > best * sums.l2) {
-      SymmetricCandidate<kValues, kLevels>(x, inverse, codes);
+      SymmetricCandidate<kValues, kLevels>(x, weights, inverse, codes);
       scale = sums.xl / sums.l2;
       best = scale * sums.xl;
     }

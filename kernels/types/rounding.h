@@ -46,6 +46,8 @@ QUANTIZED_HOST_DEVICE inline int Clamp(int value, int low, int high) {
   return value < low ? low : value > high ? high : value;
 }
 
+QUANTIZED_HOST_DEVICE inline int AtMost(int value, int high) { return value < high ? value : high; }
+
 // The smaller and the larger of two, spelled with `<` so that a NaN takes no part.
 QUANTIZED_HOST_DEVICE inline float SmallerOf(float running, float value) {
   return value < running ? value : running;

@@ -13,10 +13,6 @@ namespace quantized::kernels {
 
 static_assert(std::endian::native == std::endian::little, "blocks are little-endian");
 
-// Called by every encoder whose search does not weigh values yet: weights must never be dropped
-// in silence.
-inline void RefuseImportance(const float* importance) { HWY_ASSERT(importance == nullptr); }
-
 // Blocks in `rows` rows of `cols` values.
 template <class Block>
 size_t BlockCount(size_t rows, size_t cols) {

@@ -5,6 +5,8 @@
 #include "kernels/bf16/bf16.h"
 #include "kernels/f16/f16.h"
 #include "kernels/f32/f32.h"
+#include "kernels/iq1_m/iq1_m.h"
+#include "kernels/iq1_s/iq1_s.h"
 #include "kernels/iq4_nl/iq4_nl.h"
 #include "kernels/iq4_xs/iq4_xs.h"
 #include "kernels/mxfp4/mxfp4.h"
@@ -41,8 +43,10 @@ constexpr Codec kCodecs[] = {
     {TypeId::kQ4_K, Importance::kOptional, EncodeQ4KRef, EncodeQ4KSimd, nullptr, DecodeQ4K, IsFiniteQ4K},
     {TypeId::kQ5_K, Importance::kOptional, EncodeQ5KRef, EncodeQ5KSimd, nullptr, DecodeQ5K, IsFiniteQ5K},
     {TypeId::kQ6_K, Importance::kOptional, EncodeQ6KRef, EncodeQ6KSimd, nullptr, DecodeQ6K, IsFiniteQ6K},
+    {TypeId::kIQ1_S, Importance::kRequired, EncodeIQ1SRef, EncodeIQ1SSimd, nullptr, DecodeIQ1S, IsFiniteIQ1S},
     {TypeId::kIQ4_NL, Importance::kOptional, EncodeIQ4NLRef, EncodeIQ4NLSimd, nullptr, DecodeIQ4NL, IsFiniteIQ4NL},
     {TypeId::kIQ4_XS, Importance::kOptional, EncodeIQ4XSRef, EncodeIQ4XSSimd, nullptr, DecodeIQ4XS, IsFiniteIQ4XS},
+    {TypeId::kIQ1_M, Importance::kOptional, EncodeIQ1MRef, EncodeIQ1MSimd, nullptr, DecodeIQ1M, IsFiniteIQ1M},
     {TypeId::kBF16, Importance::kIgnored, EncodeBF16Ref, EncodeBF16Simd, nullptr, DecodeBF16Simd, IsFiniteBF16},
     {TypeId::kTQ1_0, Importance::kIgnored, EncodeTQ1_0Ref, EncodeTQ1_0Simd, nullptr, DecodeTQ1_0, IsFiniteTQ1_0},
     {TypeId::kTQ2_0, Importance::kIgnored, EncodeTQ2_0Ref, EncodeTQ2_0Simd, nullptr, DecodeTQ2_0, IsFiniteTQ2_0},

@@ -59,13 +59,14 @@ HWY_INLINE bool AllMagnitudesBelow(float limit, const float* HWY_RESTRICT x) {
 // The candidates of a type: kSplits splits, and kShifts ways to shift the levels.
 //   Row RowAt(int i1) const                                        what one first split needs
 //   void At(const Row&, int i2, FloatVec (&a)[kShifts], FloatVec (&b)[kShifts]) const
-// the sums A and B for the second splits i2, i2 + 1, …, one per lane; B < 0 beyond the last split.
+// the sums A and B for the second splits i2, i2 + 1, …, one per lane; B is NaN beyond the last
+// split.
 //   static constexpr int kDown[kShifts]                            IQ1Split::down
 template <class Candidates>
 struct CandidateSums {
   FloatVec a[Candidates::kShifts], b[Candidates::kShifts];
 
-  // The lanes where a way to shift explains more than `score`.
+  // The lanes where a way to shift may explain more than `score`: where B > 0, it does.
   HWY_INLINE LaneMask Better(float score) const {
     LaneMask any = BetterAt(0, SetAll(score));
     for (size_t k = 1; k < Candidates::kShifts; ++k) {
@@ -76,8 +77,7 @@ struct CandidateSums {
 
  private:
   HWY_INLINE LaneMask BetterAt(size_t k, FloatVec score) const {
-    return hn::And(hn::Gt(hn::Mul(a[k], a[k]), hn::Mul(score, b[k])),
-                   hn::Gt(b[k], hn::Zero(Lanes())));
+    return hn::Gt(hn::Mul(a[k], a[k]), hn::Mul(score, b[k]));
   }
 };
 
@@ -117,52 +117,65 @@ HWY_INLINE void TryLanes(const CandidateSums<Candidates>& sums, int i1, int i2,
 }
 
 template <class Candidates>
-HWY_INLINE void TryAll(const Candidates& candidates, ScreenedSplit& best) {
-  for (int i1 = 0; i1 < Candidates::kSplits; ++i1) {
-    const auto row = candidates.RowAt(i1);
-    for (int i2 = i1; i2 < Candidates::kSplits; i2 += static_cast<int>(kLanes)) {
-      CandidateSums<Candidates> sums;
-      candidates.At(row, i2, sums.a, sums.b);
-      TryLanes(sums, i1, i2, best);
-    }
+HWY_INLINE void TryRow(const Candidates& candidates, int i1, ScreenedSplit& best) {
+  const auto row = candidates.RowAt(i1);
+  for (int i2 = i1; i2 < Candidates::kSplits; i2 += static_cast<int>(kLanes)) {
+    CandidateSums<Candidates> sums;
+    candidates.At(row, i2, sums.a, sums.b);
+    TryLanes(sums, i1, i2, best);
   }
 }
 
-// About the best score among every fourth first split.
+// About the best scores of the candidates with first split `i1`, in some lanes.
 template <class Candidates>
-HWY_INLINE float GlimpseScore(const Candidates& candidates) {
+HWY_INLINE FloatVec GlimpseRow(const Candidates& candidates, int i1) {
   const Lanes d;
   FloatVec best = hn::Zero(d);
-  for (int i1 = 2; i1 < Candidates::kSplits; i1 += 4) {
-    const auto row = candidates.RowAt(i1);
-    for (int i2 = i1; i2 < Candidates::kSplits; i2 += static_cast<int>(kLanes)) {
-      CandidateSums<Candidates> sums;
-      candidates.At(row, i2, sums.a, sums.b);
-      for (size_t k = 0; k < Candidates::kShifts; ++k) {
-        const FloatVec score = hn::Div(hn::Mul(sums.a[k], sums.a[k]), sums.b[k]);
-        best = hn::Max(best, hn::IfThenElseZero(hn::Gt(sums.b[k], hn::Zero(d)), score));
-      }
+  const auto row = candidates.RowAt(i1);
+  for (int i2 = i1; i2 < Candidates::kSplits; i2 += static_cast<int>(kLanes)) {
+    CandidateSums<Candidates> sums;
+    candidates.At(row, i2, sums.a, sums.b);
+    for (size_t k = 0; k < Candidates::kShifts; ++k) {
+      const FloatVec score =
+          hn::Mul(hn::Mul(sums.a[k], sums.a[k]), hn::ApproximateReciprocal(sums.b[k]));
+      best = hn::Max(best, hn::IfThenElseZero(hn::Gt(sums.b[k], hn::Zero(d)), score));
     }
   }
-  return hn::GetLane(hn::MaxOfLanes(d, best));
+  return best;
 }
 
 // All candidates, in order. `weight`: the sum of all weights; B is between 1/64 and 81/64 of it.
+//
+// A glimpse at every second first split gives a score to begin with, and tells which of these
+// splits need no second look. How good it is, and on which processor, shows in the time only.
 template <class Candidates>
 HWY_INLINE IQ1Split SearchSplitsLanes(const Candidates& candidates, float weight) {
-  const float glimpse = GlimpseScore(candidates);
+  const Lanes d;
+  FloatVec glimpses[(Candidates::kSplits + 1) / 2];
+  FloatVec highest = hn::Zero(d);
+  for (int i1 = 0; i1 < Candidates::kSplits; i1 += 2) {
+    glimpses[i1 / 2] = GlimpseRow(candidates, i1);
+    highest = hn::Max(highest, glimpses[i1 / 2]);
+  }
+  const float glimpse = hn::GetLane(hn::MaxOfLanes(d, highest));
   // The argument of ScreenedSplit is about relative errors: no number may be subnormal, or
   // overflow.
   const auto tame = [](float v) { return v > 1e-30f && v < 1e30f; };
+  ScreenedSplit best;
   if (tame(glimpse) && tame(weight) && tame(glimpse * weight)) {
-    ScreenedSplit best;
+    // Reciprocals are good to 2^-11. A row this much below is also below the best one so far, which
+    // never falls by more than its rounding.
+    const FloatVec dull = SetAll(glimpse * (1 - 0x1p-8f));
     best.score = glimpse * (1 - 0x1p-10f);
     best.clear = best.score * (1 + 0x1p-16f);
-    TryAll(candidates, best);
+    for (int i1 = 0; i1 < Candidates::kSplits; ++i1) {
+      if (i1 % 2 == 0 && hn::AllFalse(d, hn::Gt(glimpses[i1 / 2], dull))) continue;
+      TryRow(candidates, i1, best);
+    }
     if (best.Found() && !best.doubtful) return best;
+    best = ScreenedSplit();
   }
-  ScreenedSplit best;
-  TryAll(candidates, best);
+  for (int i1 = 0; i1 < Candidates::kSplits; ++i1) TryRow(candidates, i1, best);
   return best;
 }
 

@@ -77,7 +77,7 @@ QUANTIZED_HOST_DEVICE inline int NearestIQ1(const IqGrid& grid, uint32_t digits,
     const uint32_t point = grid.DigitsOf(neighbours.points[n]);
     float distance = 0;
     for (int j = 0; j < kIQ1Group; ++j) {
-      const float difference = scale * IQ1Level(point >> (2 * j) & 3, down) - x[j];
+      const float difference = scale * IQ1Level(DigitOf<TernaryCube>(point, j), down) - x[j];
       distance += weights[j] * difference * difference;
     }
     if (distance < least) {
@@ -93,12 +93,13 @@ template <int kValues>
 QUANTIZED_HOST_DEVICE float FitIQ1(const IqGrid& grid, const float* x, const float* weights,
                                    const IQ1SubBlock<kValues>& sub, float scale) {
   float a = 0, b = 0;
-  for (int i = 0; i < kValues; ++i) {
-    const int group = i / kIQ1Group;
-    const uint32_t point = grid.DigitsOf(sub.points[group]);
-    const float q = IQ1Level(point >> (2 * (i % kIQ1Group)) & 3, (sub.down >> group & 1) != 0);
-    a += weights[i] * q * x[i];
-    b += weights[i] * q * q;
+  for (int g = 0; g < IQ1SubBlock<kValues>::kGroups; ++g, x += kIQ1Group, weights += kIQ1Group) {
+    const uint32_t point = grid.DigitsOf(sub.points[g]);
+    for (int j = 0; j < kIQ1Group; ++j) {
+      const float q = IQ1Level(DigitOf<TernaryCube>(point, j), (sub.down >> g & 1) != 0);
+      a += weights[j] * q * x[j];
+      b += weights[j] * q * q;
+    }
   }
   return a > 0 && b > 0 ? a / b : scale;
 }
@@ -113,18 +114,21 @@ QUANTIZED_HOST_DEVICE bool PlaceIQ1(const IqGrid& grid, const float* x, const fl
   const bool mirrored = split.scale < 0;
   const float scale = mirrored ? -split.scale : split.scale;
   sub.down = mirrored ? split.down ^ ((1 << kGroups) - 1) : split.down;
-  uint32_t digits[kGroups] = {};
+  uint8_t digits[kValues];
   for (int r = 0; r < kValues; ++r) {
     const int sorted = (r >= split.first ? 1 : 0) + (r >= split.second ? 1 : 0);
-    const int digit = mirrored ? 2 - sorted : sorted;
-    digits[order[r] / kIQ1Group] |= static_cast<uint32_t>(digit) << (2 * (order[r] % kIQ1Group));
+    digits[order[r]] = static_cast<uint8_t>(mirrored ? 2 - sorted : sorted);
   }
   bool moved = false;
   for (int g = 0; g < kGroups; ++g) {
-    int point = grid.PointOf(digits[g]);
+    uint32_t packed = 0;
+    for (int j = 0; j < kIQ1Group; ++j) {
+      packed |= static_cast<uint32_t>(digits[kIQ1Group * g + j]) << (TernaryCube::kBits * j);
+    }
+    int point = grid.PointOf(packed);
     if (point < 0) {
       moved = true;
-      point = nearest(grid, digits[g], x + kIQ1Group * g, weights + kIQ1Group * g, scale,
+      point = nearest(grid, packed, x + kIQ1Group * g, weights + kIQ1Group * g, scale,
                       (sub.down >> g & 1) != 0);
       if (point < 0) return false;
     }

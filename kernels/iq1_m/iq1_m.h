@@ -66,13 +66,17 @@ struct PrefixSumsIQ1M {
 
 QUANTIZED_HOST_DEVICE inline void SumPrefixes(const float* x, const float* weights,
                                               const uint8_t* order, PrefixSumsIQ1M& sums) {
-  sums.x[0][0] = sums.x[1][0] = sums.w[0][0] = sums.w[1][0] = 0;
-  for (int r = 0; r < BlockIQ1M::kSubValues; ++r) {
-    const int i = order[r], half = i / kIQ1Group;
-    sums.x[half][r + 1] = sums.x[half][r] + weights[i] * x[i];
-    sums.w[half][r + 1] = sums.w[half][r] + weights[i];
-    sums.x[1 - half][r + 1] = sums.x[1 - half][r];
-    sums.w[1 - half][r + 1] = sums.w[1 - half][r];
+  for (int half = 0; half < 2; ++half) {
+    float x_sum = 0, w_sum = 0;
+    sums.x[half][0] = sums.w[half][0] = 0;
+    for (int r = 0; r < BlockIQ1M::kSubValues; ++r) {
+      const int i = order[r];
+      const bool inside = i / kIQ1Group == half;  // adding 0 changes no sum: none is -0
+      x_sum += inside ? weights[i] * x[i] : 0.0f;
+      w_sum += inside ? weights[i] : 0.0f;
+      sums.x[half][r + 1] = x_sum;
+      sums.w[half][r + 1] = w_sum;
+    }
   }
 }
 
@@ -126,13 +130,16 @@ QUANTIZED_HOST_DEVICE inline float FitFactor(const IqGrid& grid, const float* x,
                                              const float* weights, const SubBlockIQ1M* subs,
                                              const BlockIQ1M& block, float d) {
   float a = 0, b = 0;
-  for (int i = 0; i < BlockIQ1M::kValues; ++i) {
-    const int j = i / BlockIQ1M::kSubValues, g = i / kIQ1Group % 2;
+  for (int group = 0; group < BlockIQ1M::kValues / kIQ1Group; ++group) {
+    const int j = group / 2, g = group % 2;
     const uint32_t point = grid.DigitsOf(subs[j].points[g]);
-    const float q = IQ1Level(point >> (2 * (i % kIQ1Group)) & 3, (subs[j].down >> g & 1) != 0) *
-                    static_cast<float>(ScaleOf(block, j));
-    a += weights[i] * q * x[i];
-    b += weights[i] * q * q;
+    const bool down = (subs[j].down >> g & 1) != 0;
+    const float scale = static_cast<float>(ScaleOf(block, j));
+    for (int k = 0; k < kIQ1Group; ++k, ++x, ++weights) {
+      const float q = IQ1Level(DigitOf<TernaryCube>(point, k), down) * scale;
+      a += *weights * q * *x;
+      b += *weights * q * q;
+    }
   }
   return b > 0 ? a / b : d;
 }
@@ -188,7 +195,7 @@ QUANTIZED_HOST_DEVICE inline void DecodeBlockIQ1M(const IqGrid& grid, const Bloc
     const float scale = d * static_cast<float>(ScaleOf(block, i / BlockIQ1M::kSubValues));
     const uint32_t point =
         grid.DigitsOf(static_cast<uint16_t>(block.points_low[group] | (high & 7) << 8));
-    out[i] = scale * IQ1Level(point >> (2 * (i % kIQ1Group)) & 3, (high & 8) != 0);
+    out[i] = scale * IQ1Level(DigitOf<TernaryCube>(point, i % kIQ1Group), (high & 8) != 0);
   }
 }
 

@@ -40,7 +40,7 @@ class CandidatesIQ1M {
           last_b_[half][shift][i] = sums.w[half][i] * (q1 * q1 - q2 * q2);
         }
         for (size_t i = kSplits; i < kSize; ++i) {
-          last_b_[half][shift][i] = -std::numeric_limits<float>::infinity();
+          last_b_[half][shift][i] = std::numeric_limits<float>::quiet_NaN();
         }
       }
     }

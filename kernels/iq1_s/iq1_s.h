@@ -131,7 +131,7 @@ QUANTIZED_HOST_DEVICE inline void DecodeBlockIQ1S(const IqGrid& grid, const Bloc
     const float scale = F16ToF32(block.d) * static_cast<float>(2 * (high >> 12 & 7) + 1);
     const uint32_t point =
         grid.DigitsOf(block.points_low[group] | static_cast<uint16_t>((high >> (3 * k) & 7) << 8));
-    out[i] = scale * IQ1Level(point >> (2 * (i % kIQ1Group)) & 3, (high & 0x8000) != 0);
+    out[i] = scale * IQ1Level(DigitOf<TernaryCube>(point, i % kIQ1Group), (high & 0x8000) != 0);
   }
 }
 

@@ -38,7 +38,7 @@ class CandidatesIQ1S {
     }
     for (size_t i = kSplits; i < kSize; ++i) {
       x_[i] = w_[i] = last_a_[0][i] = last_a_[1][i] = 0;
-      last_b_[0][i] = last_b_[1][i] = -std::numeric_limits<float>::infinity();
+      last_b_[0][i] = last_b_[1][i] = std::numeric_limits<float>::quiet_NaN();
     }
   }
 

@@ -137,7 +137,8 @@ TEST_P(CodecTest, ErrorOnNormalValuesIsTheTypes) {
       {TypeId::kTQ1_0, 0.75, 0.9},   {TypeId::kTQ2_0, 0.75, 0.9},   {TypeId::kMXFP4, 0.1, 0.125},
       {TypeId::kNVFP4, 0.09, 0.11},  {TypeId::kQ1_0, 0.58, 0.62},   {TypeId::kQ2_0, 0.65, 0.8},
       {TypeId::kIQ2_XXS, 0.2, 0.6},  {TypeId::kIQ2_XS, 0.2, 0.6},   {TypeId::kIQ2_S, 0.2, 0.6},
-      {TypeId::kIQ3_XXS, 0.1, 0.3},  {TypeId::kIQ3_S, 0.1, 0.3},
+      {TypeId::kIQ3_XXS, 0.1, 0.3},  {TypeId::kIQ3_S, 0.1, 0.3},    {TypeId::kIQ1_S, 0.42, 0.6},
+      {TypeId::kIQ1_M, 0.4, 0.6},
   };
   const auto* bounds = std::ranges::find(kBounds, codec().id, &Bounds::id);
   ASSERT_NE(bounds, std::end(kBounds));
@@ -164,8 +165,9 @@ TEST_P(CodecTest, SeesEveryValueOrScaleThatIsNotFinite) {
   };
   const bool fits = is_one_of({TypeId::kF32, TypeId::kBF16});
   // In a search that overflows to a scale of zero, or in scales that are never infinite.
-  const bool drowns = is_one_of({TypeId::kQ3_K, TypeId::kQ6_K, TypeId::kIQ2_XXS, TypeId::kIQ4_XS,
-                                 TypeId::kMXFP4, TypeId::kNVFP4});
+  const bool drowns =
+      is_one_of({TypeId::kQ3_K, TypeId::kQ6_K, TypeId::kIQ1_S, TypeId::kIQ1_M, TypeId::kIQ2_XXS,
+                 TypeId::kIQ4_XS, TypeId::kMXFP4, TypeId::kNVFP4});
   for (const float bad :
        {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), 1e30f}) {
     if (drowns || (bad == 1e30f && fits)) continue;
@@ -246,7 +248,7 @@ TEST(Codecs, LookAtEveryScaleOfABlock) {
         {TypeId::kQ5_K, 0},      {TypeId::kQ5_K, 2},    {TypeId::kQ6_K, 208}, {TypeId::kIQ4_NL, 0},
         {TypeId::kIQ4_XS, 0},    {TypeId::kTQ1_0, 52},  {TypeId::kTQ2_0, 64}, {TypeId::kQ1_0, 0},
         {TypeId::kQ2_0, 0},      {TypeId::kIQ2_XXS, 0}, {TypeId::kIQ2_XS, 0}, {TypeId::kIQ2_S, 0},
-        {TypeId::kIQ3_XXS, 0},   {TypeId::kIQ3_S, 0}}) {
+        {TypeId::kIQ3_XXS, 0},   {TypeId::kIQ3_S, 0},   {TypeId::kIQ1_S, 0}}) {
     const QuantType& type = QuantTypeOf(field.id);
     SCOPED_TRACE(::testing::Message() << type.name << " at " << field.offset);
     std::vector<std::byte> blocks(3 * type.block_bytes, std::byte{0x11});
@@ -258,6 +260,17 @@ TEST(Codecs, LookAtEveryScaleOfABlock) {
       EXPECT_FALSE(FindCodec(field.id)->is_finite(bad.data(), count));
     }
   }
+}
+
+// IQ1_M keeps its f16 in the upper halves of four bytes.
+TEST(Codecs, LookAtTheScatteredScaleOfIQ1M) {
+  const Codec& codec = *FindCodec(TypeId::kIQ1_M);
+  std::vector<std::byte> block(56, std::byte{0x11});
+  EXPECT_TRUE(codec.is_finite(block.data(), 256));
+  block[55] = std::byte{0x71};
+  EXPECT_TRUE(codec.is_finite(block.data(), 256));
+  block[53] = std::byte{0xC1};
+  EXPECT_FALSE(codec.is_finite(block.data(), 256));
 }
 
 }  // namespace

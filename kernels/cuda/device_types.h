@@ -2,8 +2,15 @@
 // on the processor. F32, F16 and BF16 are not here: nothing is computed for them.
 #pragma once
 
+#include "kernels/cuda/encode_block.h"
+#include "kernels/iq2_s/iq2_s.h"
+#include "kernels/iq2_xs/iq2_xs.h"
+#include "kernels/iq2_xxs/iq2_xxs.h"
+#include "kernels/iq3_s/iq3_s.h"
+#include "kernels/iq3_xxs/iq3_xxs.h"
 #include "kernels/iq4_nl/iq4_nl.h"
 #include "kernels/iq4_xs/iq4_xs.h"
+#include "kernels/iq_grids/iq_grids.h"
 #include "kernels/mxfp4/mxfp4.h"
 #include "kernels/nvfp4/nvfp4.h"
 #include "kernels/q1_0/q1_0.h"
@@ -27,52 +34,56 @@
 
 namespace quantized::kernels {
 
-// The kinds of rows. Encode has the values of a block, their importance (null for none) and the
-// mean square of the block's row, which is meaningful only with importance and kNeedsMeanSquares.
-
-// kEncode(x, block)
-template <TypeId kType, class BlockOfType, auto kEncode>
-struct Unweighed {
+// What all rows have. A row is a type that derives from this and has Encode(input, block).
+template <TypeId kType, class BlockOfType>
+struct DeviceType {
   using Block = BlockOfType;
   static constexpr TypeId kId = kType;
   static constexpr bool kNeedsMeanSquares = false;
-  QUANTIZED_HOST_DEVICE static void Encode(const float* x, const float* /*importance*/,
-                                           float /*mean_square*/, Block& block) {
-    kEncode(x, block);
+  static constexpr const IqGrid& (*kGrid)() = nullptr;  // on the host
+};
+
+// kEncode(x, block)
+template <TypeId kType, class Block, auto kEncode>
+struct Unweighed : DeviceType<kType, Block> {
+  QUANTIZED_HOST_DEVICE static void Encode(const BlockInput& input, Block& block) {
+    kEncode(input.x, block);
   }
 };
 
 // kEncodeWeighed(x, importance, block)
-template <TypeId kType, class BlockOfType, auto kEncode, auto kEncodeWeighed>
-struct WeighedByBlock {
-  using Block = BlockOfType;
-  static constexpr TypeId kId = kType;
-  static constexpr bool kNeedsMeanSquares = false;
-  QUANTIZED_HOST_DEVICE static void Encode(const float* x, const float* importance,
-                                           float /*mean_square*/, Block& block) {
-    if (importance == nullptr) {
-      kEncode(x, block);
+template <TypeId kType, class Block, auto kEncode, auto kEncodeWeighed>
+struct WeighedByBlock : DeviceType<kType, Block> {
+  QUANTIZED_HOST_DEVICE static void Encode(const BlockInput& input, Block& block) {
+    if (input.importance == nullptr) {
+      kEncode(input.x, block);
     } else {
-      kEncodeWeighed(x, importance, block);
+      kEncodeWeighed(input.x, input.importance, block);
     }
   }
 };
 
 // kEncodeWeighed(x, weights, block) with weights by the mean square of the whole row
-template <TypeId kType, class BlockOfType, auto kEncode, auto kEncodeWeighed>
-struct WeighedByRow {
-  using Block = BlockOfType;
-  static constexpr TypeId kId = kType;
+template <TypeId kType, class Block, auto kEncode, auto kEncodeWeighed>
+struct WeighedByRow : DeviceType<kType, Block> {
   static constexpr bool kNeedsMeanSquares = true;
-  QUANTIZED_HOST_DEVICE static void Encode(const float* x, const float* importance,
-                                           float mean_square, Block& block) {
-    if (importance == nullptr) {
-      kEncode(x, block);
+  QUANTIZED_HOST_DEVICE static void Encode(const BlockInput& input, Block& block) {
+    if (input.importance == nullptr) {
+      kEncode(input.x, block);
     } else {
       float weights[Block::kValues];
-      WeighValues<Block::kValues>(x, importance, mean_square, weights);
-      kEncodeWeighed(x, weights, block);
+      WeighValues<Block::kValues>(input.x, input.importance, input.mean_square, weights);
+      kEncodeWeighed(input.x, weights, block);
     }
+  }
+};
+
+// kEncode(x, importance, grid, block), with importance or without
+template <TypeId kType, class Block, auto kEncode, const IqGrid& (*kGridOfType)()>
+struct OnGrid : DeviceType<kType, Block> {
+  static constexpr const IqGrid& (*kGrid)() = kGridOfType;
+  QUANTIZED_HOST_DEVICE static void Encode(const BlockInput& input, Block& block) {
+    kEncode(input.x, input.importance, input.grid, block);
   }
 };
 
@@ -94,7 +105,12 @@ using DeviceTypes = DeviceTypeList<
     WeighedByBlock<TypeId::kQ5_K, BlockQ5K, EncodeAffineBlock<BlockQ5K>,
                    EncodeWeighedAffineBlock<BlockQ5K>>,
     WeighedByBlock<TypeId::kQ6_K, BlockQ6K, EncodeBlockQ6K, EncodeWeighedBlockQ6K>,
+    OnGrid<TypeId::kIQ2_XXS, BlockIQ2XXS, EncodeBlockIQ2XXS, IQ2XXSGrid>,
+    OnGrid<TypeId::kIQ2_XS, BlockIQ2XS, EncodeBlockIQ2XS, IQ2XSGrid>,
+    OnGrid<TypeId::kIQ3_XXS, BlockIQ3XXS, EncodeBlockIQ3XXS, IQ3XXSGrid>,
     WeighedByBlock<TypeId::kIQ4_NL, BlockIQ4NL, EncodeBlockIQ4NL, EncodeWeighedBlockIQ4NL>,
+    OnGrid<TypeId::kIQ3_S, BlockIQ3S, EncodeBlockIQ3S, IQ3SGrid>,
+    OnGrid<TypeId::kIQ2_S, BlockIQ2S, EncodeBlockIQ2S, IQ2SGrid>,
     WeighedByBlock<TypeId::kIQ4_XS, BlockIQ4XS, EncodeBlockIQ4XS, EncodeWeighedBlockIQ4XS>,
     Unweighed<TypeId::kTQ1_0, BlockTQ1_0, EncodeBlockTQ1_0>,
     Unweighed<TypeId::kTQ2_0, BlockTQ2_0, EncodeBlockTQ2_0>,

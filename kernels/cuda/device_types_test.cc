@@ -48,8 +48,14 @@ template <class Row>
 std::vector<std::byte> EncodeAsTheDeviceDoes(const Input& input) {
   std::vector<std::byte> out(input.rows * RowBytes(QuantTypeOf(Row::kId), input.cols));
   std::vector<float> mean_squares(input.rows);
-  DeviceRows rows = {input.source.data(), input.source_type,   input.cols,
-                     input.importance,    mean_squares.data(), out.data()};
+  DeviceRows rows = {.source = input.source.data(),
+                     .source_type = input.source_type,
+                     .cols = input.cols,
+                     .importance = input.importance,
+                     .mean_squares = mean_squares.data(),
+                     .grid = {},
+                     .out = out.data()};
+  if constexpr (Row::kGrid != nullptr) rows.grid = Row::kGrid();
   for (size_t row = 0; row < input.rows; ++row) mean_squares[row] = MeanSquareOfRow(rows, row);
   const size_t blocks = input.rows * (input.cols / Row::Block::kValues);
   // Any order will do.

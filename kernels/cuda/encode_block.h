@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/iq_grids/iq_grids.h"
 #include "kernels/types/half.h"
 #include "kernels/types/host_device.h"
 #include "kernels/types/quant_type.h"
@@ -21,7 +22,16 @@ struct DeviceRows {
   size_t cols;                // a multiple of the values of a block
   const float* importance;    // `cols` weights that hold for each row, or null
   const float* mean_squares;  // one for each row, where the type's row kNeedsMeanSquares
+  IqGrid grid;                // where the type's row has one
   std::byte* out;
+};
+
+// What the encoding of one block depends on.
+struct BlockInput {
+  const float* x;
+  const float* importance;  // null: none
+  float mean_square;        // of the block's row, with importance, where the type kNeedsMeanSquares
+  const IqGrid& grid;       // where the type has one
 };
 
 // kCount values as f32, from value `first` on.
@@ -48,13 +58,13 @@ QUANTIZED_HOST_DEVICE void EncodeOneBlock(const DeviceRows& rows, size_t block) 
   const size_t first = block * n, row = first / rows.cols, col = first % rows.cols;
   float x[n];
   LoadValues<n>(rows, first, x);
-  const float* importance = rows.importance != nullptr ? rows.importance + col : nullptr;
-  float mean_square = 0;
-  if constexpr (Row::kNeedsMeanSquares) {
-    if (importance != nullptr) mean_square = rows.mean_squares[row];
+  BlockInput input = {.x = x, .importance = nullptr, .mean_square = 0, .grid = rows.grid};
+  if (rows.importance != nullptr) {
+    input.importance = rows.importance + col;
+    if constexpr (Row::kNeedsMeanSquares) input.mean_square = rows.mean_squares[row];
   }
   Block encoded;
-  Row::Encode(x, importance, mean_square, encoded);
+  Row::Encode(input, encoded);
   std::memcpy(rows.out + block * sizeof(Block), &encoded, sizeof(Block));
 }
 

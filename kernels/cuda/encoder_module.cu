@@ -9,7 +9,9 @@
 #include <cstring>
 #include <new>
 
+#include "kernels/cuda/cuda_error.h"
 #include "kernels/cuda/device_api.h"
+#include "kernels/cuda/device_grids.h"
 #include "kernels/cuda/device_types.h"
 #include "kernels/cuda/encode_block.h"
 
@@ -45,6 +47,7 @@ struct Encoder {
   TypeId id;
   uint64_t block_values, block_bytes;
   bool needs_mean_squares;
+  const IqGrid& (*grid)();  // on the host; null: none
   void (*launch)(const DeviceRows& rows, uint64_t count, cudaStream_t stream);
 };
 
@@ -52,7 +55,7 @@ template <class... Rows>
 const Encoder* FindEncoder(uint32_t type, DeviceTypeList<Rows...>) {
   static constexpr Encoder kEncoders[] = {{Rows::kId, Rows::Block::kValues,
                                            sizeof(typename Rows::Block), Rows::kNeedsMeanSquares,
-                                           LaunchEncode<Rows>}...};
+                                           Rows::kGrid, LaunchEncode<Rows>}...};
   for (const Encoder& encoder : kEncoders) {
     if (encoder.id == static_cast<TypeId>(type)) return &encoder;
   }
@@ -60,48 +63,6 @@ const Encoder* FindEncoder(uint32_t type, DeviceTypeList<Rows...>) {
 }
 
 const Encoder* FindEncoder(uint32_t type) { return FindEncoder(type, DeviceTypes()); }
-
-// ---- Errors
-
-thread_local char last_error[512];
-
-int Fail(CudaCode code, const char* what, const char* why) {
-  std::snprintf(last_error, sizeof(last_error), "%s: %s", what, why);
-  return code;
-}
-
-CudaCode CodeOf(cudaError_t error) {
-  switch (error) {
-    case cudaErrorInsufficientDriver:  // also where there is none
-    case cudaErrorStubLibrary:
-    case cudaErrorInitializationError:
-    case cudaErrorSystemDriverMismatch:
-      return kCudaNoDriver;
-    case cudaErrorNoDevice:
-    case cudaErrorInvalidDevice:
-    case cudaErrorDevicesUnavailable:
-      return kCudaNoDevice;
-    case cudaErrorNoKernelImageForDevice:
-    case cudaErrorInvalidDeviceFunction:
-    case cudaErrorUnsupportedPtxVersion:
-      return kCudaUnsupported;
-    case cudaErrorMemoryAllocation:
-      return kCudaOutOfMemory;
-    default:
-      return kCudaFailed;
-  }
-}
-
-int Check(cudaError_t error, const char* what) {
-  if (error == cudaSuccess) return kCudaOk;
-  cudaGetLastError();  // what is not sticky is told once
-  return Fail(CodeOf(error), what, cudaGetErrorString(error));
-}
-
-#define RETURN_IF_FAILED(call, what)                             \
-  if (const int code = Check((call), (what)); code != kCudaOk) { \
-    return code;                                                 \
-  }
 
 // ---- Devices
 
@@ -280,7 +241,12 @@ int Encode(CudaSession* session, const CudaEncodeArguments* arguments) {
       .cols = arguments->cols,
       .importance = nullptr,
       .mean_squares = nullptr,
+      .grid = {},
       .out = session->on_device + at.encoded};
+  if (encoder->grid != nullptr) {
+    const int code = FindGridOnDevice(session->device, encoder->grid(), &rows.grid);
+    if (code != kCudaOk) return code;
+  }
   if (arguments->importance != nullptr) {
     const uint64_t bytes = arguments->cols * sizeof(float);
     std::memcpy(session->on_host + at.importance, arguments->importance, bytes);
@@ -306,7 +272,7 @@ int Encode(CudaSession* session, const CudaEncodeArguments* arguments) {
   return kCudaOk;
 }
 
-const char* LastError() { return last_error; }
+const char* LastError() { return last_cuda_error; }
 
 constexpr CudaApi kApi = {.version = kCudaApiVersion,
                           .count_devices = CountDevices,

@@ -16,7 +16,6 @@
 
 #include <cfloat>
 #include <cstdint>
-#include <limits>
 
 #include "kernels/iq_grids/iq_grids.h"
 #include "kernels/search/unsigned.h"
@@ -135,7 +134,7 @@ QUANTIZED_HOST_DEVICE float SearchSubBlock(const IqGrid& grid, GridStart start, 
                                            uint16_t* points) {
   using Cube = typename Block::Cube;
   constexpr int kDigits = Cube::kDigits, kGroups = Block::kSubValues / kDigits;
-  constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
+  const float kNone = FloatOf(0x7FC00000);  // NaN; a device does not have the host's constants
   bool off_grid[kGroups], trial_off_grid[kGroups];
   uint16_t trial[kGroups];
   // False where the group finds no point.

@@ -247,7 +247,12 @@ IqGrid MakeGrid(std::string_view steps, int kept) {
       AppendList(near, smallest.limit(), lists);
     }
   }
-  return {digits.data(), map.data(), lists.data(), static_cast<int>(digits.size())};
+  return {digits.data(),
+          map.data(),
+          lists.data(),
+          static_cast<int>(digits.size()),
+          static_cast<int>(map.size()),
+          static_cast<int>(lists.size())};
 }
 
 }  // namespace

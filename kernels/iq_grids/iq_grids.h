@@ -44,9 +44,9 @@ struct IqNeighbours {
 
 struct IqGrid {
   const uint16_t* digits;  // [size], packed
-  const int* map;          // by packed digits: the point, or -1 - where its list begins in `lists`
-  const uint16_t* lists;   // per list: a count, then so many points
-  int size;
+  const int* map;          // [map_size], by packed digits: the point, or -1 - where its list begins
+  const uint16_t* lists;   // [lists_size], per list: a count, then so many points
+  int size, map_size, lists_size;
 
   // The point with these digits, or a negative number where the grid has none.
   QUANTIZED_HOST_DEVICE int PointOf(uint32_t packed) const { return map[packed]; }

@@ -51,14 +51,15 @@ int Describe(int device, CudaDeviceInfo* info) {
 }
 
 template <class Row>
-void EncodeAll(const DeviceRows& rows, uint64_t blocks) {
+void EncodeAll(DeviceRows rows, uint64_t blocks) {
+  if constexpr (Row::kGrid != nullptr) rows.grid = Row::kGrid();
   for (uint64_t block = 0; block < blocks; ++block) EncodeOneBlock<Row>(rows, block);
 }
 
 struct Encoder {
   TypeId id;
   uint64_t block_values;
-  void (*encode)(const DeviceRows& rows, uint64_t blocks);
+  void (*encode)(DeviceRows rows, uint64_t blocks);
 };
 
 template <class... Rows>
@@ -113,6 +114,7 @@ int Encode(CudaSession* session, const CudaEncodeArguments* arguments) {
       .cols = arguments->cols,
       .importance = arguments->importance,
       .mean_squares = mean_squares.data(),
+      .grid = {},
       .out = static_cast<std::byte*>(arguments->encoded)};
   for (uint64_t r = 0; r < arguments->rows; ++r) mean_squares[r] = MeanSquareOfRow(rows, r);
   encoder->encode(rows, arguments->rows * (arguments->cols / encoder->block_values));

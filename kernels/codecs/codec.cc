@@ -38,11 +38,11 @@ constexpr Codec kCodecs[] = {
     {TypeId::kQ4_K, Importance::kOptional, EncodeQ4KRef, EncodeQ4KSimd, nullptr, DecodeQ4K, IsFiniteQ4K},
     {TypeId::kQ5_K, Importance::kOptional, EncodeQ5KRef, EncodeQ5KSimd, nullptr, DecodeQ5K, IsFiniteQ5K},
     {TypeId::kQ6_K, Importance::kOptional, EncodeQ6KRef, EncodeQ6KSimd, nullptr, DecodeQ6K, IsFiniteQ6K},
-    {TypeId::kIQ2_XXS, Importance::kRequired, EncodeIQ2XXSRef, nullptr, nullptr, DecodeIQ2XXS, IsFiniteIQ2XXS},
-    {TypeId::kIQ2_XS, Importance::kRequired, EncodeIQ2XSRef, nullptr, nullptr, DecodeIQ2XS, IsFiniteIQ2XS},
-    {TypeId::kIQ3_XXS, Importance::kOptional, EncodeIQ3XXSRef, nullptr, nullptr, DecodeIQ3XXS, IsFiniteIQ3XXS},
-    {TypeId::kIQ3_S, Importance::kOptional, EncodeIQ3SRef, nullptr, nullptr, DecodeIQ3S, IsFiniteIQ3S},
-    {TypeId::kIQ2_S, Importance::kOptional, EncodeIQ2SRef, nullptr, nullptr, DecodeIQ2S, IsFiniteIQ2S},
+    {TypeId::kIQ2_XXS, Importance::kRequired, EncodeIQ2XXSRef, EncodeIQ2XXSSimd, nullptr, DecodeIQ2XXS, IsFiniteIQ2XXS},
+    {TypeId::kIQ2_XS, Importance::kRequired, EncodeIQ2XSRef, EncodeIQ2XSSimd, nullptr, DecodeIQ2XS, IsFiniteIQ2XS},
+    {TypeId::kIQ3_XXS, Importance::kOptional, EncodeIQ3XXSRef, EncodeIQ3XXSSimd, nullptr, DecodeIQ3XXS, IsFiniteIQ3XXS},
+    {TypeId::kIQ3_S, Importance::kOptional, EncodeIQ3SRef, EncodeIQ3SSimd, nullptr, DecodeIQ3S, IsFiniteIQ3S},
+    {TypeId::kIQ2_S, Importance::kOptional, EncodeIQ2SRef, EncodeIQ2SSimd, nullptr, DecodeIQ2S, IsFiniteIQ2S},
     {TypeId::kBF16, Importance::kIgnored, EncodeBF16Ref, EncodeBF16Simd, nullptr, DecodeBF16Simd, IsFiniteBF16},
 };
 

@@ -151,7 +151,7 @@ class QuantizeJob {
   }
 
   // The open outputs, those of one source together.
-  std::vector<Pass> Passes() const {
+  std::vector<Pass> Passes() {
     std::vector<Pass> passes;
     for (size_t i = 0; i < outputs_.size(); ++i) {
       if (!outputs_[i]->is_open()) continue;

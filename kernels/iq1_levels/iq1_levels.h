@@ -95,8 +95,10 @@ QUANTIZED_HOST_DEVICE float FitIQ1(const IqGrid& grid, const float* x, const flo
   float a = 0, b = 0;
   for (int g = 0; g < IQ1SubBlock<kValues>::kGroups; ++g, x += kIQ1Group, weights += kIQ1Group) {
     const uint32_t point = grid.DigitsOf(sub.points[g]);
+    const bool down = (sub.down >> g & 1) != 0;
+    const float levels[3] = {IQ1Level(0, down), IQ1Level(1, down), IQ1Level(2, down)};
     for (int j = 0; j < kIQ1Group; ++j) {
-      const float q = IQ1Level(DigitOf<TernaryCube>(point, j), (sub.down >> g & 1) != 0);
+      const float q = levels[DigitOf<TernaryCube>(point, j)];
       a += weights[j] * q * x[j];
       b += weights[j] * q * q;
     }

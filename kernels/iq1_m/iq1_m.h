@@ -135,8 +135,10 @@ QUANTIZED_HOST_DEVICE inline float FitFactor(const IqGrid& grid, const float* x,
     const uint32_t point = grid.DigitsOf(subs[j].points[g]);
     const bool down = (subs[j].down >> g & 1) != 0;
     const float scale = static_cast<float>(ScaleOf(block, j));
+    const float levels[3] = {IQ1Level(0, down) * scale, IQ1Level(1, down) * scale,
+                             IQ1Level(2, down) * scale};
     for (int k = 0; k < kIQ1Group; ++k, ++x, ++weights) {
-      const float q = IQ1Level(DigitOf<TernaryCube>(point, k), down) * scale;
+      const float q = levels[DigitOf<TernaryCube>(point, k)];
       a += *weights * q * *x;
       b += *weights * q * q;
     }

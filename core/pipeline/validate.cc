@@ -148,7 +148,7 @@ absl::Status CheckSamples(const File& file, const OutputTensor& tensor, const Mo
       return InvalidTensor(file, tensor,
                            StrCat("row ", row, " differs from what the source's row gives"));
     }
-    if (tensor.type == tensor.source_type) continue;
+    if (tensor.type == tensor.source_type || !tensor.importance.empty()) continue;
     kernels::FindCodec(tensor.type)->decode(found.data(), tensor.cols, decoded.data());
     if (const auto excess = FindExcessError(tensor.type, values, decoded)) {
       return InvalidTensor(

@@ -1,5 +1,6 @@
-// Reads the header of a GGUF file from front to back through a small window, so that neither its
-// length nor any count in it decides how much memory is taken before the bytes are there.
+// Reads the header of a GGUF file, or another file of little-endian numbers and texts, from front
+// to back through a small window, so that neither its length nor any count in it decides how much
+// memory is taken before the bytes are there.
 // Messages name the byte offset; the callers put file, key and field before them.
 #pragma once
 

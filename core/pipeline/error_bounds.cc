@@ -15,6 +15,8 @@ using kernels::TypeId;
 // to nearest (Q8_0 1/254, Q4_1 1/15, Q5_1 1/31), a whole one where the grid has one level more on
 // one side (Q4_0 1/8, Q5_0 1/16); for the K types also the range that their search may cut off and
 // the rounding of 4- and 6-bit scales; each with room to spare for the f16 rounding of the scale.
+// The grids of the IQ types are coarse, and IQ3_S may even decode a value in another one's place: their
+// rows only tell garbage. NVFP4's scales span little: what lies beyond is cut off or 0.
 // absolute: what is lost where the scale is an f16 too small to be normal: half of the smallest f16
 // (2^-25) times the largest factor that multiplies it.
 struct Bound {
@@ -37,6 +39,21 @@ constexpr auto kBounds = std::to_array<Bound>({
     {TypeId::kQ4_K, 0.4, 1024 * kHalfSmallestF16},
     {TypeId::kQ5_K, 0.2, 2048 * kHalfSmallestF16},
     {TypeId::kQ6_K, 0.1, 4096 * kHalfSmallestF16},
+    {TypeId::kIQ1_S, 16, 1024 * kHalfSmallestF16},
+    {TypeId::kIQ1_M, 16, 1024 * kHalfSmallestF16},
+    {TypeId::kIQ2_XXS, 4, 1024 * kHalfSmallestF16},
+    {TypeId::kIQ2_XS, 4, 1024 * kHalfSmallestF16},
+    {TypeId::kIQ2_S, 4, 1024 * kHalfSmallestF16},
+    {TypeId::kIQ3_XXS, 4, 1024 * kHalfSmallestF16},
+    {TypeId::kIQ3_S, 4, 1024 * kHalfSmallestF16},
+    {TypeId::kIQ4_NL, 0.5, 128 * kHalfSmallestF16},
+    {TypeId::kIQ4_XS, 0.6, 4096 * kHalfSmallestF16},
+    {TypeId::kTQ1_0, 0.51, kHalfSmallestF16},
+    {TypeId::kTQ2_0, 0.51, kHalfSmallestF16},
+    {TypeId::kMXFP4, 0.34, 1e-37},
+    {TypeId::kNVFP4, 1, 0.01},
+    {TypeId::kQ1_0, 1.01, kHalfSmallestF16},
+    {TypeId::kQ2_0, 0.51, 2 * kHalfSmallestF16},
 });
 
 }  // namespace

@@ -16,7 +16,8 @@ struct ExcessError {
   float found = 0, wanted = 0, allowed = 0;
 };
 
-// The first value of the row `decoded` that lies too far from `values`, if any. Both have a whole
+// For values that were encoded without importance weights: with them, a value of no weight may land
+// anywhere. The first value of the row `decoded` that lies too far from `values`, if any. Both have a whole
 // number of the type's blocks.
 std::optional<ExcessError> FindExcessError(kernels::TypeId type, std::span<const float> values,
                                            std::span<const float> decoded);

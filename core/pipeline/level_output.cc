@@ -44,7 +44,7 @@ LevelOutput::LevelOutput(const QuantizeRequest& request, const OutputRequest& ou
       context_(context),
       plan_(std::move(plan)),
       owner_{plan_.fingerprint, request.model_name, std::string(plan_.recipe->name),
-             plan_.files[0].path.string()},
+             plan_.output_path.string()},
       checkpoint_options_(request.checkpoint),
       folder_(plan_.files[0].path.parent_path()),
       hasher_(plan_.tensors),
@@ -333,7 +333,7 @@ uint64_t LevelOutput::MissingDiskBytes() const {
 QuantizeResult LevelOutput::MakeResult() const {
   const ModelSummary& model = source_.summary();
   QuantizeResult result;
-  result.output_path = plan_.files[0].path;
+  result.output_path = plan_.output_path;
   result.level = plan_.recipe->name;
   result.fingerprint = plan_.fingerprint;
   result.original_dtype = model.dtype;
@@ -346,7 +346,7 @@ QuantizeResult LevelOutput::MakeResult() const {
   result.substitutions = plan_.substitutions;
   result.device = device_;
   result.device_memory_bytes = device_memory_bytes_;
-  if (plan_.files.size() > 1) {
+  if (plan_.files[0].path != plan_.output_path) {
     for (const OutputFile& file : plan_.files) result.files.push_back(file.path);
   }
   return result;

@@ -11,6 +11,7 @@
 #include "core/base/version.h"
 #include "core/gguf/layout.h"
 #include "core/gguf/metadata.h"
+#include "core/gguf/split_layout.h"
 #include "core/pipeline/slices.h"
 #include "core/quantize/recipe.h"
 #include "kernels/codecs/codec.h"
@@ -82,6 +83,30 @@ absl::StatusOr<std::span<const float>> ImportanceOf(const SourceTensor& tensor,
         "Name a matrix of this model with --imatrix FILE");
   }
   return weights;
+}
+
+// The files of an output, with the tensors of each in their order. Without a wish to split it is
+// one, of the name that was asked for.
+absl::StatusOr<std::vector<gguf::SplitFile>> LayOut(const gguf::Metadata& metadata,
+                                                    std::span<const gguf::PlannedTensor> tensors,
+                                                    std::span<const uint32_t> parts,
+                                                    const PlanOptions& options) {
+  if (options.keep_split) return gguf::PlanKeptSplit(metadata, tensors, parts);
+  if (options.split_max_bytes > 0) {
+    return gguf::PlanSplitBySize(metadata, tensors, options.split_max_bytes);
+  }
+  std::vector<gguf::SplitFile> files(1);
+  files[0].tensor_count = tensors.size();
+  ASSIGN_OR_RETURN(files[0].layout, gguf::Plan(metadata, tensors));
+  return files;
+}
+
+std::filesystem::path PathOf(const gguf::SplitFile& file,
+                             const std::filesystem::path& output_path) {
+  if (file.suffix.empty()) return output_path;
+  const std::filesystem::path stem =
+      output_path.extension() == ".gguf" ? output_path.stem() : output_path.filename();
+  return output_path.parent_path() / (stem.string() + file.suffix);
 }
 
 std::string Fingerprint(const ModelSource& source, const QuantizePlan& plan,
@@ -173,11 +198,16 @@ absl::StatusOr<QuantizePlan> MakePlan(const ModelSource& source, const Recipe& r
     tensors.push_back({choice.name, choice.type, tensor.dims});
     parts.push_back(tensor.part);
   }
-  ASSIGN_OR_RETURN(const gguf::GgufLayout layout, gguf::Plan(metadata, tensors));
+  ASSIGN_OR_RETURN(std::vector<gguf::SplitFile> files, LayOut(metadata, tensors, parts, options));
 
+  plan.output_path = output_path;
   std::set<int64_t> layers;
   uint64_t values = 0, tensor_bytes = 0;
+  size_t file = 0;
   for (size_t i = 0; i < selection.tensors.size(); ++i) {
+    while (i == files[file].first_tensor + files[file].tensor_count) ++file;
+    const gguf::GgufLayout::Placement& place =
+        files[file].layout.tensors[i - files[file].first_tensor];
     const TensorChoice& choice = selection.tensors[i];
     const SourceTensor& tensor = source.tensors()[choice.tensor];
     ASSIGN_OR_RETURN(const std::span<const float> importance,
@@ -188,18 +218,22 @@ absl::StatusOr<QuantizePlan> MakePlan(const ModelSource& source, const Recipe& r
                             .type = choice.type,
                             .rows = tensor.rows(),
                             .cols = tensor.cols(),
-                            .offset = layout.tensors[i].offset,
-                            .size_bytes = layout.tensors[i].size_bytes,
+                            .file = file,
+                            .offset = place.offset,
+                            .size_bytes = place.size_bytes,
                             .layer = LayerOf(choice.name),
                             .importance = importance});
     if (plan.tensors.back().layer >= 0) layers.insert(plan.tensors.back().layer);
     values += tensor.rows() * tensor.cols();
-    tensor_bytes += layout.tensors[i].size_bytes;
+    tensor_bytes += place.size_bytes;
   }
   plan.layers = static_cast<uint32_t>(layers.size());
   plan.bits_per_weight =
       values == 0 ? 0 : 8.0 * static_cast<double>(tensor_bytes) / static_cast<double>(values);
-  plan.files.push_back({output_path, std::move(layout.header), layout.file_size_bytes});
+  for (gguf::SplitFile& one : files) {
+    plan.files.push_back(
+        {PathOf(one, output_path), std::move(one.layout.header), one.layout.file_size_bytes});
+  }
   for (const Substitution& substitution : selection.substitutions) {
     plan.substitutions.push_back({source.tensors()[substitution.tensor].name,
                                   std::string(QuantTypeOf(substitution.wanted).name),

@@ -46,6 +46,7 @@ struct OutputTensor {
 
 struct QuantizePlan {
   const Recipe* recipe = nullptr;
+  std::filesystem::path output_path;  // as asked for; of a split model no file has this name
   std::vector<OutputTensor> tensors;  // in the order of the files
   std::vector<OutputFile> files;
   uint32_t layers = 0;  // different ones among the tensors

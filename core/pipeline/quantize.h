@@ -26,10 +26,10 @@ struct SubstitutedType {
 };
 
 struct QuantizeResult {
-  std::filesystem::path output_path;
-  std::string level;           // canonical: "Q4_K_M"
-  std::string fingerprint;     // of source, recipe, tool version and output path
-  std::string original_dtype;  // "float16"
+  std::filesystem::path output_path;  // as asked for; of a split model no file has this name
+  std::string level;                  // canonical: "Q4_K_M"
+  std::string fingerprint;            // of source, recipe, tool version and output path
+  std::string original_dtype;         // "float16"
   uint64_t original_size_bytes = 0;
   uint64_t file_size_bytes = 0;
   uint64_t tensors = 0;

@@ -182,7 +182,7 @@ TEST_F(SeveralLevelsTest, StrictRefusesSubstitutions) {
   const QuantizeOutcome outcome = Run(request);
   EXPECT_EQ(ErrorOf(outcome.status), Error::kValidationFailed);
   EXPECT_THAT(std::string(outcome.status.message()),
-              HasSubstr("instead of Q4_K: rows of 96 values, Q4_K needs a multiple of 256"));
+              HasSubstr("instead of Q6_K: rows of 96 values, Q6_K needs a multiple of 256"));
   EXPECT_FALSE(fs::exists(out_));
 }
 

@@ -13,7 +13,7 @@
 #include "core/base/mutex.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
-#include "core/gguf/reader.h"
+#include "core/gguf/file_header.h"
 #include "core/pipeline/encode.h"
 #include "core/pipeline/error_bounds.h"
 #include "core/pipeline/slices.h"
@@ -57,15 +57,14 @@ absl::Status CheckHeader(const File& file, const OutputFile& planned) {
 // Through the reader, as a program that loads the file will see it.
 absl::Status CheckTensorTable(const File& file, std::span<const OutputTensor> tensors,
                               const ModelSource& source) {
-  ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> bytes, OpenFileBytes(file.path()));
-  ASSIGN_OR_RETURN(const std::unique_ptr<gguf::GgufReader> reader,
-                   gguf::GgufReader::Open(std::move(bytes)));
-  if (reader->tensors().size() != tensors.size()) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> bytes, OpenFileBytes(file.path()));
+  ASSIGN_OR_RETURN(const gguf::FileHeader header, gguf::ParseFileHeader(*bytes));
+  if (header.tensors.size() != tensors.size()) {
     return Invalid(file,
-                   StrCat("has ", reader->tensors().size(), " tensors, expected ", tensors.size()));
+                   StrCat("has ", header.tensors.size(), " tensors, expected ", tensors.size()));
   }
   for (size_t i = 0; i < tensors.size(); ++i) {
-    const gguf::TensorInfo& found = reader->tensors()[i];
+    const gguf::TensorInfo& found = header.tensors[i];
     const OutputTensor& planned = tensors[i];
     if (found.name != planned.name || found.type != planned.type ||
         found.dims != source.tensors()[planned.source].dims || found.offset != planned.offset ||
@@ -149,7 +148,7 @@ absl::Status CheckSamples(const File& file, const OutputTensor& tensor, const Mo
       return InvalidTensor(file, tensor,
                            StrCat("row ", row, " differs from what the source's row gives"));
     }
-    if (tensor.type == tensor.source_type) continue;
+    if (tensor.type == tensor.source_type || !tensor.importance.empty()) continue;
     kernels::FindCodec(tensor.type)->decode(found.data(), tensor.cols, decoded.data());
     if (const auto excess = FindExcessError(tensor.type, values, decoded)) {
       return InvalidTensor(

@@ -25,9 +25,9 @@ absl::Status MatchUnits(std::span<const File> files, const QuantizePlan& plan,
 //   between tensors are zero;
 // - every tensor's bytes have the hash that they were written with (`hashes`: one for each tensor;
 //   empty: not known) and finite scales;
-// - of each tensor sampled rows equal, byte for byte, what the reference encoder makes of the
-// source's,
-//   and their decoded values differ from the source's by no more than the type allows.
+// - of each tensor sampled rows equal, byte for byte, what the plain encoder makes of the source's,
+//   and, where no importance weighs them, their decoded values differ from the source's by no more
+//   than the type allows.
 // Errors: kValidationFailed naming file, tensor, what was found and expected; those of the source;
 // kCancelled.
 absl::Status ValidateOutput(std::span<const File> files, const QuantizePlan& plan,

@@ -5,6 +5,8 @@
 #include "kernels/bf16/bf16.h"
 #include "kernels/f16/f16.h"
 #include "kernels/f32/f32.h"
+#include "kernels/iq1_m/iq1_m.h"
+#include "kernels/iq1_s/iq1_s.h"
 #include "kernels/iq2_s/iq2_s.h"
 #include "kernels/iq2_xs/iq2_xs.h"
 #include "kernels/iq2_xxs/iq2_xxs.h"
@@ -46,13 +48,15 @@ constexpr Codec kCodecs[] = {
     {TypeId::kQ4_K, Importance::kOptional, EncodeQ4KRef, EncodeQ4KSimd, nullptr, DecodeQ4K, IsFiniteQ4K},
     {TypeId::kQ5_K, Importance::kOptional, EncodeQ5KRef, EncodeQ5KSimd, nullptr, DecodeQ5K, IsFiniteQ5K},
     {TypeId::kQ6_K, Importance::kOptional, EncodeQ6KRef, EncodeQ6KSimd, nullptr, DecodeQ6K, IsFiniteQ6K},
-    {TypeId::kIQ2_XXS, Importance::kRequired, EncodeIQ2XXSRef, nullptr, nullptr, DecodeIQ2XXS, IsFiniteIQ2XXS},
-    {TypeId::kIQ2_XS, Importance::kRequired, EncodeIQ2XSRef, nullptr, nullptr, DecodeIQ2XS, IsFiniteIQ2XS},
-    {TypeId::kIQ3_XXS, Importance::kOptional, EncodeIQ3XXSRef, nullptr, nullptr, DecodeIQ3XXS, IsFiniteIQ3XXS},
+    {TypeId::kIQ2_XXS, Importance::kRequired, EncodeIQ2XXSRef, EncodeIQ2XXSSimd, nullptr, DecodeIQ2XXS, IsFiniteIQ2XXS},
+    {TypeId::kIQ2_XS, Importance::kRequired, EncodeIQ2XSRef, EncodeIQ2XSSimd, nullptr, DecodeIQ2XS, IsFiniteIQ2XS},
+    {TypeId::kIQ3_XXS, Importance::kOptional, EncodeIQ3XXSRef, EncodeIQ3XXSSimd, nullptr, DecodeIQ3XXS, IsFiniteIQ3XXS},
+    {TypeId::kIQ1_S, Importance::kRequired, EncodeIQ1SRef, EncodeIQ1SSimd, nullptr, DecodeIQ1S, IsFiniteIQ1S},
     {TypeId::kIQ4_NL, Importance::kOptional, EncodeIQ4NLRef, EncodeIQ4NLSimd, nullptr, DecodeIQ4NL, IsFiniteIQ4NL},
-    {TypeId::kIQ3_S, Importance::kOptional, EncodeIQ3SRef, nullptr, nullptr, DecodeIQ3S, IsFiniteIQ3S},
-    {TypeId::kIQ2_S, Importance::kOptional, EncodeIQ2SRef, nullptr, nullptr, DecodeIQ2S, IsFiniteIQ2S},
+    {TypeId::kIQ3_S, Importance::kOptional, EncodeIQ3SRef, EncodeIQ3SSimd, nullptr, DecodeIQ3S, IsFiniteIQ3S},
+    {TypeId::kIQ2_S, Importance::kOptional, EncodeIQ2SRef, EncodeIQ2SSimd, nullptr, DecodeIQ2S, IsFiniteIQ2S},
     {TypeId::kIQ4_XS, Importance::kOptional, EncodeIQ4XSRef, EncodeIQ4XSSimd, nullptr, DecodeIQ4XS, IsFiniteIQ4XS},
+    {TypeId::kIQ1_M, Importance::kOptional, EncodeIQ1MRef, EncodeIQ1MSimd, nullptr, DecodeIQ1M, IsFiniteIQ1M},
     {TypeId::kBF16, Importance::kIgnored, EncodeBF16Ref, EncodeBF16Simd, nullptr, DecodeBF16Simd, IsFiniteBF16},
     {TypeId::kTQ1_0, Importance::kIgnored, EncodeTQ1_0Ref, EncodeTQ1_0Simd, nullptr, DecodeTQ1_0, IsFiniteTQ1_0},
     {TypeId::kTQ2_0, Importance::kIgnored, EncodeTQ2_0Ref, EncodeTQ2_0Simd, nullptr, DecodeTQ2_0, IsFiniteTQ2_0},

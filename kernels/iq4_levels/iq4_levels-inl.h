@@ -8,34 +8,18 @@
 #define QUANTIZED_KERNELS_IQ4_LEVELS_IQ4_LEVELS_INL_H_
 #endif
 
+#include <cstring>
+
 #include "kernels/iq4_levels/iq4_levels.h"
 #include "kernels/lanes/lanes-inl.h"
+#include "kernels/search/importance-inl.h"
+#include "kernels/types/rows.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quantized::kernels {
 namespace HWY_NAMESPACE {
 
 inline constexpr size_t kIQ4Run = kIQ4Values * kLanes;  // values of kLanes runs
-
-// The weights x^2 of the `x` that LoadRuns laid out.
-HWY_INLINE void WeighIQ4Runs(const float* HWY_RESTRICT x, float* HWY_RESTRICT weights) {
-  const Lanes d;
-  for (size_t i = 0; i < kIQ4Run; i += kLanes) {
-    const FloatVec xi = hn::Load(d, x + i);
-    hn::Store(hn::Mul(xi, xi), d, weights + i);
-  }
-}
-
-// importance * sqrt(mean_square + x^2), in place.
-HWY_INLINE void WeighIQ4Runs(const float* HWY_RESTRICT x, FloatVec mean_square,
-                             float* HWY_RESTRICT importance) {
-  const Lanes d;
-  for (size_t i = 0; i < kIQ4Run; i += kLanes) {
-    const FloatVec xi = hn::Load(d, x + i);
-    const FloatVec root = hn::Sqrt(hn::Add(mean_square, hn::Mul(xi, xi)));
-    hn::Store(hn::Mul(hn::Load(d, importance + i), root), d, importance + i);
-  }
-}
 
 // The level nearest to each value. Levels are integers, so their differences add up exactly.
 HWY_INLINE FloatVec NearestIQ4Levels(FloatVec v) {
@@ -105,6 +89,54 @@ HWY_INLINE void EncodeIQ4Nibbles(const float* HWY_RESTRICT x, float inverse,
   for (size_t i = 0; i < kHalf; i += kLanes) {
     StoreBytes(hn::Or(codes(i), hn::ShiftLeft<4>(codes(kHalf + i))), nibbles + i);
   }
+}
+
+// WeighIQ4 for kLanes blocks; `importance` as many weights as a row has values, or null.
+template <class Block>
+HWY_INLINE void WeighIQ4Blocks(const float* HWY_RESTRICT x, const float* HWY_RESTRICT importance,
+                               size_t cols, size_t first, float* HWY_RESTRICT weights) {
+  constexpr size_t kValues = Block::kValues;
+  const Lanes d;
+  x += first * kValues;
+  if (importance == nullptr) {
+    for (size_t i = 0; i < kValues * kLanes; i += kLanes) {
+      const FloatVec xi = hn::LoadU(d, x + i);
+      hn::Store(hn::Mul(xi, xi), d, weights + i);
+    }
+    return;
+  }
+  HWY_ALIGN float mean_square[kLanes];
+  hn::Store(hn::Mul(SumsOfSquares(x, kLanes, kValues), SetAll(2.0f / kValues)), d, mean_square);
+  for (size_t b = 0; b < kLanes; ++b) {
+    WeighValues<kValues>(x + b * kValues, importance + (first + b) * kValues % cols, mean_square[b],
+                         weights + b * kValues);
+  }
+}
+
+// Encodes blocks without importance (null) or with. batch(x, weights, blocks): encodes kLanes
+// blocks. kEncode, kEncodeWeighed: the plain forms.
+template <class Block, auto kEncode, auto kEncodeWeighed, class Batch>
+HWY_INLINE void EncodeIQ4Batches(const float* HWY_RESTRICT x, const float* HWY_RESTRICT importance,
+                                 size_t rows, size_t cols, std::byte* HWY_RESTRICT out,
+                                 const Batch& batch) {
+  constexpr size_t kValues = Block::kValues;
+  const auto many = [&](size_t first) HWY_ATTR {
+    HWY_ALIGN float weights[kLanes * kValues];
+    WeighIQ4Blocks<Block>(x, importance, cols, first, weights);
+    Block encoded[kLanes];
+    batch(x + first * kValues, weights, encoded);
+    std::memcpy(out + first * sizeof(Block), encoded, sizeof(encoded));
+  };
+  const auto single = [&](size_t b) {
+    Block block;
+    if (importance == nullptr) {
+      kEncode(x + b * kValues, block);
+    } else {
+      kEncodeWeighed(x + b * kValues, importance + b * kValues % cols, block);
+    }
+    std::memcpy(out + b * sizeof(Block), &block, sizeof(Block));
+  };
+  ForEachBatch<kLanes>(BlockCount<Block>(rows, cols), many, single);
 }
 
 }  // namespace HWY_NAMESPACE

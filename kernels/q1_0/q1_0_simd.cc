@@ -7,12 +7,22 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/lanes/half-inl.h"
-#include "kernels/lanes/sums-inl.h"
 #include "kernels/types/rows.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace quantized::kernels {
 namespace HWY_NAMESPACE {
+
+// Lane b: the sum of magnitudes of block b, in the order of its values.
+HWY_INLINE FloatVec SumsOfMagnitudes(const float* HWY_RESTRICT x) {
+  HWY_ALIGN float runs[BlockQ1_0::kValues * kLanes];
+  LoadRuns<BlockQ1_0::kValues>(x, runs);
+  FloatVec sum = hn::Zero(Lanes());
+  for (size_t i = 0; i < BlockQ1_0::kValues * kLanes; i += kLanes) {
+    sum = hn::Add(sum, hn::Abs(hn::Load(Lanes(), runs + i)));
+  }
+  return sum;
+}
 
 // The signs of 32 values, the first in bit 0: set for x >= 0.
 HWY_INLINE uint32_t SignBits(const float* HWY_RESTRICT x) {
@@ -28,7 +38,7 @@ HWY_INLINE uint32_t SignBits(const float* HWY_RESTRICT x) {
 void EncodeQ1_0(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
   constexpr size_t kValues = BlockQ1_0::kValues;
   const auto batch = [&](size_t first) HWY_ATTR {
-    const FloatVec sum = SumsOfRuns<kValues>(x + first * kValues, MagnitudeTerm());
+    const FloatVec sum = SumsOfMagnitudes(x + first * kValues);
     HWY_ALIGN uint16_t scales[kLanes];
     hn::Store(F32ToF16(hn::Div(sum, SetAll(kValues))), HalfLanes(), scales);
     for (size_t b = 0; b < kLanes; ++b) {

@@ -13,6 +13,9 @@ namespace quantized::kernels {
 
 static_assert(std::endian::native == std::endian::little, "blocks are little-endian");
 
+// Called by every encoder that cannot do without.
+inline void RequireImportance(const float* importance) { HWY_ASSERT(importance != nullptr); }
+
 // Blocks in `rows` rows of `cols` values.
 template <class Block>
 size_t BlockCount(size_t rows, size_t cols) {

@@ -1,6 +1,7 @@
 // The one function table of the encoders and decoders: a row per type, a column per variant.
 // All variants of an encoder give the same bytes (docs/design/exactness.md); a null entry means
-// that the variant does not exist in this build or for this type.
+// that the variant does not exist in this build or for this type. The CUDA form is no column: it
+// needs a stream and memory, and a module that may not be there (kernels/cuda/cuda_module.h).
 #pragma once
 
 #include <cstddef>
@@ -39,7 +40,6 @@ struct Codec {
   Importance importance;
   EncodeRows encode_ref;   // plain scalar, the specification
   EncodeRows encode_simd;  // Highway; picks the best target of this processor
-  EncodeRows encode_cuda;  // opened at run time; null without the CUDA module
   DecodeValues decode;
   CheckFinite is_finite;
 };

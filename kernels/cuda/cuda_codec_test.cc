@@ -135,8 +135,7 @@ TEST_P(CudaCodecTest, GivesThePlainFormsBytes) {
   struct Shape {
     size_t rows, blocks;
   };
-  // Around the 32 threads of a warp.
-  for (const Shape shape : {Shape{1, 1}, {5, 7}, {1, 33}, {33, 2}}) {
+  for (const Shape shape : {Shape{1, 1}, {3, 11}}) {  // one thread, and one more than a warp
     for (const testing::RowKind& kind : testing::AllRowKinds()) {
       SCOPED_TRACE(::testing::Message()
                    << kind.name << " " << shape.rows << " x " << shape.blocks << " blocks");

@@ -3,6 +3,8 @@
 #pragma once
 
 #include "kernels/cuda/encode_block.h"
+#include "kernels/iq1_m/iq1_m.h"
+#include "kernels/iq1_s/iq1_s.h"
 #include "kernels/iq2_s/iq2_s.h"
 #include "kernels/iq2_xs/iq2_xs.h"
 #include "kernels/iq2_xxs/iq2_xxs.h"
@@ -87,6 +89,20 @@ struct OnGrid : DeviceType<kType, Block> {
   }
 };
 
+// The IQ1 types as OnGrid wants them.
+QUANTIZED_HOST_DEVICE inline void EncodeOnGridIQ1S(const float* x, const float* importance,
+                                                   const IqGrid& grid, BlockIQ1S& block) {
+  EncodeBlockIQ1S(grid, x, importance, block);
+}
+QUANTIZED_HOST_DEVICE inline void EncodeOnGridIQ1M(const float* x, const float* importance,
+                                                   const IqGrid& grid, BlockIQ1M& block) {
+  if (importance == nullptr) {
+    EncodeBlockIQ1M(grid, x, block);
+  } else {
+    EncodeWeighedBlockIQ1M(grid, x, importance, block);
+  }
+}
+
 template <class... Rows>
 struct DeviceTypeList {};
 
@@ -108,10 +124,12 @@ using DeviceTypes = DeviceTypeList<
     OnGrid<TypeId::kIQ2_XXS, BlockIQ2XXS, EncodeBlockIQ2XXS, IQ2XXSGrid>,
     OnGrid<TypeId::kIQ2_XS, BlockIQ2XS, EncodeBlockIQ2XS, IQ2XSGrid>,
     OnGrid<TypeId::kIQ3_XXS, BlockIQ3XXS, EncodeBlockIQ3XXS, IQ3XXSGrid>,
+    OnGrid<TypeId::kIQ1_S, BlockIQ1S, EncodeOnGridIQ1S, IQ1Grid>,
     WeighedByBlock<TypeId::kIQ4_NL, BlockIQ4NL, EncodeBlockIQ4NL, EncodeWeighedBlockIQ4NL>,
     OnGrid<TypeId::kIQ3_S, BlockIQ3S, EncodeBlockIQ3S, IQ3SGrid>,
     OnGrid<TypeId::kIQ2_S, BlockIQ2S, EncodeBlockIQ2S, IQ2SGrid>,
     WeighedByBlock<TypeId::kIQ4_XS, BlockIQ4XS, EncodeBlockIQ4XS, EncodeWeighedBlockIQ4XS>,
+    OnGrid<TypeId::kIQ1_M, BlockIQ1M, EncodeOnGridIQ1M, IQ1Grid>,
     Unweighed<TypeId::kTQ1_0, BlockTQ1_0, EncodeBlockTQ1_0>,
     Unweighed<TypeId::kTQ2_0, BlockTQ2_0, EncodeBlockTQ2_0>,
     Unweighed<TypeId::kMXFP4, BlockMXFP4, EncodeBlockMXFP4>,

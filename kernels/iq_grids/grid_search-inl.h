@@ -69,23 +69,39 @@ HWY_INLINE void RoundToDigits(const GridLanes<Block>& lanes, FloatVec inverse,
   }
 }
 
-// Places the groups of all lanes.
+// Places the groups of all lanes. Whether a group is on the grid, and how many neighbours it has,
+// is as good as random: groups are sorted by that first, without branches.
 template <class Block>
 HWY_INLINE void PlaceGroups(const GridLanes<Block>& lanes, const LaneLists& lists, FloatVec inverse,
                             FloatVec scale, GridTrial<Block>& trial) {
   using Cube = typename Block::Cube;
+  constexpr size_t kAll = kGridGroups<Block> * kLanes;
   RoundToDigits(lanes, inverse, trial);
+  uint16_t one_vector[kAll], more_vectors[kAll];
+  size_t ones = 0, mores = 0;
+  for (size_t at = 0; at < kAll; ++at) {
+    const LaneLists::List list = lists.of(static_cast<uint32_t>(trial.digits[at]));
+    trial.codes[at] = static_cast<int32_t>(list.codes[0]);
+    one_vector[ones] = more_vectors[mores] = static_cast<uint16_t>(at);
+    ones += list.vectors == 1 ? 1 : 0;
+    mores += list.vectors > 1 ? 1 : 0;
+  }
   HWY_ALIGN float scales[kLanes];
   hn::Store(scale, Lanes(), scales);
-  for (size_t lane = 0; lane < kLanes; ++lane) {
-    const auto levels = ScaledLevels<Cube>(scales[lane]);
-    for (size_t g = 0; g < kGridGroups<Block>; ++g) {
-      const size_t at = g * kLanes + lane, first = g * Cube::kDigits;
-      const Neighbourhood<Cube> around(levels, lanes.values[lane] + first,
-                                       lanes.roots[lane] + first);
-      const auto list = lists.of(static_cast<uint32_t>(trial.digits[at]));
-      trial.codes[at] = static_cast<int32_t>(around.Nearest(list));
-    }
+  const auto around = [&](size_t at) HWY_ATTR {
+    const size_t lane = at % kLanes, first = at / kLanes * Cube::kDigits;
+    return Neighbourhood<Cube>(ScaledLevels<Cube>(scales[lane]), lanes.values[lane] + first,
+                               lanes.roots[lane] + first);
+  };
+  for (size_t n = 0; n < ones; ++n) {
+    const size_t at = one_vector[n];
+    const auto list = lists.of(static_cast<uint32_t>(trial.digits[at]));
+    trial.codes[at] = static_cast<int32_t>(around(at).NearestOfOne(list.codes));
+  }
+  for (size_t n = 0; n < mores; ++n) {
+    const size_t at = more_vectors[n];
+    const auto list = lists.of(static_cast<uint32_t>(trial.digits[at]));
+    trial.codes[at] = static_cast<int32_t>(around(at).Nearest(list));
   }
 }
 

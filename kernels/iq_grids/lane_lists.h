@@ -6,7 +6,8 @@
 //   neighbouring
 //                coordinates in turn.
 // A list is a number of whole vectors of codes in the order of the grid's list, the last code
-// repeated at the end. A point on the grid has a list too: one vector of itself.
+// repeated at the end. A point on the grid has a list without vectors, whose `codes` is its own
+// code.
 #pragma once
 
 #include <cstddef>

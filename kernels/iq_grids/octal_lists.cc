@@ -9,27 +9,28 @@ constexpr uint32_t kCube = 1U << (OctalCube::kBits * OctalCube::kDigits);
 
 class OctalListsOf {
  public:
-  explicit OctalListsOf(const IqGrid& grid) : lists_(kCube) {
+  explicit OctalListsOf(const IqGrid& grid) : chunks_(kCube), first_(kCube) {
     for (uint32_t packed = 0; packed < kCube; ++packed) {
-      if (grid.PointOf(packed) < 0) lists_[packed] = Append(grid, grid.NeighboursOf(packed));
+      first_[packed] = static_cast<uint16_t>(points_.size() / OctalLists::kChunk);
+      if (grid.PointOf(packed) < 0) Append(grid, grid.NeighboursOf(packed));
+      const size_t end = points_.size() / OctalLists::kChunk;
+      chunks_[packed] = static_cast<uint8_t>(end - first_[packed]);
     }
-    // A vector's memory is aligned for 16 bytes, a chunk.
-    view_ = {lists_.data(), points_.data()};
+    view_ = {chunks_.data(), first_.data(), points_.data()};
   }
   const OctalLists& view() const { return view_; }
 
  private:
-  OctalLists::List Append(const IqGrid& grid, IqNeighbours neighbours) {
+  void Append(const IqGrid& grid, IqNeighbours neighbours) {
     const size_t begin = points_.size();
     for (int n = 0; n < neighbours.count; ++n) {
       points_.push_back(static_cast<uint16_t>(grid.DigitsOf(neighbours.points[n])));
     }
     while (points_.size() % OctalLists::kChunk != 0) points_.push_back(points_[begin]);
-    return {static_cast<uint16_t>(begin / OctalLists::kChunk),
-            static_cast<uint16_t>((points_.size() - begin) / OctalLists::kChunk)};
   }
 
-  std::vector<OctalLists::List> lists_;
+  std::vector<uint8_t> chunks_;
+  std::vector<uint16_t> first_;
   std::vector<uint16_t> points_;
   OctalLists view_;
 };

@@ -12,6 +12,7 @@
 #endif
 
 #include <cfloat>
+#include <cstring>
 
 #include "kernels/iq_grids/grid_block.h"
 #include "kernels/iq_grids/grid_search.h"
@@ -34,6 +35,22 @@ struct GridLanes {
   const float* x[kLanes];
   const float* weights[kLanes];
   const float* roots[kLanes];
+};
+
+// Values of the groups of kLanes sub-blocks in the order in which their digits are kept: group g of
+// lane j is number g * kLanes + j.
+template <size_t kGroups>
+struct GroupValues {
+  static constexpr size_t kCount = kGroups * kLanes, kDigits = OctalCube::kDigits;
+  HWY_ALIGN float x[kCount * kDigits], roots[kCount * kDigits];
+
+  explicit GroupValues(const GridLanes& lanes) {
+    for (size_t at = 0; at < kCount; ++at) {
+      const size_t j = at % kLanes, begin = at / kLanes * kDigits;
+      std::memcpy(x + at * kDigits, lanes.x[j] + begin, kDigits * sizeof(float));
+      std::memcpy(roots + at * kDigits, lanes.roots[j] + begin, kDigits * sizeof(float));
+    }
+  }
 };
 
 #if HWY_CAP_GE256
@@ -70,15 +87,39 @@ class OctalDistances {
     return hn::Add(sum, LookUp(terms_[3], hn::ShiftRight<9>(packed)));
   }
 
+  // The first point of least distance in one chunk, and in more of them.
+  HWY_INLINE uint16_t NearestOf(const uint16_t* HWY_RESTRICT points) const {
+    const Eight d;
+    const EightVec distances = To(points);
+    return points[hn::FindKnownFirstTrue(d, hn::Eq(distances, hn::MinOfLanes(d, distances)))];
+  }
+  HWY_INLINE uint16_t NearestOf(const uint16_t* HWY_RESTRICT points, size_t chunks) const {
+    const Eight d;
+    const EightInts di;
+    // Per lane: the least distance so far and the place that it is from, the first of equals.
+    EightVec least = To(points);
+    auto place = hn::Iota(di, 0), least_place = place;
+    for (size_t chunk = 1; chunk < chunks; ++chunk) {
+      const EightVec distances = To(points + OctalLists::kChunk * chunk);
+      place = hn::Add(place, hn::Set(di, OctalLists::kChunk));
+      const auto less = hn::RebindMask(di, hn::Lt(distances, least));
+      least_place = hn::IfThenElse(less, place, least_place);
+      least = hn::Min(distances, least);
+    }
+    const auto is_least = hn::RebindMask(di, hn::Eq(least, hn::MinOfLanes(d, least)));
+    const auto none = hn::Set(di, INT32_MAX);
+    return points[hn::GetLane(hn::MinOfLanes(di, hn::IfThenElse(is_least, least_place, none)))];
+  }
+
  private:
   EightVec terms_[OctalCube::kDigits];  // by digit
 };
 
-// Replaces the digits of kGroups groups, those of group g of lane j at g * kLanes + j, by digits on
-// the grid. Groups are sorted by the length of their lists first, so that no branch depends on it.
+// Replaces the digits of groups by digits on the grid. Groups are sorted by the length of their
+// lists first, so that no branch depends on it.
 template <size_t kGroups>
-HWY_INLINE void PlaceOnGrid(const GridTables& tables, const GridLanes& lanes, FloatVec scale,
-                            int32_t* HWY_RESTRICT digits) {
+HWY_INLINE void PlaceOnGrid(const GridTables& tables, const GroupValues<kGroups>& values,
+                            FloatVec scale, int32_t* HWY_RESTRICT digits) {
   const Eight d;
   HWY_ALIGN static constexpr float kLevels[] = {1, 3, 5, 7, 9, 11, 13, 15};
   HWY_ALIGN float scales[kLanes], scaled[kLanes * OctalLists::kChunk];
@@ -87,58 +128,46 @@ HWY_INLINE void PlaceOnGrid(const GridTables& tables, const GridLanes& lanes, Fl
     hn::Store(hn::Mul(hn::Set(d, scales[j]), hn::Load(d, kLevels)), d,
               scaled + OctalLists::kChunk * j);
   }
-  uint8_t short_lists[kGroups * kLanes], long_lists[kGroups * kLanes];
+  uint8_t short_lists[values.kCount], long_lists[values.kCount];
   size_t shorts = 0, longs = 0;
-  for (size_t at = 0; at < kGroups * kLanes; ++at) {
-    const size_t count = tables.lists.lists[digits[at]].count;
+  for (size_t at = 0; at < values.kCount; ++at) {
+    const size_t chunks = tables.lists.chunks[digits[at]];
     short_lists[shorts] = static_cast<uint8_t>(at);
-    shorts += count == 1;
+    shorts += chunks == 1;
     long_lists[longs] = static_cast<uint8_t>(at);
-    longs += count > 1;
+    longs += chunks > 1;
   }
   const auto distances_of = [&](size_t at) HWY_ATTR {
-    const size_t lane = at % kLanes, begin = at / kLanes * OctalCube::kDigits;
-    return OctalDistances(scaled + OctalLists::kChunk * lane, lanes.x[lane] + begin,
-                          lanes.roots[lane] + begin);
-  };
-  const auto first_least = [d](EightVec distances, EightVec least) HWY_ATTR {
-    return hn::FindKnownFirstTrue(d, hn::Eq(distances, least));
+    return OctalDistances(scaled + OctalLists::kChunk * (at % kLanes),
+                          values.x + OctalCube::kDigits * at,
+                          values.roots + OctalCube::kDigits * at);
   };
   for (size_t s = 0; s < shorts; ++s) {
     const size_t at = short_lists[s];
     const uint16_t* points = tables.lists.PointsOf(static_cast<uint32_t>(digits[at]));
-    const EightVec distances = distances_of(at).To(points);
-    digits[at] = points[first_least(distances, hn::MinOfLanes(d, distances))];
+    digits[at] = distances_of(at).NearestOf(points);
   }
   for (size_t s = 0; s < longs; ++s) {
     const size_t at = long_lists[s];
-    const OctalLists::List list = tables.lists.lists[digits[at]];
+    const size_t chunks = tables.lists.chunks[digits[at]];
     const uint16_t* points = tables.lists.PointsOf(static_cast<uint32_t>(digits[at]));
-    const OctalDistances group = distances_of(at);
-    EightVec best = hn::Set(d, FLT_MAX);
-    for (size_t chunk = 0; chunk < list.count; ++chunk, points += OctalLists::kChunk) {
-      const EightVec distances = group.To(points);
-      const EightVec least = hn::MinOfLanes(d, distances);
-      if (!(hn::GetLane(least) < hn::GetLane(best))) continue;
-      best = least;
-      digits[at] = points[first_least(distances, least)];
-    }
+    digits[at] = distances_of(at).NearestOf(points, chunks);
   }
 }
 
 #else  // vectors of less than eight lanes: as in the plain form
 
 template <size_t kGroups>
-HWY_INLINE void PlaceOnGrid(const GridTables& tables, const GridLanes& lanes, FloatVec scale,
-                            int32_t* HWY_RESTRICT digits) {
+HWY_INLINE void PlaceOnGrid(const GridTables& tables, const GroupValues<kGroups>& values,
+                            FloatVec scale, int32_t* HWY_RESTRICT digits) {
   HWY_ALIGN float scales[kLanes];
   hn::Store(scale, Lanes(), scales);
-  for (size_t at = 0; at < kGroups * kLanes; ++at) {
+  for (size_t at = 0; at < values.kCount; ++at) {
     const auto packed = static_cast<uint32_t>(digits[at]);
     if (tables.grid.PointOf(packed) >= 0) continue;
-    const size_t lane = at % kLanes, begin = at / kLanes * OctalCube::kDigits;
-    const int point = NearestPoint<OctalCube>(tables.grid, packed, lanes.x[lane] + begin,
-                                              lanes.roots[lane] + begin, scales[lane]);
+    const int point =
+        NearestPoint<OctalCube>(tables.grid, packed, values.x + OctalCube::kDigits * at,
+                                values.roots + OctalCube::kDigits * at, scales[at % kLanes]);
     digits[at] = static_cast<int32_t>(tables.grid.DigitsOf(static_cast<uint32_t>(point)));
   }
 }
@@ -206,6 +235,7 @@ HWY_NOINLINE void SearchSubBlocks(const GridTables& tables, const GridLanes& lan
   HWY_ALIGN float x[kRun], wx[kRun], weights[kRun];
   LoadRunsFrom<kSubValues>([&](size_t j) { return lanes.x[j]; }, x);
   LoadRunsFrom<kSubValues>([&](size_t j) { return lanes.weights[j]; }, weights);
+  const GroupValues<kGroups> values(lanes);
   FloatVec peak = hn::Load(d, x);
   for (size_t i = 0; i < kRun; i += kLanes) {
     const FloatVec xi = hn::Load(d, x + i);
@@ -224,7 +254,7 @@ HWY_NOINLINE void SearchSubBlocks(const GridTables& tables, const GridLanes& lan
       hn::Store(group, di, rounded + g * kLanes);
       hn::Store(group, di, digits + g * kLanes);
     }
-    PlaceOnGrid<kGroups>(tables, lanes, scale, digits);
+    PlaceOnGrid(tables, values, scale, digits);
     for (size_t g = 0; g < kGroups * kLanes; g += kLanes) {
       const auto moved = hn::Ne(hn::Load(di, digits + g), hn::Load(di, rounded + g));
       hn::Store(hn::VecFromMask(di, moved), di, off_grid + g);

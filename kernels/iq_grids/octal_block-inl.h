@@ -24,19 +24,43 @@ namespace HWY_NAMESPACE {
 template <class Block>
 inline constexpr size_t kGridBlocks = HWY_MAX(size_t{1}, kLanes / GridBlock<Block>::kSubBlocks);
 
-// Whether no sum of the search can overflow. A scale is at most the largest magnitude (A / B of the
-// search, with levels of at least 1), so a distance has four terms of at most
-// root * (16 magnitude)^2.
+// Whether every group finds a point: no distance and no sum that makes a scale can overflow. With
+// magnitudes up to M, weights up to R^2 and levels of at least 1, a scale A / B is at most 2 M (1 M
+// but for underflow), A at most 480 M R^2, a distance at most 4 R (31 M)^2.
 template <class Block>
-HWY_INLINE bool IsModest(const GridBlock<Block>& block) {
+HWY_INLINE bool IsModest(const float* HWY_RESTRICT values, const GridBlock<Block>& block) {
   const Lanes d;
   LaneMask modest = hn::Eq(hn::Zero(d), hn::Zero(d));
   for (size_t i = 0; i < Block::kValues; i += kLanes) {
-    const LaneMask x = hn::Le(hn::Abs(hn::LoadU(d, block.x + i)), SetAll(1e9f));
-    const LaneMask root = hn::Le(hn::LoadU(d, block.roots + i), SetAll(1e15f));
+    const LaneMask x = hn::Le(hn::Abs(hn::LoadU(d, values + i)), SetAll(1e9f));
+    const LaneMask root = hn::Le(hn::LoadU(d, block.roots + i), SetAll(1e9f));
     modest = hn::And(modest, hn::And(x, root));
   }
   return hn::AllTrue(d, modest);
+}
+
+// kernels::SplitSigns, for modest values; without branches, as signs come in any order.
+template <class Block>
+HWY_INLINE void SplitSignsOf(const float* HWY_RESTRICT x, GridBlock<Block>& block) {
+#if HWY_CAP_GE256
+  const Eight d;
+  for (size_t i = 0; i < Block::kValues; i += 8) {
+    const EightVec xi = hn::LoadU(d, x + i);
+    const auto negative = hn::Not(hn::Ge(xi, hn::Zero(d)));
+    hn::StoreU(hn::IfThenElse(negative, hn::Neg(xi), xi), d, block.x + i);
+    hn::StoreMaskBits(d, negative, block.signs + i / 8);
+    if constexpr (Block::kEvenSigns) {
+      const EightVec energy = hn::Mul(hn::Mul(hn::LoadU(d, block.weights + i), xi), xi);
+      const size_t least = hn::FindKnownFirstTrue(d, hn::Eq(energy, hn::MinOfLanes(d, energy)));
+      const auto odd = static_cast<uint32_t>(hn::CountTrue(d, negative) & 1);
+      float& flipped = block.x[i + least];
+      flipped = FloatOf(BitsOf(flipped) ^ odd << 31);
+      block.signs[i / 8] = static_cast<uint8_t>(block.signs[i / 8] ^ odd << least);
+    }
+  }
+#else
+  SplitSigns(x, block);
+#endif
 }
 
 // Searches kGridBlocks blocks, which are modest.
@@ -62,9 +86,9 @@ HWY_INLINE void SearchGridBlocks(const GridTables& tables, GridBlock<Block>* blo
       GridBlock<Block>& block = blocks[(first + j) / kSubBlocks];
       const size_t sub = (first + j) % kSubBlocks;
       block.empty[sub] = (empty >> j & 1) != 0;
-      block.scales[sub] = scales[j];
+      block.scales[sub] = block.empty[sub] ? 0.0f : scales[j];
       for (size_t g = 0; g < kGroups; ++g) {
-        const auto digits = static_cast<uint32_t>(found.digits[g * kLanes + j]);
+        const auto digits = static_cast<uint32_t>(found.digits[g * kLanes + j] & (kMoved - 1));
         block.points[sub * kGroups + g] =
             block.empty[sub] ? uint16_t{0} : static_cast<uint16_t>(tables.grid.PointOf(digits));
       }
@@ -89,15 +113,17 @@ HWY_INLINE void EncodeGridRows(const GridTables& tables, const float* HWY_RESTRI
   };
   const auto batch = [&](size_t first) HWY_ATTR {
     GridBlock<Block> work[kBatch];
+    bool modest = true;
     for (size_t b = 0; b < kBatch; ++b) {
-      WeighGrid(x + (first + b) * kValues, importance_of(first + b), work[b]);
-      SplitSigns(x + (first + b) * kValues, work[b]);
+      const float* values = x + (first + b) * kValues;
+      WeighGrid(values, importance_of(first + b), work[b]);
+      modest = modest && IsModest(values, work[b]);
     }
-    for (size_t b = 0; b < kBatch; ++b) {
-      if (HWY_LIKELY(IsModest(work[b]))) continue;
-      for (size_t other = 0; other < kBatch; ++other) single(first + other);
+    if (HWY_UNLIKELY(!modest)) {
+      for (size_t b = 0; b < kBatch; ++b) single(first + b);
       return;
     }
+    for (size_t b = 0; b < kBatch; ++b) SplitSignsOf(x + (first + b) * kValues, work[b]);
     SearchGridBlocks(tables, work);
     for (size_t b = 0; b < kBatch; ++b) {
       Block block;

@@ -22,16 +22,15 @@ class OctalListsOf {
 
  private:
   void Append(const IqGrid& grid, IqNeighbours neighbours) {
-    const size_t begin = points_.size();
     for (int n = 0; n < neighbours.count; ++n) {
-      points_.push_back(static_cast<uint16_t>(grid.DigitsOf(neighbours.points[n])));
+      points_.push_back(static_cast<int16_t>(grid.DigitsOf(neighbours.points[n])));
     }
-    while (points_.size() % OctalLists::kChunk != 0) points_.push_back(points_[begin]);
+    while (points_.size() % OctalLists::kChunk != 0) points_.push_back(-1);
   }
 
   std::vector<uint8_t> chunks_;
   std::vector<uint16_t> first_;
-  std::vector<uint16_t> points_;
+  std::vector<int16_t> points_;
   OctalLists view_;
 };
 

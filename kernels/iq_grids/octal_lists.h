@@ -15,11 +15,12 @@ namespace quantized::kernels {
 
 struct OctalLists {
   static constexpr size_t kChunk = 8;
-  const uint8_t* chunks;   // by packed digits: how many
-  const uint16_t* first;   // by packed digits: the first of them
-  const uint16_t* points;  // chunk c begins at points + kChunk * c; aligned to 16 bytes
+  static constexpr size_t kMaxChunks = 5;  // of a list
+  const uint8_t* chunks;                   // by packed digits: how many
+  const uint16_t* first;                   // by packed digits: the first of them
+  const int16_t* points;  // chunk c begins at points + kChunk * c; aligned to 16 bytes
 
-  const uint16_t* PointsOf(uint32_t packed) const { return points + kChunk * first[packed]; }
+  const int16_t* PointsOf(uint32_t packed) const { return points + kChunk * first[packed]; }
 };
 
 const OctalLists& IQ3XXSLists();  // of IQ3XXSGrid()

@@ -129,15 +129,15 @@ TEST_P(CodecTest, ErrorOnNormalValuesIsTheTypes) {
     double low, high;  // of the root mean square error, in standard deviations
   };
   constexpr Bounds kBounds[] = {
-      {TypeId::kF32, 0, 0},          {TypeId::kF16, 1e-5, 3e-4},    {TypeId::kQ4_0, 0.08, 0.10},
-      {TypeId::kQ4_1, 0.07, 0.085},  {TypeId::kQ5_0, 0.04, 0.05},   {TypeId::kQ5_1, 0.033, 0.042},
-      {TypeId::kQ8_0, 0.004, 0.006}, {TypeId::kQ2_K, 0.25, 0.35},   {TypeId::kQ3_K, 0.15, 0.2},
-      {TypeId::kQ4_K, 0.06, 0.085},  {TypeId::kQ5_K, 0.03, 0.042},  {TypeId::kQ6_K, 0.015, 0.025},
-      {TypeId::kIQ4_NL, 0.07, 0.08}, {TypeId::kIQ4_XS, 0.07, 0.08}, {TypeId::kBF16, 1e-3, 2e-3},
-      {TypeId::kTQ1_0, 0.75, 0.9},   {TypeId::kTQ2_0, 0.75, 0.9},   {TypeId::kMXFP4, 0.1, 0.125},
-      {TypeId::kNVFP4, 0.09, 0.11},  {TypeId::kQ1_0, 0.58, 0.62},   {TypeId::kQ2_0, 0.65, 0.8},
-      {TypeId::kIQ2_XXS, 0.2, 0.6},  {TypeId::kIQ2_XS, 0.2, 0.6},   {TypeId::kIQ2_S, 0.2, 0.6},
-      {TypeId::kIQ3_XXS, 0.1, 0.3},  {TypeId::kIQ3_S, 0.1, 0.3},
+      {TypeId::kF32, 0, 0},           {TypeId::kF16, 1e-5, 3e-4},    {TypeId::kQ4_0, 0.08, 0.10},
+      {TypeId::kQ4_1, 0.07, 0.085},   {TypeId::kQ5_0, 0.04, 0.05},   {TypeId::kQ5_1, 0.033, 0.042},
+      {TypeId::kQ8_0, 0.004, 0.006},  {TypeId::kQ2_K, 0.25, 0.35},   {TypeId::kQ3_K, 0.15, 0.2},
+      {TypeId::kQ4_K, 0.06, 0.085},   {TypeId::kQ5_K, 0.03, 0.042},  {TypeId::kQ6_K, 0.015, 0.025},
+      {TypeId::kIQ4_NL, 0.07, 0.08},  {TypeId::kIQ4_XS, 0.07, 0.08}, {TypeId::kBF16, 1e-3, 2e-3},
+      {TypeId::kTQ1_0, 0.75, 0.9},    {TypeId::kTQ2_0, 0.75, 0.9},   {TypeId::kMXFP4, 0.1, 0.125},
+      {TypeId::kNVFP4, 0.09, 0.11},   {TypeId::kQ1_0, 0.58, 0.62},   {TypeId::kQ2_0, 0.65, 0.8},
+      {TypeId::kIQ2_XXS, 0.3, 0.4},   {TypeId::kIQ2_XS, 0.27, 0.33}, {TypeId::kIQ2_S, 0.24, 0.29},
+      {TypeId::kIQ3_XXS, 0.19, 0.23}, {TypeId::kIQ3_S, 0.15, 0.18},
   };
   const auto* bounds = std::ranges::find(kBounds, codec().id, &Bounds::id);
   ASSERT_NE(bounds, std::end(kBounds));

@@ -182,6 +182,15 @@ QUANTIZED_HOST_DEVICE float SearchSubBlock(const IqGrid& grid, GridStart start, 
   return fit.b > 0 ? fit.a / fit.b : scale;
 }
 
+template <class Block>
+QUANTIZED_HOST_DEVICE void MakeEmpty(int j, GridBlock<Block>& block) {
+  constexpr int kSigns = Block::kSubValues / 8, kGroups = GridBlock<Block>::kGroupsOfSub;
+  block.empty[j] = true;
+  block.scales[j] = 0;
+  for (int g = 0; g < kSigns; ++g) block.signs[kSigns * j + g] = 0;
+  for (int g = 0; g < kGroups; ++g) block.points[kGroups * j + g] = 0;
+}
+
 // Scales and points of a block whose other fields are given. Empty sub-blocks lose their signs.
 template <class Block>
 QUANTIZED_HOST_DEVICE void SearchGrid(const IqGrid& grid, GridBlock<Block>& block) {
@@ -189,17 +198,14 @@ QUANTIZED_HOST_DEVICE void SearchGrid(const IqGrid& grid, GridBlock<Block>& bloc
   for (int j = 0; j < GridBlock<Block>::kSubBlocks; ++j) {
     const float* x = block.x + kSubValues * j;
     const float* weights = block.weights + kSubValues * j;
-    uint16_t* points = block.points + kGroups * j;
     const GridStart start = StartOf<Block>(x, weights);
-    block.empty[j] = start.peak == 0;
-    if (block.empty[j]) {
-      block.scales[j] = 0;
-      for (int g = 0; g < kGroups; ++g) points[g] = 0;
-      for (int g = 0; g < kSubValues / 8; ++g) block.signs[kSubValues / 8 * j + g] = 0;
-    } else {
-      block.scales[j] =
-          SearchSubBlock<Block>(grid, start, x, weights, block.roots + kSubValues * j, points);
+    if (start.peak == 0) {
+      MakeEmpty(j, block);
+      continue;
     }
+    block.empty[j] = false;
+    block.scales[j] = SearchSubBlock<Block>(grid, start, x, weights, block.roots + kSubValues * j,
+                                            block.points + kGroups * j);
   }
 }
 

@@ -1,5 +1,7 @@
 // The search of the IQ2 and IQ3 types (grid_search.h) with one sub-block per lane. Only the best
-// neighbour of a group off the grid is sought for one group at a time (nearest-inl.h).
+// neighbour of a group off the grid is sought for one group at a time: for all candidates that
+// round it to the same digits by lines (lines-inl.h), where these do not tell by distances
+// (nearest-inl.h).
 
 #if defined(QUANTIZED_KERNELS_IQ_GRIDS_GRID_SEARCH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef QUANTIZED_KERNELS_IQ_GRIDS_GRID_SEARCH_INL_H_

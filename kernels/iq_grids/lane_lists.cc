@@ -33,8 +33,9 @@ LaneLists LaneLists::Of(const IqGrid& grid, Cube) {
       }
       vectors = (static_cast<size_t>(near.count) + kListVector - 1) / kListVector;
     }
-    while (lists.codes_.size() % kListVector != 0) lists.codes_.push_back(lists.codes_.back());
-    HWY_ASSERT(vectors < 1U << kCountBits);
+    while (lists.codes_.size() % kListVector != 0)
+      lists.codes_.push_back(lists.codes_.back() | kFillsUp);
+    HWY_ASSERT(vectors <= kMaxVectors);
     lists.entries_[digits] = static_cast<uint32_t>(first << kCountBits | vectors);
   }
   return lists;

@@ -29,8 +29,8 @@ void ExpectTheListsOf(const IqGrid& grid) {
     for (int n = 0; n < near.count; ++n) {
       want.push_back(CodeOf<Cube>(grid.DigitsOf(near.points[n])));
     }
-    while (want.size() % kListVector != 0)
-      want.push_back(CodeOf<Cube>(grid.DigitsOf(near.points[near.count - 1])));
+    const uint32_t last = want.back();
+    while (want.size() % kListVector != 0) want.push_back(last | kFillsUp);
     const LaneLists::List list = lists.of(digits);
     EXPECT_EQ(std::vector<uint32_t>(list.codes, list.codes + kListVector * list.vectors), want);
   }

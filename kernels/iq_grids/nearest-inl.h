@@ -71,6 +71,26 @@ HWY_INLINE EightVec LookUp(EightVec table, EightCodeVec index) {
   return hn::TableLookupLanes(table, hn::IndicesFromVec(Eight(), index));
 }
 
+HWY_INLINE EightCodeVec LoadCodes(const uint32_t* HWY_RESTRICT codes) {
+  return hn::LoadU(EightCodes(), reinterpret_cast<const int32_t*>(codes));
+}
+
+// The sums, from the first coordinate on, of the terms that each code names.
+template <class Cube>
+HWY_INLINE EightVec SumOfTerms(const EightVec (&terms)[kTermVectors], EightCodeVec code) {
+  EightVec sum = LookUp(terms[0], code);
+  sum = hn::Add(sum, LookUp(terms[TermVector<Cube>(1)], hn::ShiftRight<kCodeBits>(code)));
+  sum = hn::Add(sum, LookUp(terms[TermVector<Cube>(2)], hn::ShiftRight<2 * kCodeBits>(code)));
+  sum = hn::Add(sum, LookUp(terms[TermVector<Cube>(3)], hn::ShiftRight<3 * kCodeBits>(code)));
+  if constexpr (Cube::kDigits == 8) {
+    sum = hn::Add(sum, LookUp(terms[TermVector<Cube>(4)], hn::ShiftRight<4 * kCodeBits>(code)));
+    sum = hn::Add(sum, LookUp(terms[TermVector<Cube>(5)], hn::ShiftRight<5 * kCodeBits>(code)));
+    sum = hn::Add(sum, LookUp(terms[TermVector<Cube>(6)], hn::ShiftRight<6 * kCodeBits>(code)));
+    sum = hn::Add(sum, LookUp(terms[TermVector<Cube>(7)], hn::ShiftRight<7 * kCodeBits>(code)));
+  }
+  return sum;
+}
+
 template <class Cube>
 class Neighbourhood {
  public:
@@ -111,19 +131,7 @@ class Neighbourhood {
 
  private:
   HWY_INLINE EightVec Distances(const uint32_t* HWY_RESTRICT codes) const {
-    const EightCodes di;
-    const EightCodeVec code = hn::LoadU(di, reinterpret_cast<const int32_t*>(codes));
-    EightVec sum = LookUp(terms_[0], code);
-    sum = hn::Add(sum, LookUp(terms_[TermVector<Cube>(1)], hn::ShiftRight<kCodeBits>(code)));
-    sum = hn::Add(sum, LookUp(terms_[TermVector<Cube>(2)], hn::ShiftRight<2 * kCodeBits>(code)));
-    sum = hn::Add(sum, LookUp(terms_[TermVector<Cube>(3)], hn::ShiftRight<3 * kCodeBits>(code)));
-    if constexpr (Cube::kDigits == 8) {
-      sum = hn::Add(sum, LookUp(terms_[TermVector<Cube>(4)], hn::ShiftRight<4 * kCodeBits>(code)));
-      sum = hn::Add(sum, LookUp(terms_[TermVector<Cube>(5)], hn::ShiftRight<5 * kCodeBits>(code)));
-      sum = hn::Add(sum, LookUp(terms_[TermVector<Cube>(6)], hn::ShiftRight<6 * kCodeBits>(code)));
-      sum = hn::Add(sum, LookUp(terms_[TermVector<Cube>(7)], hn::ShiftRight<7 * kCodeBits>(code)));
-    }
-    return sum;
+    return SumOfTerms<Cube>(terms_, LoadCodes(codes));
   }
 
   EightVec terms_[kTermVectors];

@@ -6,9 +6,9 @@
 // of byte j / 2.
 //
 // Encoding: kernels/iq_grids/grid_search.h; if any group was off the grid, all of the sub-block are
-// placed again. Without importance a value has the weight x^2. A quirk of the reference that is part
-// of the bytes: a sub-block of zeros leaves no room in `low` and `signs`, so what follows it moves up,
-// and is decoded with the wrong points. `high` and `scales` do not move.
+// placed again. Without importance a value has the weight x^2. A quirk of the reference that is
+// part of the bytes: a sub-block of zeros leaves no room in `low` and `signs`, so what follows it
+// moves up, and is decoded with the wrong points. `high` and `scales` do not move.
 #pragma once
 
 #include <cstddef>

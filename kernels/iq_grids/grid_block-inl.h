@@ -22,14 +22,39 @@ namespace HWY_NAMESPACE {
 // Whether nothing can overflow in the search: |x| <= 2^30 and weights <= 2^60 keep distances below
 // 2^110 and sums below 2^100. False for NaN.
 template <class Block>
-HWY_INLINE bool IsTame(const GridBlock<Block>& block) {
+HWY_INLINE bool IsTame(const float* HWY_RESTRICT x, const GridBlock<Block>& block) {
   const Lanes d;
   LaneMask tame = hn::Eq(hn::Zero(d), hn::Zero(d));
   for (size_t i = 0; i < Block::kValues; i += kLanes) {
-    const FloatVec x = hn::Abs(hn::LoadU(d, block.x + i)), w = hn::LoadU(d, block.weights + i);
-    tame = hn::And(tame, hn::And(hn::Le(x, SetAll(0x1p30f)), hn::Le(w, SetAll(0x1p60f))));
+    const FloatVec w = hn::LoadU(d, block.weights + i);
+    tame = hn::And(tame, hn::Le(hn::Abs(hn::LoadU(d, x + i)), SetAll(0x1p30f)));
+    tame = hn::And(tame, hn::Le(w, SetAll(0x1p60f)));
   }
   return hn::AllTrue(d, tame);
+}
+
+// SplitSigns of a tame block. Signs are as good as random: no branch depends on them.
+template <class Block>
+HWY_INLINE void SplitSignsOfLanes(const float* HWY_RESTRICT x, GridBlock<Block>& block) {
+#if HWY_CAP_GE256
+  const Eight d;
+  for (size_t i = 0; i < Block::kValues; i += 8) {
+    const EightVec xi = hn::LoadU(d, x + i);
+    const auto negative = hn::Lt(xi, hn::Zero(d));
+    hn::StoreU(hn::IfThenElse(negative, hn::Neg(xi), xi), d, block.x + i);
+    uint8_t& signs = block.signs[i / 8];
+    hn::StoreMaskBits(d, negative, &signs);
+    if constexpr (Block::kEvenSigns) {
+      const EightVec energy = hn::Mul(hn::Mul(hn::LoadU(d, block.weights + i), xi), xi);
+      const size_t least = hn::FindKnownFirstTrue(d, hn::Eq(energy, hn::MinOfLanes(d, energy)));
+      const auto odd = static_cast<uint32_t>(hn::CountTrue(d, negative) & 1);
+      signs = static_cast<uint8_t>(signs ^ odd << least);
+      block.x[i + least] = FloatOf(BitsOf(block.x[i + least]) ^ odd << 31);
+    }
+  }
+#else
+  SplitSigns(x, block);
+#endif
 }
 
 // WeighGrid, along the values.
@@ -67,16 +92,18 @@ void EncodeGridBlocks(const IqGrid& grid, const LaneLists& lists, const float* H
   };
   const auto batch = [&](size_t first) HWY_ATTR {
     GridBlock<Block> work[kBatch];
+    bool tame = true;
     for (size_t b = 0; b < kBatch; ++b) {
       const float* values = x + (first + b) * Block::kValues;
       WeighGridLanes(values, ImportanceOfBlock<Block>(importance, cols, first + b), work[b]);
-      SplitSigns(values, work[b]);
+      tame = tame && IsTame(values, work[b]);
     }
-    bool tame = true;
-    for (size_t b = 0; b < kBatch; ++b) tame = tame && IsTame(work[b]);
     if (HWY_UNLIKELY(!tame)) {
       for (size_t b = 0; b < kBatch; ++b) single(first + b);
       return;
+    }
+    for (size_t b = 0; b < kBatch; ++b) {
+      SplitSignsOfLanes(x + (first + b) * Block::kValues, work[b]);
     }
     for (size_t j = 0; j < kBatch * kSubBlocks; j += kLanes) {
       SearchGridLanes(grid, lists, work, j);

@@ -1,5 +1,7 @@
 // The search of the IQ2 and IQ3 types (grid_search.h) with one sub-block per lane. Only the best
-// neighbour of a group off the grid is sought for one group at a time (nearest-inl.h).
+// neighbour of a group off the grid is sought for one group at a time: for all candidates that
+// round it to the same digits by lines (lines-inl.h), where these do not tell by distances
+// (nearest-inl.h).
 
 #if defined(QUANTIZED_KERNELS_IQ_GRIDS_GRID_SEARCH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef QUANTIZED_KERNELS_IQ_GRIDS_GRID_SEARCH_INL_H_
@@ -9,6 +11,7 @@
 #endif
 
 #include "kernels/iq_grids/grid_search.h"
+#include "kernels/iq_grids/lines-inl.h"
 #include "kernels/iq_grids/nearest-inl.h"
 #include "kernels/lanes/lanes-inl.h"
 #include "kernels/search/unsigned-inl.h"
@@ -69,23 +72,39 @@ HWY_INLINE void RoundToDigits(const GridLanes<Block>& lanes, FloatVec inverse,
   }
 }
 
-// Places the groups of all lanes.
+// Places the groups of all lanes. Whether a group is on the grid, and how many neighbours it has,
+// is as good as random: groups are sorted by that first, without branches.
 template <class Block>
 HWY_INLINE void PlaceGroups(const GridLanes<Block>& lanes, const LaneLists& lists, FloatVec inverse,
                             FloatVec scale, GridTrial<Block>& trial) {
   using Cube = typename Block::Cube;
+  constexpr size_t kAll = kGridGroups<Block> * kLanes;
   RoundToDigits(lanes, inverse, trial);
+  uint16_t one_vector[kAll], more_vectors[kAll];
+  size_t ones = 0, mores = 0;
+  for (size_t at = 0; at < kAll; ++at) {
+    const LaneLists::List list = lists.of(static_cast<uint32_t>(trial.digits[at]));
+    trial.codes[at] = static_cast<int32_t>(list.codes[0]);
+    one_vector[ones] = more_vectors[mores] = static_cast<uint16_t>(at);
+    ones += list.vectors == 1 ? 1 : 0;
+    mores += list.vectors > 1 ? 1 : 0;
+  }
   HWY_ALIGN float scales[kLanes];
   hn::Store(scale, Lanes(), scales);
-  for (size_t lane = 0; lane < kLanes; ++lane) {
-    const auto levels = ScaledLevels<Cube>(scales[lane]);
-    for (size_t g = 0; g < kGridGroups<Block>; ++g) {
-      const size_t at = g * kLanes + lane, first = g * Cube::kDigits;
-      const Neighbourhood<Cube> around(levels, lanes.values[lane] + first,
-                                       lanes.roots[lane] + first);
-      const auto list = lists.of(static_cast<uint32_t>(trial.digits[at]));
-      trial.codes[at] = static_cast<int32_t>(around.Nearest(list));
-    }
+  const auto around = [&](size_t at) HWY_ATTR {
+    const size_t lane = at % kLanes, first = at / kLanes * Cube::kDigits;
+    return Neighbourhood<Cube>(ScaledLevels<Cube>(scales[lane]), lanes.values[lane] + first,
+                               lanes.roots[lane] + first);
+  };
+  for (size_t n = 0; n < ones; ++n) {
+    const size_t at = one_vector[n];
+    const auto list = lists.of(static_cast<uint32_t>(trial.digits[at]));
+    trial.codes[at] = static_cast<int32_t>(around(at).NearestOfOne(list.codes));
+  }
+  for (size_t n = 0; n < mores; ++n) {
+    const size_t at = more_vectors[n];
+    const auto list = lists.of(static_cast<uint32_t>(trial.digits[at]));
+    trial.codes[at] = static_cast<int32_t>(around(at).Nearest(list));
   }
 }
 
@@ -194,27 +213,110 @@ HWY_INLINE void TakeIfBetter(const GridTrial<Block>& trial, const GridSums& sums
   }
 }
 
-// Tries all candidates, kAtOnce at a time.
+template <class Block>
+inline constexpr int kGridTrials = 2 * Block::kCandidates + 1;
+
+// The candidates of each lane: number k at [k * kLanes + lane]. Scales descend.
+template <class Block>
+struct GridCandidates {
+  HWY_ALIGN float inverses[kGridTrials<Block> * kLanes];
+  HWY_ALIGN float scales[kGridTrials<Block> * kLanes];
+};
+
+#if HWY_CAP_GE256
+
+// Places a group that has the same digits in the trials first … end - 1.
+template <class Block>
+HWY_INLINE void PlaceRun(const GridLanes<Block>& lanes, const LaneLists& lists,
+                         const GridCandidates<Block>& candidates, size_t at, int first, int end,
+                         GridTrial<Block>* trials) {
+  using Cube = typename Block::Cube;
+  const auto list = lists.of(static_cast<uint32_t>(trials[first].digits[at]));
+  if (list.vectors == 0) {
+    for (int k = first; k < end; ++k) trials[k].codes[at] = static_cast<int32_t>(list.codes[0]);
+    return;
+  }
+  const size_t lane = at % kLanes, begin = at / kLanes * Cube::kDigits;
+  const float *x = lanes.values[lane] + begin, *roots = lanes.roots[lane] + begin;
+  const float *scales = candidates.scales + lane, *inverses = candidates.inverses + lane;
+  const Lines<Cube> lines(list, x, roots);
+  const float lead = LeadOf<Cube>(x, roots, scales[first * kLanes]);
+  for (int k = first; k < end; ++k) {
+    const float scale = scales[k * kLanes];
+    uint32_t code = lines.Lowest(scale, lead * inverses[k * kLanes]);
+    if (HWY_UNLIKELY(code == Lines<Cube>::kNone)) {
+      code = Neighbourhood<Cube>(ScaledLevels<Cube>(scale), x, roots).Nearest(list);
+    }
+    trials[k].codes[at] = static_cast<int32_t>(code);
+  }
+}
+
+// Places the groups of all trials. A group's digits change little from one candidate to the next.
+template <class Block>
+HWY_INLINE void PlaceTrials(const GridLanes<Block>& lanes, const LaneLists& lists,
+                            const GridCandidates<Block>& candidates, GridTrial<Block>* trials) {
+  constexpr int kTrials = kGridTrials<Block>;
+  static_assert(kTrials <= 32);
+  const IntLanes di;
+  for (int k = 0; k < kTrials; ++k) {
+    RoundToDigits(lanes, hn::Load(Lanes(), candidates.inverses + k * kLanes), trials[k]);
+  }
+  for (size_t group = 0; group < kGridGroups<Block> * kLanes; group += kLanes) {
+    // Bit k: the digits of trial k are not those of trial k - 1.
+    IntVec changes = hn::Zero(di), last = hn::Load(di, trials[0].digits + group);
+    for (int k = 1; k < kTrials; ++k) {
+      const IntVec digits = hn::Load(di, trials[k].digits + group);
+      const IntVec bit = hn::Set(di, static_cast<int32_t>(1U << k));
+      changes = hn::Or(changes, hn::IfThenElseZero(hn::Ne(digits, last), bit));
+      last = digits;
+    }
+    HWY_ALIGN int32_t starts[kLanes];
+    hn::Store(changes, di, starts);
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      auto left = static_cast<uint32_t>(starts[lane]);
+      for (int first = 0, end = 0; first < kTrials; first = end, left &= left - 1) {
+        end = left != 0 ? static_cast<int>(hwy::Num0BitsBelowLS1Bit_Nonzero32(left)) : kTrials;
+        PlaceRun(lanes, lists, candidates, group + lane, first, end, trials);
+      }
+    }
+  }
+}
+
+#else
+
+template <class Block>
+HWY_INLINE void PlaceTrials(const GridLanes<Block>& lanes, const LaneLists& lists,
+                            const GridCandidates<Block>& candidates, GridTrial<Block>* trials) {
+  for (int k = 0; k < kGridTrials<Block>; ++k) {
+    PlaceGroups(lanes, lists, hn::Load(Lanes(), candidates.inverses + k * kLanes),
+                hn::Load(Lanes(), candidates.scales + k * kLanes), trials[k]);
+  }
+}
+
+#endif  // HWY_CAP_GE256
+
 template <class Block>
 HWY_INLINE void TryCandidates(const GridLanes<Block>& lanes, const LaneLists& lists,
                               GridBest<Block>& best) {
-  constexpr int kAtOnce = 2, kLast = Block::kCandidates;
-  GridTrial<Block> trials[kAtOnce];
-  GridSums sums[kAtOnce];
-  const auto place = [&](int k, GridTrial<Block>& trial) HWY_ATTR {
-    const float numerator =
-        static_cast<float>(2 * Block::Cube::kLevels - 1) + static_cast<float>(k) * Block::kStep;
+  constexpr int kTrials = kGridTrials<Block>, kAtOnce = 2;
+  const Lanes d;
+  GridCandidates<Block> candidates;
+  for (int k = 0; k < kTrials; ++k) {
+    const float numerator = static_cast<float>(2 * Block::Cube::kLevels - 1) +
+                            static_cast<float>(k - Block::kCandidates) * Block::kStep;
     const FloatVec inverse = hn::Div(SetAll(numerator), best.peak);
-    PlaceGroups(lanes, lists, inverse, hn::Div(SetAll(1.0f), inverse), trial);
-  };
-  for (int k = -kLast; k < kLast; k += kAtOnce) {
-    for (int t = 0; t < kAtOnce; ++t) place(k + t, trials[t]);
-    FitTrials<Block, kAtOnce>(lanes, trials, sums);
-    for (int t = 0; t < kAtOnce; ++t) TakeIfBetter(trials[t], sums[t], best);
+    hn::Store(inverse, d, candidates.inverses + k * kLanes);
+    hn::Store(hn::Div(SetAll(1.0f), inverse), d, candidates.scales + k * kLanes);
   }
-  place(kLast, trials[0]);  // their number is odd
-  FitTrials<Block, 1>(lanes, trials, sums);
-  TakeIfBetter(trials[0], sums[0], best);
+  GridTrial<Block> trials[kTrials];
+  PlaceTrials(lanes, lists, candidates, trials);
+  GridSums sums[kAtOnce];
+  for (int k = 0; k < kTrials - 1; k += kAtOnce) {
+    FitTrials<Block, kAtOnce>(lanes, trials + k, sums);
+    for (int t = 0; t < kAtOnce; ++t) TakeIfBetter(trials[k + t], sums[t], best);
+  }
+  FitTrials<Block, 1>(lanes, trials + kTrials - 1, sums);  // their number is odd
+  TakeIfBetter(trials[kTrials - 1], sums[0], best);
 }
 
 // Whether each group is to be placed again.

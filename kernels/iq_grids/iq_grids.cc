@@ -226,12 +226,19 @@ void AppendList(const std::vector<Near>& near, int limit, std::vector<uint16_t>&
   }
 }
 
+// A grid and the arrays that it points into.
+struct OwnedGrid {
+  std::vector<uint16_t> digits, lists;
+  std::vector<int> map;
+  IqGrid grid;
+};
+
 template <class Cube>
-IqGrid MakeGrid(std::string_view steps, int kept) {
-  const auto& digits = *new std::vector<uint16_t>(GridPoints<Cube>(steps));
-  auto& map = *new std::vector<int>(size_t{1} << Cube::kBits * Cube::kDigits, 0);
-  auto& lists = *new std::vector<uint16_t>;
+const OwnedGrid* MakeGrid(std::string_view steps, int kept) {
+  auto* owned = new OwnedGrid{.digits = GridPoints<Cube>(steps)};
+  const std::vector<uint16_t>& digits = owned->digits;
   HWY_ASSERT(std::ranges::is_sorted(digits));
+  owned->map.resize(size_t{1} << Cube::kBits * Cube::kDigits);
   const HalfDistances<Cube> distances;
   const std::vector<Run> runs = RunsOf<HalfDistances<Cube>::kHalfBits>(digits);
   std::vector<Near> near;
@@ -239,52 +246,53 @@ IqGrid MakeGrid(std::string_view steps, int kept) {
   for (int number = 0; number < PointsOfCube<Cube>(); ++number) {
     const uint16_t packed = PackDigits<Cube>(number);
     if (next < digits.size() && digits[next] == packed) {
-      map[packed] = static_cast<int>(next++);
+      owned->map[packed] = static_cast<int>(next++);
     } else {
-      map[packed] = -1 - static_cast<int>(lists.size());
+      owned->map[packed] = -1 - static_cast<int>(owned->lists.size());
       SmallestDistances smallest(kept);
       FindNear<Cube>(distances, digits, runs, packed, smallest, near);
-      AppendList(near, smallest.limit(), lists);
+      AppendList(near, smallest.limit(), owned->lists);
     }
   }
-  return {digits.data(),
-          map.data(),
-          lists.data(),
-          static_cast<int>(digits.size()),
-          static_cast<int>(map.size()),
-          static_cast<int>(lists.size())};
+  owned->grid = {digits.data(),
+                 owned->map.data(),
+                 owned->lists.data(),
+                 static_cast<int>(digits.size()),
+                 static_cast<int>(owned->map.size()),
+                 static_cast<int>(owned->lists.size())};
+  return owned;
 }
 
 }  // namespace
 
 const IqGrid& IQ1Grid() {
-  static const IqGrid grid = MakeGrid<TernaryCube>(kIQ1Steps, 3);
-  return grid;
+  static const OwnedGrid* const owned = MakeGrid<TernaryCube>(kIQ1Steps, 3);
+  return owned->grid;
 }
 
 const IqGrid& IQ2XXSGrid() {
-  static const IqGrid grid = MakeGrid<TernaryCube>(kIQ2XXSSteps, 2);
-  return grid;
+  static const OwnedGrid* const owned = MakeGrid<TernaryCube>(kIQ2XXSSteps, 2);
+  return owned->grid;
 }
 
 const IqGrid& IQ2XSGrid() {
-  static const IqGrid grid = MakeGrid<TernaryCube>(kIQ2XSSteps, 2);
-  return grid;
+  static const OwnedGrid* const owned = MakeGrid<TernaryCube>(kIQ2XSSteps, 2);
+  return owned->grid;
 }
 
 const IqGrid& IQ2SGrid() {
-  static const IqGrid grid = MakeGrid<TernaryCube>(kIQ2SSteps, 1);
-  return grid;
+  static const OwnedGrid* const owned = MakeGrid<TernaryCube>(kIQ2SSteps, 1);
+  return owned->grid;
 }
 
 const IqGrid& IQ3XXSGrid() {
-  static const IqGrid grid = MakeGrid<OctalCube>(kIQ3XXSSteps, 2);
-  return grid;
+  static const OwnedGrid* const owned = MakeGrid<OctalCube>(kIQ3XXSSteps, 2);
+  return owned->grid;
 }
 
 const IqGrid& IQ3SGrid() {
-  static const IqGrid grid = MakeGrid<OctalCube>(kIQ3SSteps, 3);
-  return grid;
+  static const OwnedGrid* const owned = MakeGrid<OctalCube>(kIQ3SSteps, 3);
+  return owned->grid;
 }
 
 }  // namespace quantized::kernels

@@ -23,6 +23,7 @@ LaneLists LaneLists::Of(const IqGrid& grid, Cube) {
   for (uint32_t digits = 0; digits < size; ++digits) {
     if (!InCube<Cube>(digits)) continue;
     const size_t first = lists.codes_.size() / kListVector;
+    size_t vectors = 0;
     if (grid.PointOf(digits) >= 0) {
       lists.codes_.push_back(CodeOf<Cube>(digits));
     } else {
@@ -30,10 +31,11 @@ LaneLists LaneLists::Of(const IqGrid& grid, Cube) {
       for (int n = 0; n < near.count; ++n) {
         lists.codes_.push_back(CodeOf<Cube>(grid.DigitsOf(near.points[n])));
       }
+      vectors = (static_cast<size_t>(near.count) + kListVector - 1) / kListVector;
     }
-    while (lists.codes_.size() % kListVector != 0) lists.codes_.push_back(lists.codes_.back());
-    const size_t vectors = lists.codes_.size() / kListVector - first;
-    HWY_ASSERT(vectors < 1U << kCountBits);
+    while (lists.codes_.size() % kListVector != 0)
+      lists.codes_.push_back(lists.codes_.back() | kFillsUp);
+    HWY_ASSERT(vectors <= kMaxVectors);
     lists.entries_[digits] = static_cast<uint32_t>(first << kCountBits | vectors);
   }
   return lists;

@@ -6,7 +6,8 @@
 //   neighbouring
 //                coordinates in turn.
 // A list is a number of whole vectors of codes in the order of the grid's list, the last code
-// repeated at the end. A point on the grid has a list too: one vector of itself.
+// repeated at the end with the bit kFillsUp. A point on the grid has a list without vectors, whose
+// `codes` is its own code.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +20,7 @@ namespace quantized::kernels {
 
 inline constexpr int kCodeBits = 3;
 inline constexpr int kListVector = 8;  // codes
+inline constexpr uint32_t kFillsUp = 1U << 31;
 
 template <class Cube>
 constexpr uint32_t CodeOf(uint32_t digits) {
@@ -43,6 +45,7 @@ constexpr uint32_t DigitsOfCode(uint32_t code) {
 
 class LaneLists {
  public:
+  static constexpr int kMaxVectors = 37;  // the longest list has 292 codes
   struct List {
     const uint32_t* codes;
     uint32_t vectors;
@@ -59,8 +62,8 @@ class LaneLists {
   }
 
  private:
-  // The longest list has 292 codes.
   static constexpr int kCountBits = 6;
+  static_assert(kMaxVectors < 1 << kCountBits);
 
   std::vector<uint32_t> entries_;  // by packed digits: first vector << kCountBits | vectors
   std::vector<uint32_t> codes_;

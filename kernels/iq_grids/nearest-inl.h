@@ -13,7 +13,7 @@
 #define QUANTIZED_KERNELS_IQ_GRIDS_NEAREST_INL_H_
 #endif
 
-#include <bit>
+#include <cstdint>
 #include <cstring>
 
 #include "kernels/iq_grids/lane_lists.h"
@@ -71,6 +71,26 @@ HWY_INLINE EightVec LookUp(EightVec table, EightCodeVec index) {
   return hn::TableLookupLanes(table, hn::IndicesFromVec(Eight(), index));
 }
 
+HWY_INLINE EightCodeVec LoadCodes(const uint32_t* HWY_RESTRICT codes) {
+  return hn::LoadU(EightCodes(), reinterpret_cast<const int32_t*>(codes));
+}
+
+// The sums, from the first coordinate on, of the terms that each code names.
+template <class Cube>
+HWY_INLINE EightVec SumOfTerms(const EightVec (&terms)[kTermVectors], EightCodeVec code) {
+  EightVec sum = LookUp(terms[0], code);
+  sum = hn::Add(sum, LookUp(terms[TermVector<Cube>(1)], hn::ShiftRight<kCodeBits>(code)));
+  sum = hn::Add(sum, LookUp(terms[TermVector<Cube>(2)], hn::ShiftRight<2 * kCodeBits>(code)));
+  sum = hn::Add(sum, LookUp(terms[TermVector<Cube>(3)], hn::ShiftRight<3 * kCodeBits>(code)));
+  if constexpr (Cube::kDigits == 8) {
+    sum = hn::Add(sum, LookUp(terms[TermVector<Cube>(4)], hn::ShiftRight<4 * kCodeBits>(code)));
+    sum = hn::Add(sum, LookUp(terms[TermVector<Cube>(5)], hn::ShiftRight<5 * kCodeBits>(code)));
+    sum = hn::Add(sum, LookUp(terms[TermVector<Cube>(6)], hn::ShiftRight<6 * kCodeBits>(code)));
+    sum = hn::Add(sum, LookUp(terms[TermVector<Cube>(7)], hn::ShiftRight<7 * kCodeBits>(code)));
+  }
+  return sum;
+}
+
 template <class Cube>
 class Neighbourhood {
  public:
@@ -83,12 +103,18 @@ class Neighbourhood {
     }
   }
 
-  // The first code of least distance.
+  // The first code of least distance in a list of one vector.
+  HWY_INLINE uint32_t NearestOfOne(const uint32_t* HWY_RESTRICT codes) const {
+    const Eight d;
+    const EightVec distances = Distances(codes);
+    return codes[hn::FindFirstTrue(d, hn::Eq(distances, hn::MinOfLanes(d, distances)))];
+  }
+
+  // In a list of any vectors, at least one.
   HWY_INLINE uint32_t Nearest(const LaneLists::List& list) const {
     const Eight d;
-    EightVec best = Distances(list.codes);
-    if (list.vectors == 1) return list.codes[std::countr_zero(LanesOfLeast(best))];
     const EightCodes di;
+    EightVec best = Distances(list.codes);
     EightCodeVec vector = hn::Zero(di);  // the one that each lane's best is from
     for (uint32_t v = 1; v < list.vectors; ++v) {
       const EightVec distances = Distances(list.codes + kListVector * v);
@@ -96,39 +122,16 @@ class Neighbourhood {
       best = hn::Min(distances, best);
       vector = hn::Max(vector, hn::And(better, hn::Set(di, static_cast<int32_t>(v))));
     }
-    HWY_ALIGN int32_t vectors[kListVector];
-    hn::Store(vector, di, vectors);
-    uint32_t lanes = LanesOfLeast(best);
-    const auto place = [&vectors](uint32_t set) {
-      const int lane = std::countr_zero(set);
-      return kListVector * vectors[lane] + lane;
-    };
-    int first = place(lanes);
-    while ((lanes &= lanes - 1) != 0) first = HWY_MIN(first, place(lanes));
-    return list.codes[first];
+    // The first place of those in the lanes with the least distance.
+    const EightCodeVec places = hn::Add(hn::ShiftLeft<3>(vector), hn::Iota(di, 0));
+    const auto least = hn::RebindMask(di, hn::Eq(best, hn::MinOfLanes(d, best)));
+    const EightCodeVec last = hn::Set(di, INT32_MAX);
+    return list.codes[hn::GetLane(hn::MinOfLanes(di, hn::IfThenElse(least, places, last)))];
   }
 
  private:
   HWY_INLINE EightVec Distances(const uint32_t* HWY_RESTRICT codes) const {
-    const EightCodes di;
-    const EightCodeVec code = hn::LoadU(di, reinterpret_cast<const int32_t*>(codes));
-    EightVec sum = LookUp(terms_[0], code);
-    sum = hn::Add(sum, LookUp(terms_[TermVector<Cube>(1)], hn::ShiftRight<kCodeBits>(code)));
-    sum = hn::Add(sum, LookUp(terms_[TermVector<Cube>(2)], hn::ShiftRight<2 * kCodeBits>(code)));
-    sum = hn::Add(sum, LookUp(terms_[TermVector<Cube>(3)], hn::ShiftRight<3 * kCodeBits>(code)));
-    if constexpr (Cube::kDigits == 8) {
-      sum = hn::Add(sum, LookUp(terms_[TermVector<Cube>(4)], hn::ShiftRight<4 * kCodeBits>(code)));
-      sum = hn::Add(sum, LookUp(terms_[TermVector<Cube>(5)], hn::ShiftRight<5 * kCodeBits>(code)));
-      sum = hn::Add(sum, LookUp(terms_[TermVector<Cube>(6)], hn::ShiftRight<6 * kCodeBits>(code)));
-      sum = hn::Add(sum, LookUp(terms_[TermVector<Cube>(7)], hn::ShiftRight<7 * kCodeBits>(code)));
-    }
-    return sum;
-  }
-  static HWY_INLINE uint32_t LanesOfLeast(EightVec v) {
-    const auto least = hn::Eq(v, hn::MinOfLanes(Eight(), v));
-    uint8_t bits[8] = {};
-    hn::StoreMaskBits(Eight(), least, bits);
-    return bits[0];
+    return SumOfTerms<Cube>(terms_, LoadCodes(codes));
   }
 
   EightVec terms_[kTermVectors];
@@ -159,6 +162,10 @@ class Neighbourhood {
         terms_[t][i] = roots[at] * difference * difference;
       }
     }
+  }
+
+  HWY_INLINE uint32_t NearestOfOne(const uint32_t* HWY_RESTRICT codes) const {
+    return Nearest({codes, 1});
   }
 
   HWY_INLINE uint32_t Nearest(const LaneLists::List& list) const {

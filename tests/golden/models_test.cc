@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/sha256.h"
 #include "core/gguf/reader.h"
@@ -40,57 +41,87 @@ std::string HashOf(const gguf::GgufReader& reader, const gguf::TensorInfo& tenso
   return hash.HexDigest();
 }
 
-// Quantizes `model` to each level of ours that `golden` has without importance matrix, and
-// compares.
-void CompareWithReference(const fs::path& model, const fs::path& golden) {
-  std::ifstream in(golden);
-  const auto json = nlohmann::json::parse(in, nullptr, false);
-  ASSERT_FALSE(json.is_discarded()) << golden;
-  testing::TempDir dir;
-  size_t levels = 0;
-  for (const Recipe& recipe : AllRecipes()) {
-    const auto found = json["cases"].find(std::string(recipe.name) + "/none");
-    if (found == json["cases"].end()) continue;
-    ++levels;
-    SCOPED_TRACE(std::string(recipe.name));
-    QuantizeRequest request;
-    request.model_path = model;
-    request.model_name = model.filename();
-    const fs::path output = dir.path() / "output.gguf";
-    request.outputs = {{.level = std::string(recipe.name), .path = output}};
-    request.overwrite = true;
-    request.checkpoint.directory = dir.path() / "checkpoints";
-    const auto result = testing::RunQuantize(request);
-    ASSERT_TRUE(result.ok()) << result.status();
+// What the reference made of a model: file, cases, and the importance matrix of the cases with one.
+struct GoldenModel {
+  fs::path model, cases, imatrix;
+};
 
-    const auto made = gguf::GgufReader::Open(output);
-    ASSERT_TRUE(made.ok()) << made.status();
-    const auto& expected = (*found)["tensors"];
-    EXPECT_EQ((*made)->tensors().size(), expected.size());
-    for (const gguf::TensorInfo& tensor : (*made)->tensors()) {
-      SCOPED_TRACE(tensor.name);
-      ASSERT_TRUE(expected.contains(tensor.name));
-      const std::string type = expected[tensor.name][0], hash = expected[tensor.name][1];
-      EXPECT_EQ(kernels::QuantTypeOf(tensor.type).name, type);
-      EXPECT_EQ(Shortened(HashOf(**made, tensor), hash), hash);
-    }
-    if (found->contains("file_sha256") && model.extension() == ".gguf") {
-      EXPECT_EQ(Sha256Hex(*ReadFile(output, uint64_t{1} << 32)),
-                (*found)["file_sha256"].get<std::string>());
-    }
+QuantizeRequest RequestOf(const GoldenModel& golden, const Recipe& recipe, bool weighed,
+                          const fs::path& dir) {
+  QuantizeRequest request;
+  request.model_path = golden.model;
+  request.model_name = golden.model.filename();
+  request.outputs = {{.level = std::string(recipe.name), .path = dir / "output.gguf"}};
+  request.overwrite = true;
+  request.checkpoint.directory = dir / "checkpoints";
+  if (weighed) {
+    request.gguf.imatrix_path = golden.imatrix;
+    request.gguf.imatrix_name = golden.imatrix.filename();
   }
-  EXPECT_GT(levels, 8u) << golden;
+  return request;
+}
+
+void CompareFile(const fs::path& output, const GoldenModel& golden, const nlohmann::json& expected) {
+  const auto made = gguf::GgufReader::Open(output);
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ((*made)->tensors().size(), expected["tensors"].size());
+  for (const gguf::TensorInfo& tensor : (*made)->tensors()) {
+    SCOPED_TRACE(tensor.name);
+    ASSERT_TRUE(expected["tensors"].contains(tensor.name));
+    const std::string type = expected["tensors"][tensor.name][0],
+                      hash = expected["tensors"][tensor.name][1];
+    EXPECT_EQ(kernels::QuantTypeOf(tensor.type).name, type);
+    EXPECT_EQ(Shortened(HashOf(**made, tensor), hash), hash);
+  }
+  if (expected.contains("file_sha256") && golden.model.extension() == ".gguf") {
+    EXPECT_EQ(Sha256Hex(*ReadFile(output, uint64_t{1} << 32)),
+              expected["file_sha256"].get<std::string>());
+  }
+}
+
+// Quantizes the model to each level that `golden` has, without and with importance matrix, and
+// compares. Where the reference refuses, so must we.
+void CompareWithReference(const GoldenModel& golden, size_t least_cases) {
+  std::ifstream in(golden.cases);
+  const auto json = nlohmann::json::parse(in, nullptr, false);
+  ASSERT_FALSE(json.is_discarded()) << golden.cases;
+  testing::TempDir dir;
+  size_t cases = 0;
+  for (const auto& [name, expected] : json["cases"].items()) {
+    SCOPED_TRACE(name);
+    const size_t slash = name.find('/');
+    const auto recipe = FindRecipe(name.substr(0, slash));
+    ASSERT_TRUE(recipe.ok()) << recipe.status();
+    const bool weighed = name.substr(slash + 1) == "im";
+    const QuantizeRequest request = RequestOf(golden, **recipe, weighed, dir.path());
+    const auto result = testing::RunQuantize(request);
+    ++cases;
+    if (expected.contains("error")) {
+      EXPECT_EQ(ErrorOf(result.status()), Error::kInvalidArgument) << result.status();
+      continue;
+    }
+    ASSERT_TRUE(result.ok()) << result.status();
+    CompareFile(request.outputs[0].path, golden, expected);
+  }
+  EXPECT_GE(cases, least_cases) << golden.cases;
 }
 
 TEST(GoldenModelsTest, SmallModelsEqualTheReference) {
   const fs::path dir = testing::GoldenDir() / "models";
-  CompareWithReference(dir / "nano-rows-f16.gguf", dir / "nano-rows-f16.json");
+  CompareWithReference({.model = dir / "nano-rows-f16.gguf",
+                        .cases = dir / "nano-rows-f16.json",
+                        .imatrix = dir / "nano-rows-f16.imatrix.gguf"},
+                       60);
 }
 
 TEST(GoldenModelsTest, SmolLm2EqualsTheReference) {
   const auto model = testing::SmolLm2Dir();
   if (!model) GTEST_SKIP() << "SmolLM2 was not made (tests/support/make_smollm2.sh)";
-  CompareWithReference(*model, testing::GoldenDir() / "models/smollm2-135m-f16.json");
+  const fs::path dir = testing::GoldenDir() / "models";
+  CompareWithReference({.model = *model,
+                        .cases = dir / "smollm2-135m-f16.json",
+                        .imatrix = dir / "smollm2-135m.imatrix.gguf"},
+                       14);
 }
 
 class LargeGoldenModelsTest : public ::testing::TestWithParam<const char*> {};
@@ -99,7 +130,10 @@ TEST_P(LargeGoldenModelsTest, EqualTheReference) {
   const auto large = testing::LargeGoldenDir();
   if (!large) GTEST_SKIP() << "the large golden set was not named (QUANTIZED_GOLDEN)";
   const fs::path model = *large / "gguf/nano" / GetParam();
-  CompareWithReference(model, fs::path(model).replace_extension(".json"));
+  CompareWithReference({.model = model,
+                        .cases = fs::path(model).replace_extension(".json"),
+                        .imatrix = fs::path(model).replace_extension(".imatrix.gguf")},
+                       36);
 }
 
 INSTANTIATE_TEST_SUITE_P(Nano, LargeGoldenModelsTest,

@@ -26,10 +26,15 @@ constexpr Row kRows[] = {
     {"kernels/lanes", 1},          // lane tricks that several operations need
     {"kernels/search", 2},         // searches that several operations need
     {"kernels/packed_scales", 3},  // 6-bit scales that several operations need
-    {"kernels/codecs", 5},
-    {"kernels/cuda", 6},  // its tests compare with the codecs
-    {"kernels/testing", 7},
-    {"kernels/", 4},  // one operation each
+    {"kernels/iq_grids", 3},       // grids that several operations round to
+    {"kernels/iq1_levels", 4},     // what two operations share, each of these
+    {"kernels/iq4_levels", 4},
+    {"kernels/ternary", 4},
+    {"kernels/fp4", 4},
+    {"kernels/codecs", 6},
+    {"kernels/cuda", 7},  // its tests compare with the codecs
+    {"kernels/testing", 8},
+    {"kernels/", 5},  // one operation each
     {"core/base", 0},
     {"core/tensor", 1},
     {"core/safetensors", 2},
@@ -81,7 +86,7 @@ constexpr External kExternals[] = {
     {"openssl/", {"core/base/"}},
     {"nlohmann/", {"core/", "daemon/", "client/"}},
     {"simdjson.h", {"core/"}},
-    {"pcre2.h", {"core/hf/"}},
+    {"pcre2.h", {"core/hf/", "core/quantize/"}},
     {"utf8proc.h", {"core/hf/"}},
     {"xxhash.h", {"core/pipeline/"}},
     {"cuda", {"kernels/cuda/"}},

@@ -6,7 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/error.h"
@@ -97,11 +96,6 @@ absl::Status CheckRunnable(const v1::QuantizeSpec& spec) {
                      absl::StrCat("this worker makes outputs of format gguf, found ",
                                   spec.outputs_size(), " of format '", spec.format(), "'"));
   }
-  if (absl::StartsWith(spec.device(), "cuda")) {
-    return MakeError(Error::kNotImplemented,
-                     absl::StrCat("device '", spec.device(), "' is not in this version"),
-                     "Use --device auto or cpu");
-  }
   return CheckLevels(spec);
 }
 
@@ -121,6 +115,7 @@ QuantizeRequest QuantizeRequestOf(const v1::StartAttempt& start) {
   }
   request.gguf = FromProto(spec.gguf());
   request.strict = spec.strict();
+  request.device = spec.device();
   request.overwrite = spec.overwrite();
   request.checkpoint = {.enabled = spec.checkpoint().enabled(),
                         .directory = spec.checkpoint().directory(),

@@ -1,6 +1,7 @@
 #include "daemon/worker/quantize.h"
 
 #include <filesystem>
+#include <fstream>
 
 #include "core/base/error.h"
 #include "gmock/gmock.h"
@@ -209,11 +210,19 @@ TEST_F(RunQuantizeTest, TellsOfEachLevel) {
 }
 
 TEST_F(RunQuantizeTest, WhatIsFinishedStaysThoughAnotherLevelFails) {
-  std::filesystem::create_directory(start_.spec().quantize().outputs(0).path());
+  // BF16 holds a last value that Q8_0 does not.
+  const std::filesystem::path model = folder_.path() / "m.gguf";
+  ASSERT_TRUE(testing::WriteSyntheticModel(model, {.type = kernels::TypeId::kBF16}).ok());
+  {
+    std::fstream file(model, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(-2, std::ios::end).write("\x00\x7E", 2);
+  }
+  v1::QuantizeSpec& spec = *start_.mutable_spec()->mutable_quantize();
+  spec.mutable_outputs(1)->set_level("BF16");
   const JobOutcome outcome = RunQuantize(start_, {}, sink_);
-  EXPECT_EQ(ErrorOf(outcome.status), Error::kInvalidArgument);
+  EXPECT_EQ(ErrorOf(outcome.status), Error::kValidationFailed);
   ASSERT_EQ(outcome.result.quantize().outputs_size(), 1);
-  EXPECT_EQ(outcome.result.quantize().outputs(0).level(), "Q4_0");
+  EXPECT_EQ(outcome.result.quantize().outputs(0).level(), "BF16");
 }
 
 }  // namespace

@@ -3,11 +3,10 @@
 // time, so that a busy machine slows all three alike. Before timing, all forms must give the same
 // bytes; else exit 1.
 //
-//   encoders_bench [--reference=LIB[:LIB…]] [--check-rows=N] [google-benchmark's options]
+//   encoders_bench [--reference=LIB] [--check-rows=N] [google-benchmark's options]
 //
-// The last LIB (or the environment's QUANTIZED_REFERENCE) exports the reference's
-// ggml_quantize_chunk or libgguf's serial form of it; those before it are what it needs. It is
-// opened at run time: nothing here links it. tests/bench/encoders_vs_reference.sh fetches one.
+// LIB (or the environment's QUANTIZED_REFERENCE) exports the reference's ggml_quantize_chunk. It is
+// opened at run time: nothing here links it. tests/bench/encoders_vs_reference.sh makes one.
 #include <benchmark/benchmark.h>
 #include <dlfcn.h>
 
@@ -32,28 +31,12 @@ constexpr size_t kRows = 256, kCols = 2048;  // 2 MiB of values
 // size_t (type, values, out, first value, rows, values per row, importance)
 using ReferenceEncode = size_t (*)(uint32_t, const float*, void*, int64_t, int64_t, int64_t,
                                    const float*);
-constexpr const char* kReferenceSymbols[] = {
-    "ggml_quantize_chunk", "_Z29libgguf_quantize_chunk_serial9ggml_typePKfPvlllS1_"};
-
-// Null, with a reason on stderr, where no library of the list has the symbol.
-ReferenceEncode OpenReference(std::string_view paths) {
-  void* library = nullptr;
-  while (!paths.empty()) {
-    const std::string path(paths.substr(0, paths.find(':')));
-    paths.remove_prefix(std::min(paths.size(), path.size() + 1));
-    library = dlopen(path.c_str(), RTLD_LAZY | RTLD_GLOBAL);
-    if (library == nullptr) {
-      std::fprintf(stderr, "cannot open the reference: %s\n", dlerror());
-      return nullptr;
-    }
-  }
-  for (const char* symbol : kReferenceSymbols) {
-    if (void* found = dlsym(library, symbol); found != nullptr) {
-      return reinterpret_cast<ReferenceEncode>(found);
-    }
-  }
-  std::fprintf(stderr, "the reference has none of the expected functions\n");
-  return nullptr;
+// Null, with a reason on stderr, where the library has no such function.
+ReferenceEncode OpenReference(const std::string& path) {
+  void* library = dlopen(path.c_str(), RTLD_LAZY | RTLD_GLOBAL);
+  void* found = library == nullptr ? nullptr : dlsym(library, "ggml_quantize_chunk");
+  if (found == nullptr) std::fprintf(stderr, "cannot open the reference: %s\n", dlerror());
+  return reinterpret_cast<ReferenceEncode>(found);
 }
 
 class Contender {
@@ -183,13 +166,13 @@ std::string TakeFlag(int& argc, char** argv, std::string_view name, std::string 
 
 int Main(int argc, char** argv) {
   const char* variable = std::getenv("QUANTIZED_REFERENCE");
-  const std::string paths = TakeFlag(argc, argv, "reference", variable != nullptr ? variable : "");
+  const std::string path = TakeFlag(argc, argv, "reference", variable != nullptr ? variable : "");
   const size_t check_rows =
       std::strtoull(TakeFlag(argc, argv, "check-rows", "16").c_str(), nullptr, 10);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  const ReferenceEncode reference = paths.empty() ? nullptr : OpenReference(paths);
-  if (!paths.empty() && reference == nullptr) return 1;
+  const ReferenceEncode reference = path.empty() ? nullptr : OpenReference(path);
+  if (!path.empty() && reference == nullptr) return 1;
   if (reference == nullptr) std::puts("reference not given: no ratios to it");
 
   // Those that race: without importance and with the first kind of it. All kinds are checked.

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -46,22 +47,51 @@ struct GoldenModel {
   fs::path model, cases, imatrix;
 };
 
-QuantizeRequest RequestOf(const GoldenModel& golden, const Recipe& recipe, bool weighed,
-                          const fs::path& dir) {
+// The options of a case, pairs of name and value but for the two that have none.
+void TakeOptions(const GoldenModel& golden, const nlohmann::json& words, GgufOptions& options) {
+  const std::map<std::string, std::function<void(const std::string&)>> takers = {
+      {"--imatrix",
+       [&](const std::string&) {
+         options.imatrix_path = golden.imatrix;
+         options.imatrix_name = golden.imatrix.filename();
+       }},
+      {"--output-tensor-type", [&](const std::string& v) { options.output_tensor_type = v; }},
+      {"--token-embedding-type", [&](const std::string& v) { options.token_embedding_type = v; }},
+      {"--tensor-type", [&](const std::string& v) { options.tensor_types.push_back(v); }},
+      {"--prune-layers",
+       [&](const std::string& v) {
+         options.prune_layers.push_back(static_cast<uint32_t>(std::stoul(v)));
+       }},
+      {"--override-kv", [&](const std::string& v) { options.override_kv.push_back(v); }},
+      {"--include-weights", [&](const std::string& v) { options.include_weights.push_back(v); }},
+      {"--exclude-weights", [&](const std::string& v) { options.exclude_weights.push_back(v); }},
+  };
+  for (size_t i = 0; i < words.size(); ++i) {
+    const std::string name = words[i];
+    if (name == "--pure") {
+      options.pure = true;
+    } else if (name == "--leave-output-tensor") {
+      options.leave_output_tensor = true;
+    } else {
+      takers.at(name)(words[++i]);
+    }
+  }
+}
+
+QuantizeRequest RequestOf(const GoldenModel& golden, const Recipe& recipe,
+                          const nlohmann::json& options, const fs::path& dir) {
   QuantizeRequest request;
   request.model_path = golden.model;
   request.model_name = golden.model.filename();
   request.outputs = {{.level = std::string(recipe.name), .path = dir / "output.gguf"}};
   request.overwrite = true;
   request.checkpoint.directory = dir / "checkpoints";
-  if (weighed) {
-    request.gguf.imatrix_path = golden.imatrix;
-    request.gguf.imatrix_name = golden.imatrix.filename();
-  }
+  TakeOptions(golden, options, request.gguf);
   return request;
 }
 
-void CompareFile(const fs::path& output, const GoldenModel& golden, const nlohmann::json& expected) {
+void CompareFile(const fs::path& output, const GoldenModel& golden,
+                 const nlohmann::json& expected) {
   const auto made = gguf::GgufReader::Open(output);
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_EQ((*made)->tensors().size(), expected["tensors"].size());
@@ -92,8 +122,9 @@ void CompareWithReference(const GoldenModel& golden, size_t least_cases) {
     const size_t slash = name.find('/');
     const auto recipe = FindRecipe(name.substr(0, slash));
     ASSERT_TRUE(recipe.ok()) << recipe.status();
-    const bool weighed = name.substr(slash + 1) == "im";
-    const QuantizeRequest request = RequestOf(golden, **recipe, weighed, dir.path());
+    nlohmann::json options = expected.value("options", nlohmann::json::array());
+    if (name.substr(slash + 1) == "im") options = {"--imatrix", ""};
+    const QuantizeRequest request = RequestOf(golden, **recipe, options, dir.path());
     const auto result = testing::RunQuantize(request);
     ++cases;
     if (expected.contains("error")) {
@@ -111,7 +142,7 @@ TEST(GoldenModelsTest, SmallModelsEqualTheReference) {
   CompareWithReference({.model = dir / "nano-rows-f16.gguf",
                         .cases = dir / "nano-rows-f16.json",
                         .imatrix = dir / "nano-rows-f16.imatrix.gguf"},
-                       60);
+                       83);
 }
 
 TEST(GoldenModelsTest, SmolLm2EqualsTheReference) {

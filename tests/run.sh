@@ -138,8 +138,10 @@ run_tests release
 if [ $quick = no ]; then
   build asan core/all daemon/worker/all daemon/executors/all daemon/queue/all tests/fuzz/all &&
     run_tests asan -R '^(core_|daemon_worker|daemon_executors|daemon_queue|fuzz_)'
-  build tsan kernels/all core/base/all daemon/executors/all daemon/queue/all &&
-    run_tests tsan -R '^(kernels_|core_base|daemon_executors|daemon_queue)'
+  # Of the kernels what runs on several threads: encoders, and tables made at first use.
+  build tsan kernels/codecs/all kernels/iq_grids/all core/base/all daemon/executors/all \
+    daemon/queue/all &&
+    run_tests tsan -R '^(kernels_.*(Threads|iq_grids)|core_base|daemon_executors|daemon_queue)'
   tidy
   fuzz
 fi

@@ -15,8 +15,8 @@ using kernels::TypeId;
 // to nearest (Q8_0 1/254, Q4_1 1/15, Q5_1 1/31), a whole one where the grid has one level more on
 // one side (Q4_0 1/8, Q5_0 1/16); for the K types also the range that their search may cut off and
 // the rounding of 4- and 6-bit scales; each with room to spare for the f16 rounding of the scale.
-// The grids of the IQ types are coarse, and IQ3_S may even decode a value in another one's place: their
-// rows only tell garbage. NVFP4's scales span little: what lies beyond is cut off or 0.
+// The grids of the IQ types are coarse, and IQ3_S may even decode a value in another one's place:
+// their rows only tell garbage. NVFP4's scales span little: what lies beyond is cut off or 0.
 // absolute: what is lost where the scale is an f16 too small to be normal: half of the smallest f16
 // (2^-25) times the largest factor that multiplies it.
 struct Bound {

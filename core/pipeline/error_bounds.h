@@ -17,8 +17,8 @@ struct ExcessError {
 };
 
 // For values that were encoded without importance weights: with them, a value of no weight may land
-// anywhere. The first value of the row `decoded` that lies too far from `values`, if any. Both have a whole
-// number of the type's blocks.
+// anywhere. The first value of the row `decoded` that lies too far from `values`, if any. Both have
+// a whole number of the type's blocks.
 std::optional<ExcessError> FindExcessError(kernels::TypeId type, std::span<const float> values,
                                            std::span<const float> decoded);
 

@@ -34,6 +34,7 @@
 namespace quantized::kernels {
 namespace {
 
+// clang-format off
 constexpr Codec kCodecs[] = {
     // type, importance, plain, Highway, decode, check
     {TypeId::kF32, Importance::kIgnored, EncodeF32, nullptr, DecodeF32, IsFiniteF32},
@@ -65,6 +66,7 @@ constexpr Codec kCodecs[] = {
     {TypeId::kQ1_0, Importance::kIgnored, EncodeQ1_0Ref, EncodeQ1_0Simd, DecodeQ1_0, IsFiniteQ1_0},
     {TypeId::kQ2_0, Importance::kIgnored, EncodeQ2_0Ref, EncodeQ2_0Simd, DecodeQ2_0, IsFiniteQ2_0},
 };
+// clang-format on
 
 constexpr bool StrictlyOrderedById() {
   for (size_t i = 1; i < std::size(kCodecs); ++i) {

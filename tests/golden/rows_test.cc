@@ -60,7 +60,8 @@ const std::map<std::string, std::vector<GoldenRow>>& Rows() {
       std::string type, status;
       GoldenRow row;
       std::istringstream fields(line);
-      fields >> type >> row.variant >> row.index >> row.name >> status >> row.encoded >> row.decoded;
+      fields >> type >> row.variant >> row.index >> row.name >> status >> row.encoded >>
+          row.decoded;
       row.valid = status == "ok";
       (*loaded)[type].push_back(row);
     }

@@ -11,7 +11,7 @@ namespace quantized::kernels {
 
 // Of code 0 … 15: bit 3 is the sign. Code 8 stands for 0 and is never written.
 QUANTIZED_HOST_DEVICE constexpr float Fp4Level(int code) {
-  constexpr int8_t kMagnitudes[8] = {0, 1, 2, 3, 4, 6, 8, 12};
+  constexpr uint8_t kMagnitudes[8] = {0, 1, 2, 3, 4, 6, 8, 12};
   const int magnitude = kMagnitudes[code & 7];
   return static_cast<float>(code < 8 ? magnitude : -magnitude);
 }

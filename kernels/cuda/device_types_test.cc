@@ -55,7 +55,7 @@ std::vector<std::byte> EncodeAsTheDeviceDoes(const Input& input) {
                      .mean_squares = mean_squares.data(),
                      .grid = {},
                      .out = out.data()};
-  if constexpr (Row::kGrid != nullptr) rows.grid = Row::kGrid();
+  if constexpr (Row::kHasGrid) rows.grid = Row::kGrid();
   for (size_t row = 0; row < input.rows; ++row) mean_squares[row] = MeanSquareOfRow(rows, row);
   const size_t blocks = input.rows * (input.cols / Row::Block::kValues);
   // Any order will do.

@@ -52,7 +52,7 @@ int Describe(int device, CudaDeviceInfo* info) {
 
 template <class Row>
 void EncodeAll(DeviceRows rows, uint64_t blocks) {
-  if constexpr (Row::kGrid != nullptr) rows.grid = Row::kGrid();
+  if constexpr (Row::kHasGrid) rows.grid = Row::kGrid();
   for (uint64_t block = 0; block < blocks; ++block) EncodeOneBlock<Row>(rows, block);
 }
 

@@ -98,8 +98,8 @@ template <class Block, auto kEncode>
 HWY_INLINE void EncodeWeighedAffineRows(const float* HWY_RESTRICT x,
                                         const float* HWY_RESTRICT importance, size_t rows,
                                         size_t cols, std::byte* HWY_RESTRICT out) {
-  constexpr size_t kValues = Block::kValues, kStride = kValues * kLanes;
   const auto batch = [](const float* batch_x, const float* weights, Block* blocks) HWY_ATTR {
+    constexpr size_t kValues = Block::kValues, kStride = kValues * kLanes;
     HWY_ALIGN float runs[kAffineGroups * kStride], w[kAffineGroups * kStride];
     for (size_t g = 0; g < kAffineGroups; ++g) {
       LoadRuns<kValues>(batch_x + g * kStride, runs + g * kStride);

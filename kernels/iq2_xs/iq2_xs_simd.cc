@@ -26,7 +26,7 @@ HWY_EXPORT(EncodeIQ2XS);
 
 void EncodeIQ2XSSimd(const float* x, const float* importance, size_t rows, size_t cols,
                      std::byte* out) {
-  HWY_ASSERT(importance != nullptr);
+  RequireImportance(importance);
   static const LaneLists lists = LaneLists::Of(IQ2XSGrid(), TernaryCube());
   HWY_DYNAMIC_DISPATCH(EncodeIQ2XS)(lists, x, importance, rows, cols, out);
 }

@@ -26,7 +26,7 @@ HWY_EXPORT(EncodeIQ2XXS);
 
 void EncodeIQ2XXSSimd(const float* x, const float* importance, size_t rows, size_t cols,
                       std::byte* out) {
-  HWY_ASSERT(importance != nullptr);
+  RequireImportance(importance);
   static const LaneLists lists = LaneLists::Of(IQ2XXSGrid(), TernaryCube());
   HWY_DYNAMIC_DISPATCH(EncodeIQ2XXS)(lists, x, importance, rows, cols, out);
 }

@@ -70,24 +70,6 @@ HWY_INLINE void StoreCodes(const float* HWY_RESTRICT x, const Coding32& coding, 
   if constexpr (kFiveBits) std::memcpy(block.high, &high, sizeof(high));
 }
 
-// Encodes with one block per lane for the scales, and along the values, which have no order, for
-// the codes. batch(x, blocks): encodes kLanes blocks. kEncode: the plain form.
-template <class Block, auto kEncode, class Batch>
-HWY_INLINE void EncodeBlocks32(const float* HWY_RESTRICT x, size_t blocks,
-                               std::byte* HWY_RESTRICT out, const Batch& batch) {
-  const auto single = [&](size_t b) {
-    Block block;
-    kEncode(x + b * Block::kValues, block);
-    std::memcpy(out + b * sizeof(Block), &block, sizeof(Block));
-  };
-  const auto many = [&](size_t first) HWY_ATTR {
-    Block encoded[kLanes];
-    batch(x + first * Block::kValues, encoded);
-    std::memcpy(out + first * sizeof(Block), encoded, sizeof(encoded));
-  };
-  ForEachBatch<kLanes>(blocks, many, single);
-}
-
 }  // namespace HWY_NAMESPACE
 }  // namespace quantized::kernels
 HWY_AFTER_NAMESPACE();

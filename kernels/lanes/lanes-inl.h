@@ -158,6 +158,24 @@ HWY_INLINE void ForEachBatch(size_t blocks, const Batch& batch, const Single& si
   for (size_t b = 0; b < blocks; b += kBatch) batch(b < blocks - kBatch ? b : blocks - kBatch);
 }
 
+// Encodes blocks that do not depend on each other in batches of kLanes, a block per lane for what
+// has an order. batch(x, blocks): encodes kLanes blocks. kEncode: the plain form, for fewer.
+template <class Block, auto kEncode, class Batch>
+HWY_INLINE void EncodeBatches(const float* HWY_RESTRICT x, size_t blocks,
+                              std::byte* HWY_RESTRICT out, const Batch& batch) {
+  const auto single = [&](size_t b) {
+    Block block;
+    kEncode(x + b * Block::kValues, block);
+    std::memcpy(out + b * sizeof(Block), &block, sizeof(Block));
+  };
+  const auto many = [&](size_t first) HWY_ATTR {
+    Block encoded[kLanes];
+    batch(x + first * Block::kValues, encoded);
+    std::memcpy(out + first * sizeof(Block), encoded, sizeof(encoded));
+  };
+  ForEachBatch<kLanes>(blocks, many, single);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace quantized::kernels
 HWY_AFTER_NAMESPACE();

@@ -2,7 +2,6 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/mxfp4/mxfp4_simd.cc"
-#include <cstring>
 
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
@@ -21,33 +20,27 @@ HWY_INLINE bool InRange(float largest) { return largest < 0x1p127f; }
 // Lane = block for the scales; the codes of a block, which have no order, along its values.
 void EncodeMXFP4(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
   constexpr size_t kValues = BlockMXFP4::kValues;
-  const auto batch = [&](size_t first) HWY_ATTR {
-    const Lanes d;
-    HWY_ALIGN float largest[kLanes], scales[kLanes];
-    BlockMXFP4 encoded[kLanes];
-    hn::Store(MaxMagnitudeOfRuns<kValues>(x + first * kValues), d, largest);
-    for (size_t b = 0; b < kLanes; ++b) {
-      encoded[b].e = ExponentMXFP4(largest[b]);
-      scales[b] = ScaleMXFP4(encoded[b].e);
-    }
-    Fp4Middles middles;
-    StoreMiddles(hn::Load(d, scales), middles);
-    for (size_t b = 0; b < kLanes; ++b) {
-      const float* values = x + (first + b) * kValues;
-      if (HWY_LIKELY(InRange(largest[b]))) {
-        EncodeFp4<kValues>(values, middles, b, encoded[b].nibbles);
-      } else {
-        EncodeBlockMXFP4(values, encoded[b]);
-      }
-    }
-    std::memcpy(out + first * sizeof(BlockMXFP4), encoded, sizeof(encoded));
-  };
-  const auto single = [&](size_t b) {
-    BlockMXFP4 block;
-    EncodeBlockMXFP4(x + b * BlockMXFP4::kValues, block);
-    std::memcpy(out + b * sizeof(block), &block, sizeof(block));
-  };
-  ForEachBatch<kLanes>(blocks, batch, single);
+  const auto batch = [](const float* HWY_RESTRICT values, BlockMXFP4* HWY_RESTRICT encoded)
+                         HWY_ATTR {
+                           const Lanes d;
+                           HWY_ALIGN float largest[kLanes], scales[kLanes];
+                           hn::Store(MaxMagnitudeOfRuns<kValues>(values), d, largest);
+                           for (size_t b = 0; b < kLanes; ++b) {
+                             encoded[b].e = ExponentMXFP4(largest[b]);
+                             scales[b] = ScaleMXFP4(encoded[b].e);
+                           }
+                           Fp4Middles middles;
+                           StoreMiddles(hn::Load(d, scales), middles);
+                           for (size_t b = 0; b < kLanes; ++b) {
+                             const float* block_values = values + b * kValues;
+                             if (HWY_LIKELY(InRange(largest[b]))) {
+                               EncodeFp4<kValues>(block_values, middles, b, encoded[b].nibbles);
+                             } else {
+                               EncodeBlockMXFP4(block_values, encoded[b]);
+                             }
+                           }
+                         };
+  EncodeBatches<BlockMXFP4, EncodeBlockMXFP4>(x, blocks, out, batch);
 }
 
 }  // namespace HWY_NAMESPACE

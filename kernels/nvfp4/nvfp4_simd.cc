@@ -46,25 +46,20 @@ HWY_INLINE void EncodeSubBlocks(const float* HWY_RESTRICT x, uint8_t* HWY_RESTRI
 
 void EncodeNVFP4(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
   constexpr size_t kSubBlocks = BlockNVFP4::kSubBlocks;
-  const auto batch = [&](size_t first) HWY_ATTR {
+  const auto batch = [](const float* HWY_RESTRICT values,
+                        BlockNVFP4* HWY_RESTRICT encoded) HWY_ATTR {
     uint8_t scales[kSubBlocks * kLanes], nibbles[BlockNVFP4::kValues / 2 * kLanes];
     for (size_t s = 0; s < kSubBlocks * kLanes; s += kLanes) {
-      EncodeSubBlocks(x + first * BlockNVFP4::kValues + s * BlockNVFP4::kSubValues, scales + s,
+      EncodeSubBlocks(values + s * BlockNVFP4::kSubValues, scales + s,
                       nibbles + s * BlockNVFP4::kSubValues / 2);
     }
     for (size_t b = 0; b < kLanes; ++b) {
-      BlockNVFP4 block;
+      BlockNVFP4& block = encoded[b];
       std::memcpy(block.scales, scales + b * sizeof(block.scales), sizeof(block.scales));
       std::memcpy(block.nibbles, nibbles + b * sizeof(block.nibbles), sizeof(block.nibbles));
-      std::memcpy(out + (first + b) * sizeof(block), &block, sizeof(block));
     }
   };
-  const auto single = [&](size_t b) {
-    BlockNVFP4 block;
-    EncodeBlockNVFP4(x + b * BlockNVFP4::kValues, block);
-    std::memcpy(out + b * sizeof(block), &block, sizeof(block));
-  };
-  ForEachBatch<kLanes>(blocks, batch, single);
+  EncodeBatches<BlockNVFP4, EncodeBlockNVFP4>(x, blocks, out, batch);
 }
 
 }  // namespace HWY_NAMESPACE

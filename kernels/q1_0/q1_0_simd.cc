@@ -37,26 +37,21 @@ HWY_INLINE uint32_t SignBits(const float* HWY_RESTRICT x) {
 // Lane = block for the sums; the signs of a block, which have no order, along its values.
 void EncodeQ1_0(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
   constexpr size_t kValues = BlockQ1_0::kValues;
-  const auto batch = [&](size_t first) HWY_ATTR {
-    const FloatVec sum = SumsOfMagnitudes(x + first * kValues);
-    HWY_ALIGN uint16_t scales[kLanes];
-    hn::Store(F32ToF16(hn::Div(sum, SetAll(kValues))), HalfLanes(), scales);
-    for (size_t b = 0; b < kLanes; ++b) {
-      BlockQ1_0 block;
-      block.d = scales[b];
-      for (size_t i = 0; i < kValues; i += 32) {
-        const uint32_t bits = SignBits(x + (first + b) * kValues + i);
-        std::memcpy(block.signs + i / 8, &bits, sizeof(bits));
-      }
-      std::memcpy(out + (first + b) * sizeof(block), &block, sizeof(block));
-    }
-  };
-  const auto single = [&](size_t b) {
-    BlockQ1_0 block;
-    EncodeBlockQ1_0(x + b * BlockQ1_0::kValues, block);
-    std::memcpy(out + b * sizeof(block), &block, sizeof(block));
-  };
-  ForEachBatch<kLanes>(blocks, batch, single);
+  const auto batch = [](const float* HWY_RESTRICT values, BlockQ1_0* HWY_RESTRICT encoded)
+                         HWY_ATTR {
+                           const FloatVec sum = SumsOfMagnitudes(values);
+                           HWY_ALIGN uint16_t scales[kLanes];
+                           hn::Store(F32ToF16(hn::Div(sum, SetAll(kValues))), HalfLanes(), scales);
+                           for (size_t b = 0; b < kLanes; ++b) {
+                             BlockQ1_0& block = encoded[b];
+                             block.d = scales[b];
+                             for (size_t i = 0; i < kValues; i += 32) {
+                               const uint32_t bits = SignBits(values + b * kValues + i);
+                               std::memcpy(block.signs + i / 8, &bits, sizeof(bits));
+                             }
+                           }
+                         };
+  EncodeBatches<BlockQ1_0, EncodeBlockQ1_0>(x, blocks, out, batch);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -38,26 +38,21 @@ HWY_INLINE uint64_t CodeBits(const float* HWY_RESTRICT x, float inverse) {
 // Lane = block for the scales; the codes of a block, which have no order, along its values.
 void EncodeQ2_0(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
   constexpr size_t kValues = BlockQ2_0::kValues;
-  const auto batch = [&](size_t first) HWY_ATTR {
-    const TernaryScales scales = TernaryScalesOf<kValues>(x + first * kValues);
+  const auto batch = [](const float* HWY_RESTRICT values,
+                        BlockQ2_0* HWY_RESTRICT encoded) HWY_ATTR {
+    const TernaryScales scales = TernaryScalesOf<kValues>(values);
     const uint32_t overflow = MaskBits(Lanes(), scales.overflow);
     for (size_t b = 0; b < kLanes; ++b) {
-      BlockQ2_0 block;
+      BlockQ2_0& block = encoded[b];
       block.d = scales.scale[b];
       for (size_t i = 0; i < kValues; i += 32) {
-        uint64_t bits = CodeBits(x + (first + b) * kValues + i, scales.inverse[b]);
+        uint64_t bits = CodeBits(values + b * kValues + i, scales.inverse[b]);
         if (HWY_UNLIKELY(overflow >> b & 1)) bits = 0;
         std::memcpy(block.codes + i / 4, &bits, sizeof(bits));
       }
-      std::memcpy(out + (first + b) * sizeof(block), &block, sizeof(block));
     }
   };
-  const auto single = [&](size_t b) {
-    BlockQ2_0 block;
-    EncodeBlockQ2_0(x + b * BlockQ2_0::kValues, block);
-    std::memcpy(out + b * sizeof(block), &block, sizeof(block));
-  };
-  ForEachBatch<kLanes>(blocks, batch, single);
+  EncodeBatches<BlockQ2_0, EncodeBlockQ2_0>(x, blocks, out, batch);
 }
 
 }  // namespace HWY_NAMESPACE

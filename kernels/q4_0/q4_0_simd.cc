@@ -23,7 +23,7 @@ HWY_INLINE void EncodeBatchQ4_0(const float* HWY_RESTRICT x, BlockQ4_0* HWY_REST
 }
 
 void EncodeQ4_0(const float* x, size_t blocks, std::byte* out) {
-  EncodeBlocks32<BlockQ4_0, EncodeBlockQ4_0>(x, blocks, out, EncodeBatchQ4_0);
+  EncodeBatches<BlockQ4_0, EncodeBlockQ4_0>(x, blocks, out, EncodeBatchQ4_0);
 }
 
 void EncodeWeighedQ4_0(const float* x, const float* importance, size_t rows, size_t cols,

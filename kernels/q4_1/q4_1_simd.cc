@@ -27,7 +27,7 @@ HWY_INLINE void EncodeBatchQ4_1(const float* HWY_RESTRICT x, BlockQ4_1* HWY_REST
 }
 
 void EncodeQ4_1(const float* x, size_t blocks, std::byte* out) {
-  EncodeBlocks32<BlockQ4_1, EncodeBlockQ4_1>(x, blocks, out, EncodeBatchQ4_1);
+  EncodeBatches<BlockQ4_1, EncodeBlockQ4_1>(x, blocks, out, EncodeBatchQ4_1);
 }
 
 void EncodeWeighedQ4_1(const float* x, const float* importance, size_t rows, size_t cols,

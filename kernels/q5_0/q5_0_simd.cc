@@ -23,7 +23,7 @@ HWY_INLINE void EncodeBatchQ5_0(const float* HWY_RESTRICT x, BlockQ5_0* HWY_REST
 }
 
 void EncodeQ5_0(const float* x, size_t blocks, std::byte* out) {
-  EncodeBlocks32<BlockQ5_0, EncodeBlockQ5_0>(x, blocks, out, EncodeBatchQ5_0);
+  EncodeBatches<BlockQ5_0, EncodeBlockQ5_0>(x, blocks, out, EncodeBatchQ5_0);
 }
 
 void EncodeWeighedQ5_0(const float* x, const float* importance, size_t rows, size_t cols,

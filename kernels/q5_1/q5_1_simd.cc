@@ -27,7 +27,7 @@ HWY_INLINE void EncodeBatchQ5_1(const float* HWY_RESTRICT x, BlockQ5_1* HWY_REST
 }
 
 void EncodeQ5_1(const float* x, size_t blocks, std::byte* out) {
-  EncodeBlocks32<BlockQ5_1, EncodeBlockQ5_1>(x, blocks, out, EncodeBatchQ5_1);
+  EncodeBatches<BlockQ5_1, EncodeBlockQ5_1>(x, blocks, out, EncodeBatchQ5_1);
 }
 
 void EncodeWeighedQ5_1(const float* x, const float* importance, size_t rows, size_t cols,

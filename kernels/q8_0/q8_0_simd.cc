@@ -2,7 +2,6 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/q8_0/q8_0_simd.cc"
-#include <cstring>
 
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
@@ -23,10 +22,10 @@ HWY_INLINE IntVec RoundHalfAway(FloatVec v) {
 // Lane = block for the scale; the codes of a block, which have no order, along its values.
 void EncodeQ8_0(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
   constexpr size_t kValues = BlockQ8_0::kValues;
-  const auto batch = [&](size_t first) HWY_ATTR {
+  const auto batch = [](const float* HWY_RESTRICT values,
+                        BlockQ8_0* HWY_RESTRICT encoded) HWY_ATTR {
     const Lanes d;
-    const FloatVec scale =
-        hn::Div(MaxMagnitudeOfRuns<kValues>(x + first * kValues), SetAll(127.0f));
+    const FloatVec scale = hn::Div(MaxMagnitudeOfRuns<kValues>(values), SetAll(127.0f));
     FloatVec factor = hn::IfThenElseZero(hn::Ne(scale, hn::Zero(d)), hn::Div(SetAll(1.0f), scale));
     factor = hn::IfThenZeroElse(hn::IsInf(factor), factor);
     HWY_ALIGN float inverse[kLanes];
@@ -34,23 +33,17 @@ void EncodeQ8_0(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTR
     hn::Store(factor, d, inverse);
     hn::Store(F32ToF16(scale), HalfLanes(), halves);
     for (size_t b = 0; b < kLanes; ++b) {
-      BlockQ8_0 block;
+      BlockQ8_0& block = encoded[b];
       block.d = halves[b];
       for (size_t i = 0; i < kValues; i += kLanes) {
-        const FloatVec v = hn::LoadU(d, x + (first + b) * kValues + i);
+        const FloatVec v = hn::LoadU(d, values + b * kValues + i);
         const IntVec q = RoundHalfAway(hn::Mul(v, SetAll(inverse[b])));
         const hn::Rebind<int8_t, Lanes> di8;
         hn::StoreU(hn::DemoteTo(di8, q), di8, block.q + i);
       }
-      std::memcpy(out + (first + b) * sizeof(block), &block, sizeof(block));
     }
   };
-  const auto single = [&](size_t b) {
-    BlockQ8_0 block;
-    EncodeBlockQ8_0(x + b * kValues, block);
-    std::memcpy(out + b * sizeof(block), &block, sizeof(block));
-  };
-  ForEachBatch<kLanes>(blocks, batch, single);
+  EncodeBatches<BlockQ8_0, EncodeBlockQ8_0>(x, blocks, out, batch);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -2,7 +2,6 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/tq1_0/tq1_0_simd.cc"
-#include <cstring>
 
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
@@ -50,24 +49,19 @@ HWY_INLINE void EncodeRun(D d, const float* HWY_RESTRICT x, float inverse, Block
 // Lane = block for the scales; the codes of a block, which have no order, along its values.
 void EncodeTQ1_0(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
   constexpr size_t kValues = BlockTQ1_0::kValues;
-  const auto batch = [&](size_t first) HWY_ATTR {
-    const TernaryScales scales = TernaryScalesOf<kValues>(x + first * kValues);
+  const auto batch = [](const float* HWY_RESTRICT values,
+                        BlockTQ1_0* HWY_RESTRICT encoded) HWY_ATTR {
+    const TernaryScales scales = TernaryScalesOf<kValues>(values);
     for (size_t b = 0; b < kLanes; ++b) {
-      const float* values = x + (first + b) * kValues;
-      BlockTQ1_0 block;
+      const float* block_values = values + b * kValues;
+      BlockTQ1_0& block = encoded[b];
       block.d = scales.scale[b];
-      EncodeRun<0>(Lanes(), values, scales.inverse[b], block);
-      EncodeRun<1>(Lanes(), values, scales.inverse[b], block);
-      EncodeRun<2>(hn::CappedTag<float, 4>(), values, scales.inverse[b], block);
-      std::memcpy(out + (first + b) * sizeof(block), &block, sizeof(block));
+      EncodeRun<0>(Lanes(), block_values, scales.inverse[b], block);
+      EncodeRun<1>(Lanes(), block_values, scales.inverse[b], block);
+      EncodeRun<2>(hn::CappedTag<float, 4>(), block_values, scales.inverse[b], block);
     }
   };
-  const auto single = [&](size_t b) {
-    BlockTQ1_0 block;
-    EncodeBlockTQ1_0(x + b * BlockTQ1_0::kValues, block);
-    std::memcpy(out + b * sizeof(block), &block, sizeof(block));
-  };
-  ForEachBatch<kLanes>(blocks, batch, single);
+  EncodeBatches<BlockTQ1_0, EncodeBlockTQ1_0>(x, blocks, out, batch);
 }
 
 }  // namespace HWY_NAMESPACE

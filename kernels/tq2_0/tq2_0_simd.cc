@@ -2,7 +2,6 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/tq2_0/tq2_0_simd.cc"
-#include <cstring>
 
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
@@ -16,15 +15,16 @@ namespace HWY_NAMESPACE {
 // Lane = block for the scales; the codes of a block, which have no order, along its values.
 void EncodeTQ2_0(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
   constexpr size_t kValues = BlockTQ2_0::kValues;
-  const auto batch = [&](size_t first) HWY_ATTR {
+  const auto batch = [](const float* HWY_RESTRICT values,
+                        BlockTQ2_0* HWY_RESTRICT encoded) HWY_ATTR {
     const Lanes d;
     const IntLanes di;
-    const TernaryScales scales = TernaryScalesOf<kValues>(x + first * kValues);
+    const TernaryScales scales = TernaryScalesOf<kValues>(values);
     for (size_t b = 0; b < kLanes; ++b) {
-      BlockTQ2_0 block;
+      BlockTQ2_0& block = encoded[b];
       block.d = scales.scale[b];
       const auto digits = [&](size_t i) HWY_ATTR {
-        return TernaryDigits(d, x + (first + b) * kValues + i, scales.inverse[b]);
+        return TernaryDigits(d, values + b * kValues + i, scales.inverse[b]);
       };
       for (size_t half = 0; half < 2; ++half) {
         for (size_t l = 0; l < 32; l += kLanes) {
@@ -36,15 +36,9 @@ void EncodeTQ2_0(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_REST
           StoreBytes(hn::Add(sum, hn::Set(di, 0b01010101)), block.codes + 32 * half + l);
         }
       }
-      std::memcpy(out + (first + b) * sizeof(block), &block, sizeof(block));
     }
   };
-  const auto single = [&](size_t b) {
-    BlockTQ2_0 block;
-    EncodeBlockTQ2_0(x + b * BlockTQ2_0::kValues, block);
-    std::memcpy(out + b * sizeof(block), &block, sizeof(block));
-  };
-  ForEachBatch<kLanes>(blocks, batch, single);
+  EncodeBatches<BlockTQ2_0, EncodeBlockTQ2_0>(x, blocks, out, batch);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -153,10 +153,18 @@ TEST_F(SeveralLevelsTest, WhatCannotBeginMakesNothing) {
 
 TEST_F(SeveralLevelsTest, LevelsAndPathsAreDifferent) {
   EXPECT_THAT(std::string(Run(Request({"Q8_0", "q8_0"})).status.message()),
-              HasSubstr("Q8_0 is given twice"));
+              HasSubstr("'Q8_0' and 'q8_0' are the same quantization level"));
   QuantizeRequest request = Request({"Q8_0", "Q4_0"});
   request.outputs[1].path = request.outputs[0].path;
   EXPECT_THAT(std::string(Run(request).status.message()), HasSubstr("two levels would be written"));
+}
+
+TEST_F(SeveralLevelsTest, OneErrorNamesEachLevelThatIsWrong) {
+  const absl::Status status = Run(Request({"Q9_X", "q4_k_m", "Q7_Y", "Q4_K"})).status;
+  EXPECT_EQ(ErrorOf(status), Error::kInvalidArgument);
+  for (const char* part : {"'Q9_X'", "'Q7_Y'", "'q4_k_m' and 'Q4_K' are the same"}) {
+    EXPECT_THAT(std::string(status.message()), HasSubstr(part));
+  }
 }
 
 TEST_F(SeveralLevelsTest, ProgressCountsALayerWhenAllLevelsHaveIt) {

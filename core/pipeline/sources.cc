@@ -1,8 +1,12 @@
 #include "core/pipeline/sources.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <map>
 #include <set>
+#include <string>
 
+#include "absl/strings/str_join.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
@@ -14,6 +18,14 @@ kernels::TypeId ConversionType(const Recipe& recipe) {
   return recipe.is_float() ? recipe.default_type : kernels::TypeId::kF32;
 }
 
+// Code and suggestion of the first, the messages of all, so that a user mends them all at once.
+absl::Status AllInOne(const std::vector<absl::Status>& errors) {
+  const std::string message = absl::StrJoin(
+      errors, "; ",
+      [](std::string* text, const absl::Status& error) { absl::StrAppend(text, error.message()); });
+  return MakeError(ErrorOf(errors.front()), message, SuggestionOf(errors.front()));
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<const Recipe*>> RecipesOf(const QuantizeRequest& request) {
@@ -21,19 +33,31 @@ absl::StatusOr<std::vector<const Recipe*>> RecipesOf(const QuantizeRequest& requ
     return MakeError(Error::kInvalidArgument, "no quantization level is given");
   }
   std::vector<const Recipe*> recipes;
+  std::map<const Recipe*, std::string> names;
+  std::vector<absl::Status> errors;
+  for (const OutputRequest& output : request.outputs) {
+    const absl::StatusOr<const Recipe*> recipe = FindRecipe(output.level);
+    if (!recipe.ok()) {
+      errors.push_back(recipe.status());
+      continue;
+    }
+    recipes.push_back(*recipe);
+    if (const auto [other, added] = names.emplace(*recipe, output.level); !added) {
+      errors.push_back(MakeError(
+          Error::kInvalidArgument,
+          StrCat("'", other->second, "' and '", output.level, "' are the same quantization level"),
+          "Leave out one of them"));
+    }
+  }
+  if (!errors.empty()) return AllInOne(errors);
+
   std::set<std::filesystem::path> paths;
   for (const OutputRequest& output : request.outputs) {
-    ASSIGN_OR_RETURN(const Recipe* recipe, FindRecipe(output.level));
-    if (std::find(recipes.begin(), recipes.end(), recipe) != recipes.end()) {
-      return MakeError(Error::kInvalidArgument,
-                       StrCat("quantization level ", recipe->name, " is given twice"));
-    }
     if (!paths.insert(output.path.lexically_normal()).second) {
       return MakeError(Error::kInvalidArgument,
                        StrCat("two levels would be written to ", output.path.string()),
                        "Leave out the output name: each level gets a name of its own");
     }
-    recipes.push_back(recipe);
   }
   return recipes;
 }

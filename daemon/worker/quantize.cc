@@ -1,17 +1,14 @@
 #include "daemon/worker/quantize.h"
 
-#include <map>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "core/base/error.h"
 #include "core/base/machine.h"
 #include "core/base/thread_pool.h"
-#include "core/quantize/levels.h"
 
 namespace quantized {
 namespace {
@@ -66,28 +63,6 @@ std::optional<QuantizeResult> PreviousResultAt(const v1::StartAttempt& start,
   return std::nullopt;
 }
 
-// One error for all levels that cannot be made, so that a user mends them all at once.
-absl::Status CheckLevels(const v1::QuantizeSpec& spec) {
-  std::map<const Recipe*, std::string> known;
-  std::vector<absl::Status> errors;
-  for (const v1::OutputSpec& output : spec.outputs()) {
-    const absl::StatusOr<const Recipe*> recipe = FindRecipe(output.level());
-    if (!recipe.ok()) {
-      errors.push_back(recipe.status());
-    } else if (const auto [other, added] = known.emplace(*recipe, output.level()); !added) {
-      errors.push_back(MakeError(Error::kInvalidArgument,
-                                 absl::StrCat("'", other->second, "' and '", output.level(),
-                                              "' are the same quantization level"),
-                                 "Leave out one of them"));
-    }
-  }
-  if (errors.empty()) return absl::OkStatus();
-  const std::string message = absl::StrJoin(
-      errors, "; ",
-      [](std::string* text, const absl::Status& error) { absl::StrAppend(text, error.message()); });
-  return MakeError(ErrorOf(errors.front()), message, SuggestionOf(errors.front()));
-}
-
 }  // namespace
 
 absl::Status CheckRunnable(const v1::QuantizeSpec& spec) {
@@ -96,7 +71,7 @@ absl::Status CheckRunnable(const v1::QuantizeSpec& spec) {
                      absl::StrCat("this worker makes outputs of format gguf, found ",
                                   spec.outputs_size(), " of format '", spec.format(), "'"));
   }
-  return CheckLevels(spec);
+  return absl::OkStatus();
 }
 
 size_t ThreadsOf(const v1::QuantizeSpec& spec) {

@@ -15,9 +15,8 @@ namespace quantized {
 // Errors: those of Quantize and of CheckRunnable.
 JobOutcome RunQuantize(const v1::StartAttempt& start, std::stop_token stop, ProgressSink& progress);
 
-// What this worker can tell of a spec before it opens the model. Errors: kInvalidArgument for
-// levels that do not exist or are the same under two names, each named; kNotImplemented for what is
-// in the contract and not in this version (formats, levels, devices).
+// Whether this worker makes what the spec asks for. Errors: kNotImplemented for a format that is in
+// the contract and not in this version, and for no output at all.
 absl::Status CheckRunnable(const v1::QuantizeSpec& spec);
 
 // The two directions of the conversion. `start.spec` must hold a QuantizeSpec.

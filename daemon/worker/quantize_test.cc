@@ -14,7 +14,6 @@ namespace quantized {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 
 void AddOutput(v1::QuantizeSpec& spec, const std::string& level, const std::string& path) {
   v1::OutputSpec& output = *spec.add_outputs();
@@ -156,18 +155,6 @@ TEST(QuantizeTest, RefusesWhatItCannotDo) {
   start = FullStart();
   start.mutable_spec()->mutable_quantize()->clear_outputs();
   EXPECT_EQ(ErrorOfRun(start), Error::kNotImplemented);
-}
-
-TEST(QuantizeTest, NamesEachLevelThatIsWrong) {
-  v1::QuantizeSpec spec = FullStart().spec().quantize();
-  AddOutput(spec, "Q9_X", "/out/a");
-  AddOutput(spec, "Q7_Y", "/out/b");
-  AddOutput(spec, "Q4_K", "/out/c");
-  const absl::Status status = CheckRunnable(spec);
-  EXPECT_EQ(ErrorOf(status), Error::kInvalidArgument);
-  for (const char* part : {"'Q9_X'", "'Q7_Y'", "'q4_k_m' and 'Q4_K' are the same"}) {
-    EXPECT_THAT(std::string(status.message()), HasSubstr(part));
-  }
 }
 
 TEST(QuantizeTest, PassesOnThePipelinesError) {

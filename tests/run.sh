@@ -86,8 +86,8 @@ run_tests() {
   ctest --test-dir "build/$preset" -j "$jobs" --output-on-failure --output-junit "$PWD/$report" \
     "${labels[@]}" "$@" >"$reports/$preset-test.log" 2>&1
   local status=$?
-  # Passed tests are of no interest, what failed and why is.
-  grep -v ' Passed \| Start ' "$reports/$preset-test.log" | tail -n 200
+  # Passed tests are of no interest, what failed and why is; what was skipped is summed up below.
+  grep -v ' Passed \| Start \|(Skipped)$' "$reports/$preset-test.log" | tail -n 200
   if ! counts=$(python3 tests/support/junit_counts.py "$report"); then
     counts="0 1 0"
   fi
@@ -118,14 +118,18 @@ tidy() {
   fi
 }
 
-# All targets together: 4 minutes, an hour in the nightly run.
+# All targets together: 4 minutes of processor time, an hour in the nightly run.
 fuzz() {
   local total=240 targets=(tests/fuzz/*_fuzz.cc)
   [ $nightly = no ] || total=3600
-  local each=$((total / ${#targets[@]}))
+  local each=$((total / ${#targets[@]})) before=$failed
   say "fuzz ${#targets[@]} targets for $each s each"
   check "fuzzing" tests/fuzz/run.sh "$each" >"$reports/fuzz.log" 2>&1
-  grep '^fuzz: ' "$reports/fuzz.log"
+  if [ "$failed" = "$before" ]; then
+    grep '^fuzz: ' "$reports/fuzz.log"
+  else
+    grep -v '^\[' "$reports/fuzz.log" | tail -n 100
+  fi
 }
 
 say "packages"

@@ -16,20 +16,20 @@ git ls-files -z --cached --others --exclude-standard |
   tar --null --ignore-failed-read -T - -cf - 2>/dev/null | tar -xf - -C "$copy"
 # Lets ccache take objects that were built in another folder.
 export CCACHE_BASEDIR="$copy" CCACHE_NOHASHDIR=1
-cmake --preset fuzz -S "$copy" >/dev/null
+cmake --preset asan -S "$copy" >/dev/null
 
 failed=""
 for bug in "$@"; do
   target=${bug%%.*}
   patch -s -p1 -d "$copy" <"$here/planted/$bug.patch"
-  if ! cmake --build "$copy/build/fuzz" --target "fuzz_$target" >"$copy/build.log" 2>&1; then
+  if ! cmake --build "$copy/build/asan" --target "fuzz_$target" >"$copy/build.log" 2>&1; then
     tail -n 40 "$copy/build.log"
     exit 1
   fi
   log="$copy/$bug.log"
   mkdir "$copy/found-$bug" "$copy/corpus-$bug"  # the second takes what the run adds to the seeds
   # The artifact tells a crash of the target from a run that never began.
-  if "$copy/build/fuzz/bin/fuzz_$target" -seed=1 -runs="$runs" -max_total_time="$seconds" \
+  if "$copy/build/asan/bin/fuzz_$target" -seed=1 -runs="$runs" -max_total_time="$seconds" \
       -timeout=10 -rss_limit_mb=2048 -max_len=65536 -artifact_prefix="$copy/found-$bug/" \
       "$copy/corpus-$bug" "$here/corpus/$target/valid" >"$log" 2>&1 || [ -z "$(ls "$copy/found-$bug")" ]; then
     tail -n 5 "$log"

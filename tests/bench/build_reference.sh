@@ -3,6 +3,8 @@
 # bin/llama-quantize, bin/llama-gguf-split, bin/libggml-base.so, and gguf-py, their Python reader.
 # The source comes from the package index; the build has its default flags, because others change
 # the bytes that the encoders give (docs/design/exactness.md).
+#   build_reference.sh [--converter]
+# --converter  also converter/bin/python, which can run source/convert_hf_to_gguf.py (several GB)
 set -euo pipefail
 
 readonly version=0.3.36  # of llama-cpp-python, which carries llama.cpp of October 2026
@@ -27,5 +29,11 @@ if [[ ! -x $folder/bin/llama-quantize || ! -x $folder/bin/llama-gguf-split ]]; t
     >"$folder/configure.log"
   cmake --build "$folder" --target llama-quantize llama-gguf-split >"$folder/build.log" ||
     { tail -n 40 "$folder/build.log" >&2; exit 1; }
+fi
+if [[ ${1:-} == --converter && ! -e $folder/converter/complete ]]; then
+  python3 -m venv "$folder/converter"
+  "$folder/converter/bin/pip" install --quiet \
+    torch==2.15.0 transformers==4.57.6 sentencepiece==0.2.3 numpy==2.4.6
+  touch "$folder/converter/complete"
 fi
 echo "$folder"

@@ -22,7 +22,6 @@ namespace quantized {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 std::string Contents(const fs::path& path) { return *ReadFile(path, uint64_t{1} << 32); }

@@ -101,8 +101,11 @@ absl::Status ApplyClass(json& fields) {
     ASSIGN_OR_RETURN(const json* text, PresentObject(*result, "text_config"));
     std::optional<json> part =
         WithDefaults(*FindConfigClass(row->text_class), text == nullptr ? json::object() : *text);
-    if (part) (*result)["text_config"] = *std::move(part);
-    if (!part) result.reset();
+    if (part) {
+      (*result)["text_config"] = *std::move(part);
+    } else {
+      result.reset();
+    }
   }
   if (result) fields = *std::move(result);
   return absl::OkStatus();

@@ -133,8 +133,8 @@ void MarkSize(uint64_t parameters, Part& part) {
   if (const auto said = ParametersOf(text); said && parameters > 0) {
     const double off = std::fabs(*said - static_cast<double>(parameters));
     // 7/8 of the parameters, rounded down; in 128 bits, for 7 times may overflow 64.
-    const auto most = static_cast<double>(static_cast<unsigned __int128>(parameters) * 7 / 8);
-    if (off > most) {
+    const unsigned __int128 most = static_cast<unsigned __int128>(parameters) * 7 / 8;
+    if (off > static_cast<double>(most)) {
       part.finetune = true;
       text.back() = absl::ascii_tolower(static_cast<unsigned char>(text.back()));
     }

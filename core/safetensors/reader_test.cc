@@ -14,7 +14,6 @@ namespace quantized::safetensors {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 // The eight little-endian bytes of the header's length.

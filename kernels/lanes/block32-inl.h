@@ -9,6 +9,7 @@
 
 #include <cstring>
 
+#include "kernels/lanes/extremes-inl.h"
 #include "kernels/lanes/half-inl.h"
 #include "kernels/lanes/lanes-inl.h"
 
@@ -68,6 +69,33 @@ HWY_INLINE void StoreCodes(const float* HWY_RESTRICT x, const Coding32& coding, 
     }
   }
   if constexpr (kFiveBits) std::memcpy(block.high, &high, sizeof(high));
+}
+
+// kLanes blocks of Q4_0 or Q5_0.
+template <class Block>
+HWY_INLINE void EncodeSymmetricBatch(const float* HWY_RESTRICT x, Block* HWY_RESTRICT blocks) {
+  constexpr float kLevels = Block::kLevels;
+  const FloatVec scale = hn::Div(FirstLargestOfRuns<Block::kValues>(x), SetAll(-kLevels));
+  const Coding32 coding = CodingOf(scale, hn::Zero(Lanes()), kLevels + 0.5f);
+  for (size_t b = 0; b < kLanes; ++b) {
+    blocks[b].d = coding.scale[b];
+    StoreCodes(x + b * Block::kValues, coding, b, blocks[b]);
+  }
+}
+
+// kLanes blocks of Q4_1 or Q5_1.
+template <class Block>
+HWY_INLINE void EncodeAffineBatch(const float* HWY_RESTRICT x, Block* HWY_RESTRICT blocks) {
+  const Span span = SpanOfRuns<Block::kValues>(x);
+  const FloatVec scale = hn::Div(hn::Sub(span.max, span.min), SetAll(Block::kMaxCode));
+  const Coding32 coding = CodingOf(scale, span.min, 0.5f);
+  HWY_ALIGN uint16_t minima[kLanes];
+  hn::Store(F32ToF16(span.min), HalfLanes(), minima);
+  for (size_t b = 0; b < kLanes; ++b) {
+    blocks[b].d = coding.scale[b];
+    blocks[b].m = minima[b];
+    StoreCodes(x + b * Block::kValues, coding, b, blocks[b]);
+  }
 }
 
 }  // namespace HWY_NAMESPACE

@@ -5,7 +5,6 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/lanes/block32-inl.h"
-#include "kernels/lanes/extremes-inl.h"
 #include "kernels/search/weighed_rows-inl.h"
 #include "kernels/types/rows.h"
 
@@ -13,17 +12,8 @@ HWY_BEFORE_NAMESPACE();
 namespace quantized::kernels {
 namespace HWY_NAMESPACE {
 
-HWY_INLINE void EncodeBatchQ4_0(const float* HWY_RESTRICT x, BlockQ4_0* HWY_RESTRICT blocks) {
-  const FloatVec scale = hn::Div(FirstLargestOfRuns<BlockQ4_0::kValues>(x), SetAll(-8.0f));
-  const Coding32 coding = CodingOf(scale, hn::Zero(Lanes()), 8.5f);
-  for (size_t b = 0; b < kLanes; ++b) {
-    blocks[b].d = coding.scale[b];
-    StoreCodes(x + b * BlockQ4_0::kValues, coding, b, blocks[b]);
-  }
-}
-
 void EncodeQ4_0(const float* x, size_t blocks, std::byte* out) {
-  EncodeBatches<BlockQ4_0, EncodeBlockQ4_0>(x, blocks, out, EncodeBatchQ4_0);
+  EncodeBatches<BlockQ4_0, EncodeBlockQ4_0>(x, blocks, out, EncodeSymmetricBatch<BlockQ4_0>);
 }
 
 void EncodeWeighedQ4_0(const float* x, const float* importance, size_t rows, size_t cols,

@@ -5,7 +5,6 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/lanes/block32-inl.h"
-#include "kernels/lanes/extremes-inl.h"
 #include "kernels/search/weighed_rows-inl.h"
 #include "kernels/types/rows.h"
 
@@ -13,21 +12,8 @@ HWY_BEFORE_NAMESPACE();
 namespace quantized::kernels {
 namespace HWY_NAMESPACE {
 
-HWY_INLINE void EncodeBatchQ5_1(const float* HWY_RESTRICT x, BlockQ5_1* HWY_RESTRICT blocks) {
-  const Span span = SpanOfRuns<BlockQ5_1::kValues>(x);
-  const FloatVec scale = hn::Div(hn::Sub(span.max, span.min), SetAll(31.0f));
-  const Coding32 coding = CodingOf(scale, span.min, 0.5f);
-  HWY_ALIGN uint16_t minima[kLanes];
-  hn::Store(F32ToF16(span.min), HalfLanes(), minima);
-  for (size_t b = 0; b < kLanes; ++b) {
-    blocks[b].d = coding.scale[b];
-    blocks[b].m = minima[b];
-    StoreCodes(x + b * BlockQ5_1::kValues, coding, b, blocks[b]);
-  }
-}
-
 void EncodeQ5_1(const float* x, size_t blocks, std::byte* out) {
-  EncodeBatches<BlockQ5_1, EncodeBlockQ5_1>(x, blocks, out, EncodeBatchQ5_1);
+  EncodeBatches<BlockQ5_1, EncodeBlockQ5_1>(x, blocks, out, EncodeAffineBatch<BlockQ5_1>);
 }
 
 void EncodeWeighedQ5_1(const float* x, const float* importance, size_t rows, size_t cols,

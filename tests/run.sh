@@ -118,9 +118,9 @@ tidy() {
   fi
 }
 
-# All targets together: 4 minutes of processor time, an hour in the nightly run.
+# All targets together: 2 minutes of processor time, an hour in the nightly run.
 fuzz() {
-  local total=240 targets=(tests/fuzz/*_fuzz.cc)
+  local total=120 targets=(tests/fuzz/*_fuzz.cc)
   [ $nightly = no ] || total=3600
   local each=$((total / ${#targets[@]})) before=$failed
   say "fuzz ${#targets[@]} targets for $each s each"

@@ -20,26 +20,25 @@ HWY_INLINE bool InRange(float largest) { return largest < 0x1p127f; }
 // Lane = block for the scales; the codes of a block, which have no order, along its values.
 void EncodeMXFP4(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
   constexpr size_t kValues = BlockMXFP4::kValues;
-  const auto batch = [](const float* HWY_RESTRICT values, BlockMXFP4* HWY_RESTRICT encoded)
-                         HWY_ATTR {
-                           const Lanes d;
-                           HWY_ALIGN float largest[kLanes], scales[kLanes];
-                           hn::Store(MaxMagnitudeOfRuns<kValues>(values), d, largest);
-                           for (size_t b = 0; b < kLanes; ++b) {
-                             encoded[b].e = ExponentMXFP4(largest[b]);
-                             scales[b] = ScaleMXFP4(encoded[b].e);
-                           }
-                           Fp4Middles middles;
-                           StoreMiddles(hn::Load(d, scales), middles);
-                           for (size_t b = 0; b < kLanes; ++b) {
-                             const float* block_values = values + b * kValues;
-                             if (HWY_LIKELY(InRange(largest[b]))) {
-                               EncodeFp4<kValues>(block_values, middles, b, encoded[b].nibbles);
-                             } else {
-                               EncodeBlockMXFP4(block_values, encoded[b]);
-                             }
-                           }
-                         };
+  const auto batch = [](const float* values, BlockMXFP4* encoded) HWY_ATTR {
+    const Lanes d;
+    HWY_ALIGN float largest[kLanes], scales[kLanes];
+    hn::Store(MaxMagnitudeOfRuns<kValues>(values), d, largest);
+    for (size_t b = 0; b < kLanes; ++b) {
+      encoded[b].e = ExponentMXFP4(largest[b]);
+      scales[b] = ScaleMXFP4(encoded[b].e);
+    }
+    Fp4Middles middles;
+    StoreMiddles(hn::Load(d, scales), middles);
+    for (size_t b = 0; b < kLanes; ++b) {
+      const float* block_values = values + b * kValues;
+      if (HWY_LIKELY(InRange(largest[b]))) {
+        EncodeFp4<kValues>(block_values, middles, b, encoded[b].nibbles);
+      } else {
+        EncodeBlockMXFP4(block_values, encoded[b]);
+      }
+    }
+  };
   EncodeBatches<BlockMXFP4, EncodeBlockMXFP4>(x, blocks, out, batch);
 }
 

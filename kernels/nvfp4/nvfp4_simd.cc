@@ -46,8 +46,7 @@ HWY_INLINE void EncodeSubBlocks(const float* HWY_RESTRICT x, uint8_t* HWY_RESTRI
 
 void EncodeNVFP4(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
   constexpr size_t kSubBlocks = BlockNVFP4::kSubBlocks;
-  const auto batch = [](const float* HWY_RESTRICT values,
-                        BlockNVFP4* HWY_RESTRICT encoded) HWY_ATTR {
+  const auto batch = [](const float* values, BlockNVFP4* encoded) HWY_ATTR {
     uint8_t scales[kSubBlocks * kLanes], nibbles[BlockNVFP4::kValues / 2 * kLanes];
     for (size_t s = 0; s < kSubBlocks * kLanes; s += kLanes) {
       EncodeSubBlocks(values + s * BlockNVFP4::kSubValues, scales + s,

@@ -37,20 +37,19 @@ HWY_INLINE uint32_t SignBits(const float* HWY_RESTRICT x) {
 // Lane = block for the sums; the signs of a block, which have no order, along its values.
 void EncodeQ1_0(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
   constexpr size_t kValues = BlockQ1_0::kValues;
-  const auto batch = [](const float* HWY_RESTRICT values, BlockQ1_0* HWY_RESTRICT encoded)
-                         HWY_ATTR {
-                           const FloatVec sum = SumsOfMagnitudes(values);
-                           HWY_ALIGN uint16_t scales[kLanes];
-                           hn::Store(F32ToF16(hn::Div(sum, SetAll(kValues))), HalfLanes(), scales);
-                           for (size_t b = 0; b < kLanes; ++b) {
-                             BlockQ1_0& block = encoded[b];
-                             block.d = scales[b];
-                             for (size_t i = 0; i < kValues; i += 32) {
-                               const uint32_t bits = SignBits(values + b * kValues + i);
-                               std::memcpy(block.signs + i / 8, &bits, sizeof(bits));
-                             }
-                           }
-                         };
+  const auto batch = [](const float* values, BlockQ1_0* encoded) HWY_ATTR {
+    const FloatVec sum = SumsOfMagnitudes(values);
+    HWY_ALIGN uint16_t scales[kLanes];
+    hn::Store(F32ToF16(hn::Div(sum, SetAll(kValues))), HalfLanes(), scales);
+    for (size_t b = 0; b < kLanes; ++b) {
+      BlockQ1_0& block = encoded[b];
+      block.d = scales[b];
+      for (size_t i = 0; i < kValues; i += 32) {
+        const uint32_t bits = SignBits(values + b * kValues + i);
+        std::memcpy(block.signs + i / 8, &bits, sizeof(bits));
+      }
+    }
+  };
   EncodeBatches<BlockQ1_0, EncodeBlockQ1_0>(x, blocks, out, batch);
 }
 

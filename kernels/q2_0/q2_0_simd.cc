@@ -38,8 +38,7 @@ HWY_INLINE uint64_t CodeBits(const float* HWY_RESTRICT x, float inverse) {
 // Lane = block for the scales; the codes of a block, which have no order, along its values.
 void EncodeQ2_0(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
   constexpr size_t kValues = BlockQ2_0::kValues;
-  const auto batch = [](const float* HWY_RESTRICT values,
-                        BlockQ2_0* HWY_RESTRICT encoded) HWY_ATTR {
+  const auto batch = [](const float* values, BlockQ2_0* encoded) HWY_ATTR {
     const TernaryScales scales = TernaryScalesOf<kValues>(values);
     const uint32_t overflow = MaskBits(Lanes(), scales.overflow);
     for (size_t b = 0; b < kLanes; ++b) {

@@ -22,8 +22,7 @@ HWY_INLINE IntVec RoundHalfAway(FloatVec v) {
 // Lane = block for the scale; the codes of a block, which have no order, along its values.
 void EncodeQ8_0(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
   constexpr size_t kValues = BlockQ8_0::kValues;
-  const auto batch = [](const float* HWY_RESTRICT values,
-                        BlockQ8_0* HWY_RESTRICT encoded) HWY_ATTR {
+  const auto batch = [](const float* values, BlockQ8_0* encoded) HWY_ATTR {
     const Lanes d;
     const FloatVec scale = hn::Div(MaxMagnitudeOfRuns<kValues>(values), SetAll(127.0f));
     FloatVec factor = hn::IfThenElseZero(hn::Ne(scale, hn::Zero(d)), hn::Div(SetAll(1.0f), scale));

@@ -49,8 +49,7 @@ HWY_INLINE void EncodeRun(D d, const float* HWY_RESTRICT x, float inverse, Block
 // Lane = block for the scales; the codes of a block, which have no order, along its values.
 void EncodeTQ1_0(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
   constexpr size_t kValues = BlockTQ1_0::kValues;
-  const auto batch = [](const float* HWY_RESTRICT values,
-                        BlockTQ1_0* HWY_RESTRICT encoded) HWY_ATTR {
+  const auto batch = [](const float* values, BlockTQ1_0* encoded) HWY_ATTR {
     const TernaryScales scales = TernaryScalesOf<kValues>(values);
     for (size_t b = 0; b < kLanes; ++b) {
       const float* block_values = values + b * kValues;

@@ -15,8 +15,7 @@ namespace HWY_NAMESPACE {
 // Lane = block for the scales; the codes of a block, which have no order, along its values.
 void EncodeTQ2_0(const float* HWY_RESTRICT x, size_t blocks, std::byte* HWY_RESTRICT out) {
   constexpr size_t kValues = BlockTQ2_0::kValues;
-  const auto batch = [](const float* HWY_RESTRICT values,
-                        BlockTQ2_0* HWY_RESTRICT encoded) HWY_ATTR {
+  const auto batch = [](const float* values, BlockTQ2_0* encoded) HWY_ATTR {
     const Lanes d;
     const IntLanes di;
     const TernaryScales scales = TernaryScalesOf<kValues>(values);

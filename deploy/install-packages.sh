@@ -10,7 +10,7 @@ packages="
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler
   libabsl-dev libspdlog-dev libfmt-dev libsqlite3-dev libssl-dev
   libhwy-dev libcli11-dev nlohmann-json3-dev libsimdjson-dev
-  libpcre2-dev libutf8proc-dev libxxhash-dev
+  libpcre2-dev libutf8proc-dev libxxhash-dev libopenblas-dev liblapacke-dev
   libgtest-dev libgmock-dev libbenchmark-dev
 "
 

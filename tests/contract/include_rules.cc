@@ -89,6 +89,8 @@ constexpr External kExternals[] = {
     {"pcre2.h", {"core/hf/", "core/quantize/"}},
     {"utf8proc.h", {"core/hf/"}},
     {"xxhash.h", {"core/pipeline/"}},
+    {"cblas.h", {"kernels/blas/"}},
+    {"lapacke.h", {"kernels/blas/"}},
     {"cuda", {"kernels/cuda/"}},
     {"quantized/v1/service.grpc", {"daemon/service/", "client/rpc/"}},
     {"quantized/v1/", {"daemon/", "client/"}},

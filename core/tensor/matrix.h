@@ -1,0 +1,24 @@
+// A dense matrix of floats that owns its memory: what calibration computes with.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace quantized {
+
+struct Matrix {
+  Matrix() = default;
+  Matrix(size_t rows, size_t cols) : rows(rows), cols(cols), values(rows * cols) {}
+
+  float* row(size_t index) { return values.data() + index * cols; }
+  const float* row(size_t index) const { return values.data() + index * cols; }
+  float& at(size_t row, size_t col) { return values[row * cols + col]; }
+  float at(size_t row, size_t col) const { return values[row * cols + col]; }
+  bool empty() const { return values.empty(); }
+
+  size_t rows = 0, cols = 0;
+  std::vector<float> values;  // row-major, without padding
+};
+
+}  // namespace quantized

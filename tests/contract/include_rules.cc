@@ -31,6 +31,7 @@ constexpr Row kRows[] = {
     {"kernels/iq4_levels", 4},
     {"kernels/ternary", 4},
     {"kernels/fp4", 4},
+    {"kernels/blas", 4},  // attention is made of matrix products
     {"kernels/codecs", 6},
     {"kernels/cuda", 7},  // its tests compare with the codecs
     {"kernels/testing", 8},

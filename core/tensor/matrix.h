@@ -9,7 +9,8 @@ namespace quantized {
 
 struct Matrix {
   Matrix() = default;
-  Matrix(size_t rows, size_t cols) : rows(rows), cols(cols), values(rows * cols) {}
+  Matrix(size_t row_count, size_t col_count)
+      : rows(row_count), cols(col_count), values(row_count * col_count) {}
 
   float* row(size_t index) { return values.data() + index * cols; }
   const float* row(size_t index) const { return values.data() + index * cols; }

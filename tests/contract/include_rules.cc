@@ -41,7 +41,7 @@ constexpr Row kRows[] = {
     {"core/safetensors", 2},
     {"core/gguf", 2},
     {"core/hf", 3},  // makes GGUF metadata of a tokenizer
-    {"core/packed", 3},
+    {"core/packed", 4},  // reads config.json
     {"core/arch", 4},
     {"core/source", 5},
     {"core/forward", 6},

@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/safetensors/format.h"
 #include "core/tensor/shape.h"
 #include "core/tensor/text.h"
 
@@ -16,10 +17,6 @@ namespace quantized::safetensors {
 namespace {
 
 namespace dom = simdjson::dom;
-
-constexpr std::string_view kMetadataKey = "__metadata__";
-// No real tensor comes near; a bound keeps messages and shapes small.
-constexpr size_t kMaxDims = 16;
 
 absl::Status Damaged(std::string_view where, std::string_view what) {
   return MakeError(Error::kValidationFailed, StrCat(where, ": ", what));

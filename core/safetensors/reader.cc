@@ -7,14 +7,11 @@
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/safetensors/format.h"
 #include "core/tensor/shape.h"
 
 namespace quantized::safetensors {
 namespace {
-
-constexpr uint64_t kLengthBytes = 8;
-// The reference implementation's bound.
-constexpr uint64_t kMaxJsonBytes = 100'000'000;
 
 absl::Status Damaged(const ByteSource& bytes, std::string_view what) {
   return MakeError(Error::kValidationFailed, StrCat(bytes.name(), ": ", what));

@@ -67,6 +67,29 @@ struct MetadataKey {
   From from = From::kField;
 };
 
+// What running the model needs to know beyond its tensors, which tell themselves whether there are
+// norms of query and key, norms after attention and feed-forward, fused projections or experts.
+struct ForwardRules {
+  enum class Activation { kSilu, kGeluTanh };
+  // The layers whose queries see only the last `sliding_window` positions; a `layer_types` in
+  // config.json says it for each layer and comes first.
+  enum class Windowed {
+    kEveryLayer,
+    kFromMaxWindowLayers,  // on, where `use_sliding_window` is true
+    kEvenLayers,
+    kPattern,  // all but each `sliding_window_pattern`-th
+  };
+  Activation activation = Activation::kSilu;
+  Windowed windowed = Windowed::kEveryLayer;
+  bool scales_embeddings = false;         // by the square root of the hidden size
+  double query_pre_attn_scalar = 0;       // its default; 0: scores are scaled by the head's size
+  double attention_softcap = 0;           // its default; 0: none
+  double final_softcap = 0;               // of logits, likewise
+  bool normalizes_expert_weights = true;  // where `norm_topk_prob` does not say
+  // AWQ may move scale from attention's inputs into the norm before it (docs/design/awq.md).
+  bool scales_attention_inputs = true;
+};
+
 struct Architecture {
   std::span<const std::string_view> hf_names;  // as in config.json's `architectures`
   std::string_view gguf_name;
@@ -80,6 +103,7 @@ struct Architecture {
   bool may_pool = false;
   // A mark in the model's name that means another kind of model, which is not converted.
   std::string_view refused_name = "";
+  ForwardRules forward = {};
 };
 
 extern const Architecture kLlama;

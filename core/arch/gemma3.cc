@@ -49,7 +49,14 @@ constexpr MetadataKey kKeys[] = {
 
 }  // namespace
 
-constexpr Architecture kGemma3 = {
-    .hf_names = kNames, .gguf_name = "gemma3", .tensors = kTensors, .keys = kKeys};
+constexpr Architecture kGemma3 = {.hf_names = kNames,
+                                  .gguf_name = "gemma3",
+                                  .tensors = kTensors,
+                                  .keys = kKeys,
+                                  .forward = {.activation = ForwardRules::Activation::kGeluTanh,
+                                              .windowed = ForwardRules::Windowed::kPattern,
+                                              .scales_embeddings = true,
+                                              .query_pre_attn_scalar = 256,
+                                              .scales_attention_inputs = false}};
 
 }  // namespace quantized

@@ -24,6 +24,11 @@ constexpr TensorRule kTensors[] = {
 }  // namespace
 
 constexpr Architecture kQwen2 = {
-    .hf_names = kNames, .gguf_name = "qwen2", .tensors = kTensors, .keys = {}, .may_pool = true};
+    .hf_names = kNames,
+    .gguf_name = "qwen2",
+    .tensors = kTensors,
+    .keys = {},
+    .may_pool = true,
+    .forward = {.windowed = ForwardRules::Windowed::kFromMaxWindowLayers}};
 
 }  // namespace quantized

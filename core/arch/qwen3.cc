@@ -25,12 +25,14 @@ constexpr TensorRule kTensors[] = {
 
 }  // namespace
 
-constexpr Architecture kQwen3 = {.hf_names = kNames,
-                                 .gguf_name = "qwen3",
-                                 .tensors = kTensors,
-                                 .keys = {},
-                                 .may_pool = true,
-                                 // Its file has a two-row classifier made from the output head.
-                                 .refused_name = "qwen3-reranker"};
+constexpr Architecture kQwen3 = {
+    .hf_names = kNames,
+    .gguf_name = "qwen3",
+    .tensors = kTensors,
+    .keys = {},
+    .may_pool = true,
+    // Its file has a two-row classifier made from the output head.
+    .refused_name = "qwen3-reranker",
+    .forward = {.windowed = ForwardRules::Windowed::kFromMaxWindowLayers}};
 
 }  // namespace quantized

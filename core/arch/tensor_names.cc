@@ -71,6 +71,12 @@ std::string WithLayer(std::string_view pattern, uint32_t layer) {
   return Replaced(std::string(pattern), kLayer, std::to_string(layer));
 }
 
+// Without the wrappers, but with the "model." that stands first in most checkpoints.
+std::string Unwrapped(const Architecture& architecture, std::string_view name) {
+  return Replaced(Replaced(std::string(name), architecture.removed_from_names, ""),
+                  "language_model.", "");
+}
+
 }  // namespace
 
 absl::StatusOr<std::optional<TensorMatch>> MatchTensorName(const Architecture& architecture,
@@ -105,6 +111,17 @@ absl::StatusOr<std::optional<TensorMatch>> MatchTensorName(const Architecture& a
              " model, found a name that has no place "
              "in one"),
       "Check that config.json and the weights belong together");
+}
+
+std::string PlainName(const Architecture& architecture, std::string_view name) {
+  const std::string unwrapped = Unwrapped(architecture, name);
+  std::string_view plain = unwrapped;
+  TakePrefix(plain, "model.");
+  return std::string(plain);
+}
+
+std::string PlainModule(const TensorRule& rule, uint32_t layer) {
+  return WithLayer(rule.hf, layer);
 }
 
 std::string GgufName(const TensorRule& rule, uint32_t layer) {

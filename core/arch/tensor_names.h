@@ -23,6 +23,13 @@ struct TensorMatch {
 absl::StatusOr<std::optional<TensorMatch>> MatchTensorName(const Architecture& architecture,
                                                            uint32_t layers, std::string_view name);
 
+// A checkpoint's name without the wrappers that model families put around the text model, as the
+// rules spell it: "layers.3.mlp.up_proj.weight".
+std::string PlainName(const Architecture& architecture, std::string_view name);
+
+// The plain name of a rule's module in a layer: "layers.3.mlp.up_proj".
+std::string PlainModule(const TensorRule& rule, uint32_t layer);
+
 // The name under which a rule's weight is written: "blk.3.ffn_up.weight".
 std::string GgufName(const TensorRule& rule, uint32_t layer);
 

@@ -1,0 +1,53 @@
+// What calibration learns of the inputs of linears: sums over tokens, in an order that depends
+// neither on the number of threads nor on how the tokens come in pieces of batches.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/base/thread_pool.h"
+#include "core/tensor/matrix.h"
+
+namespace quantized {
+
+enum class StatisticsKind {
+  kNone,
+  kSquares,  // squares
+  kGram,     // gram, squares, magnitudes
+};
+
+struct InputStatistics {
+  uint64_t tokens = 0;
+  Matrix gram;                     // [width, width]: mean of x·xᵀ, both triangles
+  std::vector<double> squares;     // [width]: mean of x²
+  std::vector<double> magnitudes;  // [width]: mean of |x|
+};
+
+class InputAccumulator {
+ public:
+  struct Chunk {
+    const float* rows;  // [count, width]
+    size_t count;
+  };
+
+  InputAccumulator(StatisticsKind kind, size_t width);
+
+  // Adds the tokens of `chunks`, in this order. Each chunk is summed in f32, by OpenBLAS for the
+  // Gram matrix; chunks are added to each other in f32 (gram) or double.
+  void Add(std::span<const Chunk> chunks, ThreadPool& threads);
+
+  // Divides the sums by the tokens. Without tokens all is 0.
+  InputStatistics Finish() &&;
+
+ private:
+  void AddGramTile(std::span<const Chunk> chunks, size_t tile);
+  void AddColumns(std::span<const Chunk> chunks, size_t first);
+
+  const StatisticsKind kind_;
+  const size_t width_;
+  InputStatistics sums_;
+};
+
+}  // namespace quantized

@@ -32,6 +32,7 @@ constexpr Row kRows[] = {
     {"kernels/ternary", 4},
     {"kernels/fp4", 4},
     {"kernels/blas", 4},  // attention is made of matrix products
+    {"kernels/group_range", 4},
     {"kernels/codecs", 6},
     {"kernels/cuda", 7},  // its tests compare with the codecs
     {"kernels/testing", 8},

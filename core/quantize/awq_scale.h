@@ -1,0 +1,54 @@
+// AWQ's search for channel scales (Lin et al., arXiv 2306.00978): the inputs of some linears are
+// divided by s, their weights' columns multiplied by it, so that columns which matter are rounded
+// more finely. Which s is best is measured on the output, in the gram matrix. docs/design/awq.md.
+//
+// The number of threads does not show in a result; the last bits depend on the processor.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/base/thread_pool.h"
+#include "core/tensor/matrix.h"
+
+namespace quantized {
+
+struct AwqScaleOptions {
+  int bits = 4;
+  size_t group_size = 128;   // divides the columns; 0: a row is one group
+  int grid = 20;             // candidates: exponents 0, 1/grid … (grid - 1) / grid
+  bool duo_scaling = true;   // by the weights' magnitudes, too
+  bool try_identity = true;  // s = 1 is a candidate
+  bool awq_range = false;    // AWQ's range, which need not contain 0
+  // [in] or empty: columns of the same number get the same scale (the columns of an output
+  // projection that belong to query heads of one key-value head).
+  std::vector<uint32_t> same_scale;
+};
+
+struct AwqScaleResult {
+  std::vector<float> scales;       // [in]
+  std::optional<double> exponent;  // of the candidate taken; none: s = 1
+  double loss = 0;                 // tr(D·H·Dᵀ) over all linears with it
+  double identity_loss = 0;        // the same with s = 1, where that was tried
+  std::vector<double> losses;      // of the exponents, in order
+};
+
+// `linears`: weights [out, in] of one `in`, that share the inputs; `gram` [in, in]: mean of x·xᵀ,
+// upper triangle read; `mean_magnitude` [in]: mean of |x|. Errors: kValidationFailed for what is
+// NaN or infinite; kInvalidArgument for sizes and options that do not fit.
+absl::StatusOr<AwqScaleResult> SearchAwqScale(std::span<const Matrix* const> linears,
+                                              const Matrix& gram,
+                                              std::span<const float> mean_magnitude,
+                                              const AwqScaleOptions& options, ThreadPool& threads);
+
+// What a linear and its inputs become: columns of `weight` times s; `gram` (upper triangle) over
+// s_i * s_j. `scales` has the columns' number.
+Matrix ScaleColumns(const Matrix& weight, std::span<const float> scales);
+Matrix ScaleGram(const Matrix& gram, std::span<const float> scales);
+
+}  // namespace quantized

@@ -19,7 +19,6 @@
 // they do, within the bound, on the processor and on where a sequence is split.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 
 #include "kernels/types/host_device.h"
@@ -36,7 +35,8 @@ struct AttentionShape {
 // The memory of `out` overlaps none of the others.
 void AttentionRef(const AttentionShape& shape, const float* q, size_t q_stride, const float* k,
                   const float* v, size_t kv_stride, float* out, size_t out_stride);
-// Takes at most 4 MB of memory for its scores, or 8 rows of them where that is more.
+// Takes at most 4 MB of memory for its scores, or those of 8 queries for each head of keys where
+// that is more.
 void AttentionSimd(const AttentionShape& shape, const float* q, size_t q_stride, const float* k,
                    const float* v, size_t kv_stride, float* out, size_t out_stride);
 

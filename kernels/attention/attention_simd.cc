@@ -74,12 +74,12 @@ float WeightsOfScores(float* scores, size_t count, float softcap) {
   return 1 / sums.Fold();
 }
 
-// scores: [rows, keys], of the queries from `first` on with the keys from `first_key` on. Keys that
-// a query does not see get the weight 0.
-void WeightsOfBlock(const AttentionShape& shape, size_t first, size_t rows, size_t first_key,
-                    size_t keys, float* scores, float* inverses) {
-  for (size_t row = 0; row < rows; ++row, scores += keys) {
-    const size_t query = first + row;
+// scores: [heads, rows, keys], of the queries from `first` on with the keys from `first_key` on.
+// Keys that a query does not see get the weight 0.
+void WeightsOfBlock(const AttentionShape& shape, size_t heads, size_t first, size_t rows,
+                    size_t first_key, size_t keys, float* scores, float* inverses) {
+  for (size_t row = 0; row < heads * rows; ++row, scores += keys) {
+    const size_t query = first + row % rows;
     const size_t begin = FirstVisibleKey(shape.window, query) - first_key;
     const size_t end = query + 1 - first_key;
     inverses[row] = WeightsOfScores(scores + begin, end - begin, shape.softcap);
@@ -88,17 +88,15 @@ void WeightsOfBlock(const AttentionShape& shape, size_t first, size_t rows, size
   }
 }
 
-void ScaleRows(size_t rows, size_t cols, const float* factors, float* out, size_t stride) {
+void ScaleRow(size_t count, const float* x, float factor, float* out) {
   const hn::ScalableTag<float> d;
   const size_t n = hn::Lanes(d);
-  for (size_t row = 0; row < rows; ++row, out += stride) {
-    const auto step = [&](auto tag, size_t c) HWY_ATTR {
-      hn::StoreU(hn::Mul(hn::LoadU(tag, out + c), hn::Set(tag, factors[row])), tag, out + c);
-    };
-    size_t c = 0;
-    for (; c + n <= cols; c += n) step(d, c);
-    for (; c < cols; ++c) step(hn::CappedTag<float, 1>(), c);
-  }
+  const auto step = [&](auto tag, size_t i) HWY_ATTR {
+    hn::StoreU(hn::Mul(hn::LoadU(tag, x + i), hn::Set(tag, factor)), tag, out + i);
+  };
+  size_t i = 0;
+  for (; i + n <= count; i += n) step(d, i);
+  for (; i < count; ++i) step(hn::CappedTag<float, 1>(), i);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -109,47 +107,68 @@ HWY_AFTER_NAMESPACE();
 namespace quantized::kernels {
 
 HWY_EXPORT(WeightsOfBlock);
-HWY_EXPORT(ScaleRows);
+HWY_EXPORT(ScaleRow);
 
 namespace {
 
-// Scores of a block that one of the level-2 caches holds for sequences of some thousand tokens, and
-// matrices large enough for OpenBLAS.
-constexpr size_t kMostRows = 64, kLeastRows = 8;
+// The queries of all heads that read one head of keys are the rows of one product, which packs the
+// keys once for all of them. Rows enough for OpenBLAS, and few enough for the scores to stay in the
+// caches; a block's later queries' keys are computed for its earlier ones, too, so not more.
+constexpr size_t kWantedRows = 192, kMostQueries = 64, kLeastQueries = 8;
 constexpr size_t kMostScores = size_t{1} << 20;
 
-size_t KeysOfBlock(const AttentionShape& shape, size_t rows) {
-  return shape.window == 0 ? shape.tokens : std::min(shape.tokens, shape.window - 1 + rows);
-}
+struct Sizes {
+  size_t queries, keys;  // of a block, at most
+};
 
-size_t RowsOfBlock(const AttentionShape& shape) {
-  size_t rows = kMostRows;
-  while (rows > kLeastRows && rows * KeysOfBlock(shape, rows) > kMostScores) rows /= 2;
-  return rows;
+Sizes SizesOfBlock(const AttentionShape& shape, size_t heads) {
+  const auto of = [&](size_t queries) {
+    return Sizes{queries, shape.window == 0 ? shape.tokens
+                                            : std::min(shape.tokens, shape.window - 1 + queries)};
+  };
+  Sizes sizes = of(kMostQueries);
+  while (sizes.queries > kLeastQueries && (heads * sizes.queries > 2 * kWantedRows ||
+                                           heads * sizes.queries * sizes.keys > kMostScores)) {
+    sizes = of(sizes.queries / 2);
+  }
+  return sizes;
 }
 
 }  // namespace
 
 void AttentionSimd(const AttentionShape& shape, const float* q, size_t q_stride, const float* k,
                    const float* v, size_t kv_stride, float* out, size_t out_stride) {
-  const size_t most_rows = RowsOfBlock(shape), head_dim = shape.head_dim;
-  const auto scores =
-      std::make_unique_for_overwrite<float[]>(most_rows * KeysOfBlock(shape, most_rows));
-  float inverses[kMostRows];
-  for (size_t head = 0; head < shape.heads; ++head) {
-    const size_t group = head / (shape.heads / shape.kv_heads);
-    for (size_t first = 0; first < shape.tokens; first += most_rows) {
-      const size_t rows = std::min(most_rows, shape.tokens - first);
+  const size_t heads = shape.heads / shape.kv_heads, head_dim = shape.head_dim;
+  const Sizes most = SizesOfBlock(shape, heads);
+  const size_t most_rows = heads * most.queries;
+  const auto memory =
+      std::make_unique_for_overwrite<float[]>(most_rows * (most.keys + 2 * head_dim + 1));
+  float* scores = memory.get();                      // [rows, keys]
+  float* queries = scores + most_rows * most.keys;   // [rows, head_dim]
+  float* results = queries + most_rows * head_dim;   // [rows, head_dim]
+  float* inverses = results + most_rows * head_dim;  // [rows]
+  for (size_t group = 0; group < shape.kv_heads; ++group) {
+    const size_t head_at = group * heads * head_dim;
+    for (size_t first = 0; first < shape.tokens; first += most.queries) {
+      const size_t count = std::min(most.queries, shape.tokens - first), rows = heads * count;
       const size_t first_key = FirstVisibleKey(shape.window, first);
-      const size_t keys = first + rows - first_key;
+      const size_t keys = first + count - first_key;
       const size_t key_at = first_key * kv_stride + group * head_dim;
-      MatMul(rows, keys, head_dim, q + first * q_stride + head * head_dim, q_stride, k + key_at,
-             kv_stride, scores.get(), keys, {.transpose_b = true, .alpha = shape.scale});
+      for (size_t row = 0; row < rows; ++row) {
+        const float* query = q + (first + row % count) * q_stride + head_at;
+        std::memcpy(queries + row * head_dim, query + row / count * head_dim,
+                    head_dim * sizeof(float));
+      }
+      MatMul(rows, keys, head_dim, queries, head_dim, k + key_at, kv_stride, scores, keys,
+             {.transpose_b = true, .alpha = shape.scale});
       HWY_DYNAMIC_DISPATCH(WeightsOfBlock)
-      (shape, first, rows, first_key, keys, scores.get(), inverses);
-      float* result = out + first * out_stride + head * head_dim;
-      MatMul(rows, head_dim, keys, scores.get(), keys, v + key_at, kv_stride, result, out_stride);
-      HWY_DYNAMIC_DISPATCH(ScaleRows)(rows, head_dim, inverses, result, out_stride);
+      (shape, heads, first, count, first_key, keys, scores, inverses);
+      MatMul(rows, head_dim, keys, scores, keys, v + key_at, kv_stride, results, head_dim);
+      for (size_t row = 0; row < rows; ++row) {
+        float* result = out + (first + row % count) * out_stride + head_at;
+        HWY_DYNAMIC_DISPATCH(ScaleRow)
+        (head_dim, results + row * head_dim, inverses[row], result + row / count * head_dim);
+      }
     }
   }
 }

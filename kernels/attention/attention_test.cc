@@ -116,6 +116,7 @@ constexpr AttentionShape kShapes[] = {
     {.tokens = 200, .heads = 2, .kv_heads = 2, .head_dim = 8, .window = 128, .scale = 0.3f},
     {.tokens = 70, .heads = 2, .kv_heads = 1, .head_dim = 33, .window = 70, .scale = 0.2f},
     {.tokens = 70, .heads = 2, .kv_heads = 1, .head_dim = 33, .window = 500, .scale = 0.2f},
+    {.tokens = 75, .heads = 16, .kv_heads = 1, .head_dim = 8, .scale = 0.3f},
     {.tokens = 90, .heads = 4, .kv_heads = 2, .head_dim = 24, .scale = 0.2f, .softcap = 50},
     {.tokens = 90,
      .heads = 2,

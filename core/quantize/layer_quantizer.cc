@@ -1,0 +1,221 @@
+#include "core/quantize/layer_quantizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "core/quantize/awq_clip.h"
+#include "core/quantize/awq_scale.h"
+#include "core/quantize/round_to_nearest.h"
+#include "kernels/types/half.h"
+
+namespace quantized {
+namespace {
+
+float RoundedToHalf(float value) { return kernels::F16ToF32(kernels::F32ToF16(value)); }
+
+// float16 keeps eleven digits of these; below, ever fewer.
+bool IsNormalHalf(float value) {
+  return std::fabs(value) >= 6.2e-5f && std::fabs(value) <= 65504.0f;
+}
+
+// Tokens below which a linear is rounded to nearest: statistics of so few say more about the sample
+// than about the linear (GPTQModel draws the line at a share of what an expert could expect).
+constexpr uint64_t kLeastTokens = 32;
+
+void DivideRows(std::span<const float> scales, size_t first_row, Linear& linear) {
+  for (size_t i = 0; i < scales.size(); ++i) {
+    float* row = linear.weight.row(first_row + i);
+    for (size_t col = 0; col < linear.weight.cols; ++col) row[col] /= scales[i];
+    if (!linear.bias.empty()) linear.bias[first_row + i] /= scales[i];
+  }
+}
+
+}  // namespace
+
+GptqQuantizer::GptqQuantizer(GptqOptions options, QuantizedLayerSink& sink, ThreadPool& threads)
+    : options_(std::move(options)), sink_(sink), threads_(threads) {}
+
+absl::Status GptqQuantizer::OnInputs(const SiteInputs& inputs, std::span<Linear* const> linears) {
+  if (inputs.statistics.tokens < kLeastTokens) {
+    for (Linear* linear : linears) RETURN_IF_ERROR(Quantize(inputs, nullptr, *linear));
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const GptqFactor factor,
+                   MakeGptqFactor(inputs.statistics.gram, FactorOptions(options_)));
+  for (Linear* linear : linears) RETURN_IF_ERROR(Quantize(inputs, &factor, *linear));
+  return absl::OkStatus();
+}
+
+// Without a factor: rounds to nearest.
+absl::Status GptqQuantizer::Quantize(const SiteInputs& inputs, const GptqFactor* factor,
+                                     Linear& linear) {
+  ModuleReport report;
+  report.module = linear.module;
+  report.layer = inputs.layer;
+  report.tokens = inputs.statistics.tokens;
+  QuantizedLinear quantized;
+  if (factor == nullptr) {
+    const GridOptions grid = {
+        .bits = options_.bits,
+        .group_size = options_.group_size,
+        .form = options_.symmetric ? kernels::RangeForm::kSymmetric : kernels::RangeForm::kWithZero,
+        .avoid_zero_point_zero = options_.avoid_zero_point_zero,
+        .search = RangeSearch::kPlain};
+    ASSIGN_OR_RETURN(quantized, RoundToNearest(linear.weight, grid, {}, threads_),
+                     << linear.module);
+    report.rounded = true;
+    report.notes.push_back(StrCat("rounded to nearest: only ", report.tokens,
+                                  " tokens of the calibration set reach it"));
+  } else {
+    ASSIGN_OR_RETURN(GptqResult result,
+                     Gptq(linear.weight, inputs.statistics.gram, *factor, options_, threads_),
+                     << linear.module);
+    quantized = std::move(result.linear);
+    report.relative_error = result.relative_error;
+    report.damping = result.damping_used;
+    report.rounded = result.fell_back_to_rounding;
+    report.notes = std::move(result.notes);
+  }
+  linear.weight = Decoded(quantized);
+  for (float& bias : linear.bias) bias = RoundedToHalf(bias);
+  return sink_.OnModule(inputs.layer, linear, quantized, std::move(report));
+}
+
+absl::Status GptqQuantizer::OnLayerDone(uint32_t layer, const AttentionWeights& /*attention*/,
+                                        const FeedForwardWeights& /*feed_forward*/) {
+  return sink_.OnLayerDone(layer);
+}
+
+namespace {
+
+GptqOptions AwqCodes(const AwqOptions& options) {
+  GptqOptions codes = options.gptq;
+  codes.bits = 4;
+  codes.group_size = options.group_size;
+  codes.symmetric = false;
+  return codes;
+}
+
+}  // namespace
+
+AwqQuantizer::AwqQuantizer(const ForwardConfig& config, const AwqOptions& options,
+                           QuantizedLayerSink& sink, ThreadPool& threads)
+    : GptqQuantizer(AwqCodes(options), sink, threads), config_(config), awq_(options) {}
+
+absl::StatusOr<std::vector<float>> AwqQuantizer::Search(std::span<const Matrix* const> linears,
+                                                        const InputStatistics& inputs,
+                                                        std::vector<uint32_t> same_scale) {
+  const std::vector<float> magnitudes(inputs.magnitudes.begin(), inputs.magnitudes.end());
+  const AwqScaleOptions options = {.group_size = awq_.group_size,
+                                   .grid = awq_.grid,
+                                   .duo_scaling = awq_.duo_scaling,
+                                   .same_scale = std::move(same_scale)};
+  ASSIGN_OR_RETURN(AwqScaleResult result,
+                   SearchAwqScale(linears, inputs.gram, magnitudes, options, threads()));
+  return std::move(result.scales);
+}
+
+// Moves scales from the inputs of `linears` into the norm before them. The norm is stored in
+// float16: the columns are scaled by what its rounding left.
+absl::Status AwqQuantizer::ScaleNorm(Norm& norm, const InputStatistics& inputs,
+                                     std::vector<Linear>& linears) {
+  std::vector<const Matrix*> weights;
+  for (const Linear& linear : linears) weights.push_back(&linear.weight);
+  ASSIGN_OR_RETURN(std::vector<float> scales, Search(weights, inputs, {}));
+  std::vector<float> stored(norm.factors.size());
+  std::vector<float> factors = norm.factors;
+  for (size_t i = 0; i < factors.size(); ++i) {
+    stored[i] = RoundedToHalf(factors[i] / scales[i] - norm.offset);
+    factors[i] = stored[i] + norm.offset;
+    if (norm.factors[i] == 0) {
+      scales[i] = 1;
+    } else if (!IsNormalHalf(norm.offset == 0 ? stored[i] : factors[i])) {
+      return absl::OkStatus();  // would lose digits: this norm stays as it is
+    } else {
+      scales[i] = norm.factors[i] / factors[i];
+    }
+  }
+  for (Linear& linear : linears) linear.weight = ScaleColumns(linear.weight, scales);
+  norm.factors = std::move(factors);
+  changed_norms_[norm.module] = std::move(stored);
+  return absl::OkStatus();
+}
+
+absl::Status AwqQuantizer::OnAttention(uint32_t /*layer*/, const InputStatistics& input,
+                                       const InputStatistics& output, AttentionWeights& weights) {
+  changed_norms_.clear();
+  if (awq_.scale_value_to_output) {
+    // Column h * head_dim + d of the output projection takes what row d of a value head gives, of
+    // the same one for all query heads of a group.
+    const size_t head_dim = config_.geometry.head_dim;
+    const size_t group = config_.geometry.heads / config_.geometry.kv_heads;
+    std::vector<uint32_t> value_row(config_.query_size());
+    for (size_t col = 0; col < value_row.size(); ++col) {
+      value_row[col] = static_cast<uint32_t>(col / head_dim / group * head_dim + col % head_dim);
+    }
+    const Matrix* const projection[] = {&weights.output.weight};
+    ASSIGN_OR_RETURN(const std::vector<float> scales, Search(projection, output, value_row));
+    std::vector<float> row_scales(config_.key_size(), 1);
+    for (size_t col = 0; col < scales.size(); ++col) row_scales[value_row[col]] = scales[col];
+    Linear& values = weights.qkv.back();
+    DivideRows(row_scales, values.weight.rows - row_scales.size(), values);
+    weights.output.weight = ScaleColumns(weights.output.weight, scales);
+  }
+  if (!config_.architecture->forward.scales_attention_inputs) return absl::OkStatus();
+  return ScaleNorm(weights.input_norm, input, weights.qkv);
+}
+
+absl::Status AwqQuantizer::OnExpert(uint32_t /*layer*/, uint32_t /*expert*/,
+                                    const InputStatistics& input, const InputStatistics& down,
+                                    FeedForwardWeights& shared, ExpertWeights& weights) {
+  if (down.tokens < kLeastTokens) return absl::OkStatus();
+  const Matrix* const projection[] = {&weights.down.weight};
+  ASSIGN_OR_RETURN(const std::vector<float> scales, Search(projection, down, {}));
+  Linear& up = weights.gate_up.back();
+  DivideRows(scales, up.weight.rows - scales.size(), up);
+  weights.down.weight = ScaleColumns(weights.down.weight, scales);
+  // The norm before a mixture feeds all its experts and the router: no one expert may change it.
+  if (shared.is_mixture()) return absl::OkStatus();
+  return ScaleNorm(shared.input_norm, input, weights.gate_up);
+}
+
+absl::Status AwqQuantizer::OnInputs(const SiteInputs& inputs, std::span<Linear* const> linears) {
+  if (awq_.gptq_codes || inputs.statistics.tokens < kLeastTokens) {
+    return GptqQuantizer::OnInputs(inputs, linears);
+  }
+  const AwqClipOptions options = {.group_size = awq_.group_size};
+  const bool clips = inputs.site != Site::kAttentionInput;
+  for (Linear* linear : linears) {
+    AwqClip clip;
+    // Of query and key a clipped weight changes where attention looks (the paper's code).
+    const bool is_value = linear->gguf_name.find("attn_v") != std::string::npos;
+    if (clips || is_value) {
+      ASSIGN_OR_RETURN(clip,
+                       SearchAwqClip(linear->weight, inputs.statistics.gram, options, threads()),
+                       << linear->module);
+    }
+    ASSIGN_OR_RETURN(const QuantizedLinear quantized,
+                     AwqRound(linear->weight, clip, options, threads()), << linear->module);
+    linear->weight = Decoded(quantized);
+    for (float& bias : linear->bias) bias = RoundedToHalf(bias);
+    ModuleReport report;
+    report.module = linear->module;
+    report.layer = inputs.layer;
+    report.tokens = inputs.statistics.tokens;
+    RETURN_IF_ERROR(sink().OnModule(inputs.layer, *linear, quantized, std::move(report)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AwqQuantizer::OnLayerDone(uint32_t layer, const AttentionWeights& attention,
+                                       const FeedForwardWeights& feed_forward) {
+  for (const auto& [module, stored] : changed_norms_) {
+    RETURN_IF_ERROR(sink().OnTensor(layer, StrCat(module, ".weight"), stored));
+  }
+  return GptqQuantizer::OnLayerDone(layer, attention, feed_forward);
+}
+
+}  // namespace quantized

@@ -1,0 +1,304 @@
+#include "core/packed/reader.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "core/hf/json_file.h"
+#include "core/hf/json_number.h"
+#include "core/packed/awq.h"
+#include "core/packed/bit_stream.h"
+#include "core/packed/packed_tensor.h"
+#include "core/tensor/shape.h"
+#include "core/tensor/text.h"
+
+namespace quantized {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kQweightEnd = ".qweight";
+constexpr std::string_view kSuffixes[] = {"qweight", "qzeros", "scales", "g_idx"};
+// No real layer comes near; below it no product of two sizes and a width overflows.
+constexpr uint64_t kMaxSize = std::numeric_limits<int32_t>::max();
+
+absl::Status WrongField(std::string_view file, std::string_view field, std::string_view expected,
+                        const json* found) {
+  return MakeError(Error::kValidationFailed,
+                   StrCat(file, ": quantization_config.", field, ": expected ", expected,
+                          ", found ", found == nullptr ? "nothing" : JsonText(*found)));
+}
+
+absl::Status NotRead(std::string_view file, std::string_view field, std::string_view expected,
+                     const json& found) {
+  return MakeError(Error::kUnsupportedConversion,
+                   StrCat(file, ": quantization_config.", field, ": found ", JsonText(found),
+                          ", only ", expected, " is read"));
+}
+
+// The first of `names` that is there and not null.
+const json* Member(const json& config, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    const auto found = config.find(name);
+    if (found != config.end() && !found->is_null()) return &*found;
+  }
+  return nullptr;
+}
+
+// The text in lower case; nothing where it is no text.
+std::optional<std::string> LowerText(const json& value) {
+  if (!value.is_string()) return std::nullopt;
+  return absl::AsciiStrToLower(value.get_ref<const std::string&>());
+}
+
+absl::StatusOr<int> Bits(const json& config, std::string_view file, PackedMethod method) {
+  const json* bits = Member(config, {"bits", "w_bit"});
+  if (bits == nullptr) return WrongField(file, "bits", "a number", nullptr);
+  ASSIGN_OR_RETURN(const int32_t number,
+                   JsonInt32(*bits, StrCat(file, ": quantization_config.bits")));
+  const bool is_awq = method == PackedMethod::kAwq;
+  if (is_awq ? number != 4 : !IsStreamBits(number)) {
+    return WrongField(file, "bits", is_awq ? "4" : "2, 3, 4 or 8", bits);
+  }
+  return number;
+}
+
+absl::StatusOr<int64_t> GroupSize(const json& config, std::string_view file) {
+  const json* size = Member(config, {"group_size", "q_group_size"});
+  if (size == nullptr) return WrongField(file, "group_size", "a number", nullptr);
+  ASSIGN_OR_RETURN(const int32_t number,
+                   JsonInt32(*size, StrCat(file, ": quantization_config.group_size")));
+  if (number != -1 && number < 1) {
+    return WrongField(file, "group_size", "-1 or a number from 1 on", size);
+  }
+  return number;
+}
+
+absl::Status ReadGptqFields(const json& config, std::string_view file, PackedScheme& scheme) {
+  if (const json* sym = Member(config, {"sym"})) {
+    if (!sym->is_boolean()) return WrongField(file, "sym", "true or false", sym);
+    scheme.sym = sym->get<bool>();
+  }
+  if (const json* format = Member(config, {"checkpoint_format", "format"})) {
+    const std::optional<std::string> name = LowerText(*format);
+    if (!name) return WrongField(file, "checkpoint_format", "a name", format);
+    if (*name != "gptq" && *name != "gptq_v2") {
+      return NotRead(file, "checkpoint_format", "gptq or gptq_v2", *format);
+    }
+    scheme.tagged_version = *name == "gptq" ? GptqVersion::kV1 : GptqVersion::kV2;
+  }
+  if (const json* dynamic = Member(config, {"dynamic"})) {
+    if (!dynamic->is_object()) return WrongField(file, "dynamic", "an object", dynamic);
+    for (const auto& [rule, change] : dynamic->items()) {
+      // "-:" leaves layers unquantized: they have no qweight.
+      scheme.has_overrides = scheme.has_overrides || !rule.starts_with("-:");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadAwqFields(const json& config, std::string_view file) {
+  // The newer spelling is `format`.
+  if (const json* version = Member(config, {"version", "format"})) {
+    const std::optional<std::string> name = LowerText(*version);
+    if (!name) return WrongField(file, "version", "a name", version);
+    if (*name != "gemm") return NotRead(file, "version", "gemm", *version);
+  }
+  if (const json* zero_point = Member(config, {"zero_point"})) {
+    if (!zero_point->is_boolean())
+      return WrongField(file, "zero_point", "true or false", zero_point);
+    if (!zero_point->get<bool>()) return NotRead(file, "zero_point", "true", *zero_point);
+  }
+  return absl::OkStatus();
+}
+
+std::string TensorName(std::string_view module, std::string_view suffix) {
+  return StrCat(module, ".", suffix);
+}
+
+absl::Status Damaged(std::string_view module, std::string_view suffix, std::string_view what) {
+  return MakeError(Error::kValidationFailed,
+                   StrCat("tensor ", PrintableName(TensorName(module, suffix)), ": ", what));
+}
+
+// A tensor with `dims` sizes from 1 to kMaxSize.
+absl::StatusOr<TensorStore::Tensor> Sized(const TensorStore& store, std::string_view module,
+                                          std::string_view suffix, size_t dims) {
+  std::optional<TensorStore::Tensor> tensor = store.Find(TensorName(module, suffix));
+  if (!tensor) return Damaged(module, suffix, "missing");
+  if (tensor->shape.size() != dims ||
+      std::ranges::any_of(tensor->shape, [](uint64_t dim) { return dim == 0 || dim > kMaxSize; })) {
+    return Damaged(module, suffix,
+                   StrCat("found shape ", ShapeText(tensor->shape), ", expected ", dims,
+                          " sizes from 1 to ", kMaxSize));
+  }
+  return *std::move(tensor);
+}
+
+// What qweight, scales and g_idx tell of a layer. What they leave open comes from `scheme`.
+absl::StatusOr<PackedModule> GptqModule(const PackedScheme& scheme, const TensorStore& store,
+                                        std::string name) {
+  ASSIGN_OR_RETURN(const TensorStore::Tensor qweight, Sized(store, name, "qweight", 2));
+  ASSIGN_OR_RETURN(const TensorStore::Tensor scales, Sized(store, name, "scales", 2));
+  PackedModule module = {.name = std::move(name), .out = qweight.shape[1], .bits = scheme.bits};
+  const uint64_t words = qweight.shape[0];
+  if (store.Find(TensorName(module.name, "g_idx"))) {
+    ASSIGN_OR_RETURN(const TensorStore::Tensor g_idx, Sized(store, module.name, "g_idx", 1));
+    module.in = g_idx.shape[0];
+    const uint64_t bits = words * 32 / module.in;
+    if (bits * module.in != words * 32 || bits > 8 || !IsStreamBits(static_cast<int>(bits))) {
+      return Damaged(module.name, "qweight",
+                     StrCat("found ", words, " words for ", module.in,
+                            " inputs, expected 2, 3, 4 or 8 bits for each"));
+    }
+    module.bits = static_cast<int>(bits);
+  } else {
+    module.in = words * 32 / static_cast<uint64_t>(module.bits);
+  }
+  if (module.in == 0 || module.in % scales.shape[0] != 0) {
+    return Damaged(module.name, "scales",
+                   StrCat("found ", scales.shape[0], " groups of ", module.in,
+                          " inputs, expected groups of one size"));
+  }
+  module.group_size = module.in / scales.shape[0];
+  return module;
+}
+
+absl::StatusOr<PackedModule> AwqModule(const TensorStore& store, std::string name) {
+  ASSIGN_OR_RETURN(const TensorStore::Tensor qweight, Sized(store, name, "qweight", 2));
+  ASSIGN_OR_RETURN(const TensorStore::Tensor scales, Sized(store, name, "scales", 2));
+  PackedModule module = {.name = std::move(name), .out = scales.shape[1], .in = qweight.shape[0]};
+  if (module.in % scales.shape[0] != 0) {
+    return Damaged(module.name, "scales",
+                   StrCat("found ", scales.shape[0], " groups of ", module.in,
+                          " inputs, expected groups of one size"));
+  }
+  module.group_size = module.in / scales.shape[0];
+  return module;
+}
+
+std::vector<PackedShape> ShapesOf(const PackedScheme& scheme, const PackedModule& module) {
+  return scheme.method == PackedMethod::kAwq
+             ? AwqShapes(module.out, module.in, module.group_size)
+             : GptqShapes(module.out, module.in, module.group_size, module.bits);
+}
+
+// Whether all tensors are as the layer's sizes demand, and these as `scheme` does.
+absl::Status CheckModule(const PackedScheme& scheme, const TensorStore& store,
+                         const PackedModule& module) {
+  const size_t unit = scheme.method == PackedMethod::kAwq ? 8 : 32;
+  if (module.out % unit != 0 || (unit == 32 && module.in % unit != 0)) {
+    return Damaged(module.name, "qweight",
+                   StrCat("found ", module.in, " inputs and ", module.out,
+                          " outputs, expected multiples of ", unit));
+  }
+  const bool is_whole_row = scheme.group_size == -1;
+  const uint64_t group_size = is_whole_row ? module.in : static_cast<uint64_t>(scheme.group_size);
+  if (!scheme.has_overrides && (module.bits != scheme.bits || module.group_size != group_size)) {
+    return Damaged(
+        module.name, "qweight",
+        StrCat("found ", module.bits, " bits in groups of ", module.group_size, ", expected ",
+               scheme.bits, " bits in groups of ", group_size, " as the configuration says"));
+  }
+  for (const PackedShape& expected : ShapesOf(scheme, module)) {
+    const std::optional<TensorStore::Tensor> tensor =
+        store.Find(TensorName(module.name, expected.suffix));
+    const bool is_scales = expected.suffix == "scales", is_index = expected.suffix == "g_idx";
+    if (!tensor && is_index) continue;
+    if (!tensor) return Damaged(module.name, expected.suffix, "missing");
+    const bool is_dtype =
+        tensor->dtype == expected.dtype || (is_scales && tensor->dtype == DType::kBF16);
+    if (!is_dtype || tensor->shape != expected.dims) {
+      return Damaged(
+          module.name, expected.suffix,
+          StrCat("found ", RowOf(tensor->dtype).name, " ", ShapeText(tensor->shape), ", expected ",
+                 RowOf(expected.dtype).name, " ", ShapeText(expected.dims)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<PackedTensor>> ReadTensors(const TensorStore& store,
+                                                      std::string_view module) {
+  std::vector<PackedTensor> tensors;
+  for (const std::string_view suffix : kSuffixes) {
+    const std::string name = TensorName(module, suffix);
+    std::optional<TensorStore::Tensor> found = store.Find(name);
+    if (!found) continue;
+    PackedTensor tensor = {{suffix, found->dtype, std::move(found->shape)},
+                           std::vector<std::byte>(found->size_bytes)};
+    RETURN_IF_ERROR(store.Read(name, tensor.bytes));
+    tensors.push_back(std::move(tensor));
+  }
+  return tensors;
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<PackedScheme>> ParsePackedScheme(const json& config,
+                                                              std::string_view file) {
+  if (!config.is_object()) {
+    return MakeError(
+        Error::kValidationFailed,
+        StrCat(file, ": quantization_config: expected an object, found ", JsonText(config)));
+  }
+  // Files of the time before the field was there are GPTQ's.
+  const json* method = Member(config, {"quant_method"});
+  const std::optional<std::string> name = method == nullptr ? "gptq" : LowerText(*method);
+  if (!name) return WrongField(file, "quant_method", "a name", method);
+  PackedScheme scheme;
+  if (*name == NameOf(PackedMethod::kAwq)) {
+    scheme.method = PackedMethod::kAwq;
+    scheme.sym = false;
+  } else if (*name != NameOf(PackedMethod::kGptq)) {
+    return std::nullopt;
+  }
+  ASSIGN_OR_RETURN(scheme.bits, Bits(config, file, scheme.method));
+  ASSIGN_OR_RETURN(scheme.group_size, GroupSize(config, file));
+  RETURN_IF_ERROR(scheme.method == PackedMethod::kAwq ? ReadAwqFields(config, file)
+                                                      : ReadGptqFields(config, file, scheme));
+  return scheme;
+}
+
+absl::StatusOr<std::optional<PackedScheme>> PackedSchemeOf(const HfConfig& config) {
+  const auto found = config.fields().find("quantization_config");
+  if (found == config.fields().end() || found->is_null()) return std::nullopt;
+  return ParsePackedScheme(*found, "config.json");
+}
+
+absl::StatusOr<std::vector<PackedModule>> ListPackedModules(const PackedScheme& scheme,
+                                                            const TensorStore& store) {
+  std::vector<PackedModule> modules;
+  for (std::string& name : store.Names()) {
+    if (!name.ends_with(kQweightEnd)) continue;
+    name.resize(name.size() - kQweightEnd.size());
+    ASSIGN_OR_RETURN(PackedModule module, scheme.method == PackedMethod::kAwq
+                                              ? AwqModule(store, std::move(name))
+                                              : GptqModule(scheme, store, std::move(name)));
+    RETURN_IF_ERROR(CheckModule(scheme, store, module));
+    modules.push_back(std::move(module));
+  }
+  std::ranges::sort(modules, {}, &PackedModule::name);
+  return modules;
+}
+
+absl::StatusOr<QuantizedLinear> LoadPackedModule(const PackedScheme& scheme,
+                                                 const TensorStore& store,
+                                                 const PackedModule& module) {
+  ASSIGN_OR_RETURN(const std::vector<PackedTensor> tensors, ReadTensors(store, module.name));
+  const auto group_size = static_cast<int64_t>(module.group_size);
+  if (scheme.method == PackedMethod::kAwq) return UnpackAwq(module.name, tensors, group_size);
+  GptqForm form = {.bits = module.bits, .group_size = group_size, .version = scheme.tagged_version};
+  const PackedTensor* qzeros = FindSuffix(tensors, "qzeros");
+  if (scheme.sym && qzeros != nullptr) {
+    form.version = SymmetricVersion(*qzeros, module.bits).value_or(form.version);
+  }
+  return UnpackGptq(module.name, tensors, form);
+}
+
+}  // namespace quantized

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the GGUF, importance matrix, safetensors and frames fuzz targets: tests/fuzz/make_seeds.py.
+"""Writes the seeds of the GGUF, importance matrix, safetensors, packed and frames fuzz targets: tests/fuzz/make_seeds.py.
 
 The files are committed; run this again only to change them. `valid` seeds open, `hostile` ones are
 refused, each by another check (the unit tests of the readers assert the messages).
@@ -276,7 +276,69 @@ def frames_seeds():
     })
 
 
+# --- Packed linear layers: packed_fuzz.cc says how a seed is laid out ---
+
+I32, F16, BF16, NO_TENSOR = 5, 2, 3, b"\xff"  # rows of core/tensor/dtype.cc
+
+
+def packed(config, *tensors):
+    text = config if isinstance(config, bytes) else json.dumps(config).encode()
+    head = b"".join(NO_TENSOR if t is None else
+                    bytes([t[0], len(t[1])]) + b"".join(struct.pack("<H", d) for d in t[1])
+                    for t in tensors)
+    # Data comes in byte order of names: g_idx, qweight, qzeros, scales.
+    qweight, qzeros, scales, g_idx = tensors
+    return text + b"\0" + head + b"".join(t[2] for t in (g_idx, qweight, qzeros, scales) if t)
+
+
+def packed_seeds():
+    halves = lambda n: struct.pack("<H", 0x2E00) * n
+    words = lambda n, salt: bytes((i * 37 + salt) % 256 for i in range(4 * n))
+    indices = lambda values: b"".join(struct.pack("<i", v) for v in values)
+    natural = indices([i // 32 for i in range(64)])
+    gptq4 = {"quant_method": "gptq", "bits": 4, "group_size": 32, "sym": True}
+    zeros4 = b"\x77" * 32
+    def gptq(config=gptq4, bits=4, zeros=zeros4, g_idx=(I32, [64], natural), scales=halves(64),
+             rows=None, dtype=F16):
+        count = 2 * bits if rows is None else rows
+        return packed(config, (I32, [count, 32], words(count * 32, 5)), (I32, [2, bits], zeros),
+                      (dtype, [2, 32], scales), g_idx)
+    gptq3 = dict(gptq4, bits=3, sym=False, checkpoint_format="gptq_v2")
+    awq = {"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemm", "zero_point": True}
+    def awq_layer(config=awq, groups=2):
+        return packed(config, (I32, [64, 4], words(256, 3)), (I32, [groups, 4], words(groups * 4, 9)),
+                      (F16, [groups, 32], halves(groups * 32)), None)
+    order = indices([(i * 7 + i // 32) % 2 for i in range(64)])
+    write("packed", "valid", {
+        "gptq_4": gptq(),
+        "gptq_3_v2": gptq(gptq3, 3, words(6, 1)),
+        "gptq_order": gptq(g_idx=(I32, [64], order)),
+        "gptq_no_index": gptq(g_idx=None),
+        "gptq_8_override": gptq(dict(gptq4, dynamic={"+:m": {"bits": 8}}), 8, b"\x7f" * 64),
+        "gptq_bf16": gptq(scales=struct.pack("<H", 0x3F00) * 64, dtype=BF16),
+        "awq": awq_layer(),
+    })
+    write("packed", "hostile", {
+        "bits_5": gptq(dict(gptq4, bits=5)),
+        "config_deep": b"[" * 3000 + b"\0",
+        "config_only": json.dumps(gptq4).encode(),
+        "gemv": awq_layer(dict(awq, version="gemv")),
+        "group_beyond": gptq(g_idx=(I32, [64], indices([0] * 63 + [2]))),
+        "group_negative": gptq(g_idx=(I32, [64], indices([-1] * 64))),
+        "group_size_0": gptq(dict(gptq4, group_size=0)),
+        "groups_awq": awq_layer(groups=3),
+        "index_huge": gptq(g_idx=(I32, [65535], b"")),
+        "marlin": gptq(dict(gptq4, checkpoint_format="marlin")),
+        "no_tensors": packed(gptq4, None, None, None, None),
+        "other_bits": gptq(bits=8, zeros=b"\x7f" * 64),
+        "rows_7": gptq(rows=7),
+        "scale_infinite": gptq(scales=struct.pack("<H", 0x7C00) * 64),
+        "wrapped_zero": gptq(dict(gptq4, sym=False), zeros=b"\xff" * 32),
+    })
+
+
 safetensors_seeds()
 gguf_seeds()
 imatrix_seeds()
 frames_seeds()
+packed_seeds()

@@ -13,6 +13,10 @@ pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas)
 pkg_check_modules(LAPACKE REQUIRED IMPORTED_TARGET lapacke)
 
+if(QUANTIZED_HAS_CUDA)
+  find_package(CUDAToolkit REQUIRED)  # CUDA::cublas
+endif()
+
 if(QUANTIZED_SERVICE)
   find_package(Protobuf MODULE REQUIRED)
   find_package(gRPC CONFIG REQUIRED)

@@ -39,6 +39,11 @@ void AttentionRef(const AttentionShape& shape, const float* q, size_t q_stride, 
 // that is more.
 void AttentionSimd(const AttentionShape& shape, const float* q, size_t q_stride, const float* k,
                    const float* v, size_t kv_stride, float* out, size_t out_stride);
+// The same on a device, in its memory, for heads of up to 512 values; returns a cudaError_t
+// (kernels/forward_cuda). Weights are relative to the largest score so far and are scaled when a
+// larger one comes, which adds 2^-22 * (keys / 32 + 1) * max |v| to the bound.
+int AttentionCuda(const AttentionShape& shape, const float* q, size_t q_stride, const float* k,
+                  const float* v, size_t kv_stride, float* out, size_t out_stride, void* stream);
 
 // The first key that a query sees; the last is the query's own.
 QUANTIZED_HOST_DEVICE inline size_t FirstVisibleKey(size_t window, size_t query) {

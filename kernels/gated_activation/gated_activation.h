@@ -24,6 +24,9 @@ void GatedActivationRef(Activation activation, size_t count, const float* gate, 
                         float* out);
 void GatedActivationSimd(Activation activation, size_t count, const float* gate, const float* up,
                          float* out);
+// The same on a device, in its memory; returns a cudaError_t (kernels/forward_cuda).
+int GatedActivationCuda(Activation activation, size_t count, const float* gate, const float* up,
+                        float* out, void* stream);
 
 // act(x) in the precision of T, float or double.
 template <class T>

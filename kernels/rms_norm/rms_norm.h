@@ -7,12 +7,15 @@
 // summed in double, in 32 slots (kernels/lanes/slots.h), where each square is exact; the factor
 // 1 / sqrt(...) is rounded to f32 once, then x * factor and that times weight are.
 //
-// Both forms give the same bits. Error against double precision: at most 2^-22 of the result, plus
+// All forms give the same bits. Error against double precision: at most 2^-22 of the result, plus
 // 2^-149 * (1 + |weight|) where products are subnormal, for |x| <= 2^120 and epsilon >= 2^-60.
 // A row's result depends on that row only, so rows may be split among threads anyhow.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
+
+#include "kernels/types/host_device.h"
 
 namespace quantized::kernels {
 
@@ -22,7 +25,13 @@ void RmsNormRef(size_t rows, size_t cols, const float* x, const float* weight, f
 void RmsNormSimd(size_t rows, size_t cols, const float* x, const float* weight, float epsilon,
                  float* out);
 
+// The same on a device, in its memory; returns a cudaError_t (kernels/forward_cuda).
+int RmsNormCuda(size_t rows, size_t cols, const float* x, const float* weight, float epsilon,
+                float* out, void* stream);
+
 // The factor of a row whose squares sum to `sum`.
-float RmsNormFactor(double sum, size_t cols, float epsilon);
+QUANTIZED_HOST_DEVICE inline float RmsNormFactor(double sum, size_t cols, float epsilon) {
+  return static_cast<float>(1 / std::sqrt(sum / static_cast<double>(cols) + epsilon));
+}
 
 }  // namespace quantized::kernels

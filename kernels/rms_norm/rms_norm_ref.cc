@@ -1,13 +1,7 @@
-#include <cmath>
-
 #include "kernels/lanes/slots.h"
 #include "kernels/rms_norm/rms_norm.h"
 
 namespace quantized::kernels {
-
-float RmsNormFactor(double sum, size_t cols, float epsilon) {
-  return static_cast<float>(1 / std::sqrt(sum / static_cast<double>(cols) + epsilon));
-}
 
 void RmsNormRef(size_t rows, size_t cols, const float* x, const float* weight, float epsilon,
                 float* out) {

@@ -19,6 +19,9 @@ void ApplyRotaryRef(size_t tokens, size_t heads, size_t head_dim, size_t rotary_
                     const float* cos, const float* sin, float* x, size_t stride);
 void ApplyRotarySimd(size_t tokens, size_t heads, size_t head_dim, size_t rotary_dim,
                      const float* cos, const float* sin, float* x, size_t stride);
+// The same on a device, in its memory; returns a cudaError_t (kernels/forward_cuda).
+int ApplyRotaryCuda(size_t tokens, size_t heads, size_t head_dim, size_t rotary_dim,
+                    const float* cos, const float* sin, float* x, size_t stride, void* stream);
 
 QUANTIZED_HOST_DEVICE inline void RotatePair(float cos, float sin, float& x1, float& x2) {
   const float first = x1 * cos - x2 * sin;

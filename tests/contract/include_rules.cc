@@ -35,7 +35,8 @@ constexpr Row kRows[] = {
     {"kernels/group_range", 4},
     {"kernels/codecs", 6},
     {"kernels/cuda", 7},  // its tests compare with the codecs
-    {"kernels/testing", 8},
+    {"kernels/forward_cuda", 8},  // has the codes and statuses of kernels/cuda
+    {"kernels/testing", 9},
     {"kernels/", 5},  // one operation each
     {"core/base", 0},
     {"core/tensor", 1},
@@ -93,7 +94,8 @@ constexpr External kExternals[] = {
     {"xxhash.h", {"core/pipeline/"}},
     {"cblas.h", {"kernels/blas/"}},
     {"lapacke.h", {"kernels/blas/"}},
-    {"cuda", {"kernels/cuda/"}},
+    {"cuda", {"kernels/"}},
+    {"cublas", {"kernels/forward_cuda/"}},
     {"quantized/v1/service.grpc", {"daemon/service/", "client/rpc/"}},
     {"quantized/v1/", {"daemon/", "client/"}},
     {"google/protobuf/", {"daemon/", "client/"}},

@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/base/job_context.h"
+#include "core/quantize/column_order.h"
 
 namespace quantized {
 
@@ -23,6 +24,34 @@ struct CheckpointOptions {
 
 struct SubstitutedType {
   std::string tensor, wanted_type, used_type, why;
+};
+
+// The text that a calibrated method looks at.
+struct CalibrationRequest {
+  std::filesystem::path data;  // empty: the built-in text
+  std::string name;            // as typed, for messages
+  uint32_t samples = 256;
+  uint32_t sequence_length = 512;
+  uint64_t seed = 0;
+};
+
+inline constexpr int64_t kAutoGroupSize = 0;  // the largest that fits
+
+// How awq and gptq quantize (core/quantize/layer_quantizer.h).
+struct CalibratedOptions {
+  int64_t group_size = 128;  // -1: a row is one group
+  // GPTQ only.
+  bool symmetric = true;
+  ColumnOrder order = ColumnOrder::kGroupAware;
+  double damping = 0.01;
+  // Of a mixture, statistics of each expert are of all tokens.
+  bool all_tokens_to_experts = false;
+};
+
+struct CalibrationSummary {
+  std::string description;  // of the data
+  std::string hash;
+  uint64_t windows = 0, sequence_length = 0;
 };
 
 struct QuantizeResult {
@@ -41,6 +70,12 @@ struct QuantizeResult {
   std::string device = "cpu";                // "cuda:0 NVIDIA H100" where it did the encoding
   uint64_t device_memory_bytes = 0;          // the highest use of its memory
   bool already_done = false;  // the output was there, made by the same job, and is valid
+  // Of awq and gptq.
+  std::string format = "gguf";
+  int64_t group_size = 0;
+  CalibrationSummary calibration;
+  double mean_module_error = 0;     // of ModuleReport::relative_error
+  std::vector<std::string> notes;   // "MODULE: what was done beyond the usual"
 };
 
 // One level to make.
@@ -70,8 +105,11 @@ struct GgufOptions {
 struct QuantizeRequest {
   std::filesystem::path model_path;
   std::string model_name;  // as the user typed it, for messages
+  std::string format = "gguf";  // "awq", "gptq": QuantizeToDirectory
   std::vector<OutputRequest> outputs;
   GgufOptions gguf;
+  CalibrationRequest calibration;
+  CalibratedOptions calibrated;
   bool strict = false;  // a substituted type is an error
   bool overwrite = false;
   CheckpointOptions checkpoint;

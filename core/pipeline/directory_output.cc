@@ -1,0 +1,283 @@
+#include "core/pipeline/directory_output.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "core/forward/packed_tensor_source.h"
+#include "core/pipeline/part_file.h"
+#include "xxhash.h"
+
+namespace quantized {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMaxProvenanceBytes = 64 << 20;
+constexpr size_t kReadBytes = 4 << 20;
+
+bool Exists(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+// Gives `part` the name `path`; what had it is gone afterwards. The name never stands for nothing
+// or for half a folder.
+absl::Status Rename(const fs::path& part, const fs::path& path) {
+  if (!Exists(path)) return RenameDurably(part, path);
+  if (::renameat2(AT_FDCWD, part.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) != 0) {
+    return ErrnoError(errno, "replace", path.string());
+  }
+  RETURN_IF_ERROR(SyncDirectory(path.parent_path()));
+  return RemoveAll(part);
+}
+
+}  // namespace
+
+DirectoryOutput::DirectoryOutput(const QuantizeRequest& request, const DirectoryPlan& plan,
+                                 JobContext& context)
+    : request_(request),
+      plan_(plan),
+      context_(context),
+      owner_{plan.fingerprint, request.model_name, plan.level.name, plan.output_path.string()},
+      folder_(plan.output_path.parent_path()),
+      checkpoint_options_(request.checkpoint),
+      hashes_(plan.units, 0) {}
+
+fs::path DirectoryOutput::part_path() const { return PartPath(plan_.output_path); }
+
+absl::StatusOr<std::optional<std::string>> DirectoryOutput::FindExisting() {
+  if (!Exists(plan_.output_path)) return std::nullopt;
+  if (!request_.overwrite || request_.retried) {
+    const auto text = ReadFile(plan_.output_path / kProvenanceFile, kMaxProvenanceBytes);
+    const auto json = text.ok() ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
+    // The file is written before the folder gets its name: where it is, the rest is.
+    if (json.is_object() && json.value("fingerprint", "") == plan_.fingerprint) return *text;
+  }
+  if (request_.overwrite) return std::nullopt;
+  return MakeError(Error::kInvalidArgument,
+                   StrCat("the output ", plan_.output_path.string(), " exists already"),
+                   "Use --overwrite to replace it, or choose another name");
+}
+
+uint64_t DirectoryOutput::MissingDiskBytes() const {
+  uint64_t missing = 0;
+  for (const safetensors::PlannedFile& file : plan_.layout.files) {
+    struct stat info;
+    const fs::path path = part_path() / file.name;
+    const uint64_t held =
+        ::stat(path.c_str(), &info) == 0 ? static_cast<uint64_t>(info.st_blocks) * 512 : 0;
+    missing += file.size_bytes - std::min(held, file.size_bytes);
+  }
+  return missing;
+}
+
+absl::Status DirectoryOutput::Start(const CheckpointOptions& options) {
+  checkpoint_options_ = options;
+  if (options.enabled) {
+    ASSIGN_OR_RETURN(checkpoint_folder_, LocateCheckpoint(options, owner_));
+  }
+  RETURN_IF_ERROR(folder_.Create());
+  RETURN_IF_ERROR(CreateDirectories(part_path()));
+  for (const safetensors::PlannedFile& file : plan_.layout.files) {
+    ASSIGN_OR_RETURN(File opened, OpenLocked(part_path() / file.name, context_));
+    files_.push_back(std::move(opened));
+  }
+  std::vector<UnitRecord> kept;
+  if (options.enabled) RETURN_IF_ERROR(TakeOver(kept));
+  part_is_ours_ = true;
+  for (size_t i = 0; i < files_.size(); ++i) {
+    const safetensors::PlannedFile& file = plan_.layout.files[i];
+    if (kept.empty()) RETURN_IF_ERROR(files_[i].Truncate(0));
+    RETURN_IF_ERROR(files_[i].Allocate(file.size_bytes));
+    RETURN_IF_ERROR(files_[i].WriteAt(0, std::as_bytes(std::span(file.header))));
+  }
+  if (!plan_.layout.index.empty()) {
+    RETURN_IF_ERROR(WriteFile(safetensors::kIndexFileName, plan_.layout.index));
+  }
+  if (!options.enabled) return absl::OkStatus();
+  RemoveStaleCheckpoints(checkpoint_folder_, owner_);
+  ASSIGN_OR_RETURN(checkpoint_, Checkpoint::Start(checkpoint_folder_, owner_, kept, files_,
+                                                  [this](uint64_t units) {
+                                                    context_.progress.OnCheckpoint(
+                                                        units, checkpoint_folder_);
+                                                  }));
+  return absl::OkStatus();
+}
+
+// The units of the checkpoint that can be used: the walk goes layer by layer, so those before the
+// first that is missing.
+absl::Status DirectoryOutput::TakeOver(std::vector<UnitRecord>& kept) {
+  ASSIGN_OR_RETURN(const std::optional<JournalContents> found,
+                   LoadCheckpoint(checkpoint_folder_, owner_));
+  if (!found || found->units.empty()) return absl::OkStatus();
+  const auto damaged = [&](const std::string& what) {
+    return MakeError(Error::kCheckpoint,
+                     StrCat(part_path().string(), ": ", what, " (checkpoint ",
+                            checkpoint_folder_.string(), ")"),
+                     "Remove the checkpoint folder to start anew");
+  };
+  for (size_t i = 0; i < files_.size(); ++i) {
+    ASSIGN_OR_RETURN(const uint64_t bytes, files_[i].SizeBytes());
+    if (bytes == plan_.layout.files[i].size_bytes) continue;
+    if (bytes == 0 && checkpoint_options_.resume_from.empty()) {
+      context_.progress.OnWarning(StrCat("the checkpoint ", checkpoint_folder_.string(), " lists ",
+                                         found->units.size(), " finished layers, but ",
+                                         files_[i].path().string(),
+                                         ", which held them, is gone; starting anew"));
+      return absl::OkStatus();
+    }
+    return damaged(StrCat(files_[i].path().filename().string(), " has ", bytes,
+                          " bytes, expected ", plan_.layout.files[i].size_bytes));
+  }
+  for (size_t i = 0; i < found->units.size(); ++i) {
+    const UnitRecord& unit = found->units[i];
+    if (unit.index != i || i >= plan_.units || unit.size_bytes != UnitBytes(i)) {
+      return damaged(StrCat("the journal's unit ", unit.index, " is not planned"));
+    }
+    RETURN_IF_ERROR(context_.CheckStopped());
+    ASSIGN_OR_RETURN(const uint64_t hash, HashOfUnit(i));
+    if (hash != unit.hash) {
+      if (i < found->synced_units) {
+        return damaged(StrCat("layer ", i, " is not what the checkpoint says"));
+      }
+      break;
+    }
+    hashes_[i] = hash;
+    kept.push_back(unit);
+  }
+  reused_units_ = kept.size();
+  return absl::OkStatus();
+}
+
+uint64_t DirectoryOutput::UnitBytes(size_t unit) const {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < plan_.tensors.size(); ++i) {
+    if (plan_.unit_of[i] == unit) bytes += plan_.layout.tensors[i].size_bytes;
+  }
+  return bytes;
+}
+
+// XXH3 of the bytes of its tensors, in the order of the plan, as they are in the files.
+absl::StatusOr<uint64_t> DirectoryOutput::HashOfUnit(size_t unit) const {
+  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
+                                                                        &XXH3_freeState);
+  XXH3_64bits_reset(state.get());
+  std::vector<std::byte> bytes;
+  for (size_t i = 0; i < plan_.tensors.size(); ++i) {
+    if (plan_.unit_of[i] != unit) continue;
+    const auto& place = plan_.layout.tensors[i];
+    for (uint64_t done = 0; done < place.size_bytes; done += bytes.size()) {
+      bytes.resize(std::min<uint64_t>(kReadBytes, place.size_bytes - done));
+      RETURN_IF_ERROR(files_[place.file].ReadAt(place.offset + done, bytes));
+      XXH3_64bits_update(state.get(), bytes.data(), bytes.size());
+    }
+  }
+  return XXH3_64bits_digest(state.get());
+}
+
+absl::Status DirectoryOutput::Write(const std::string& name, std::span<const std::byte> bytes) {
+  const auto found = plan_.index.find(name);
+  if (found == plan_.index.end() ||
+      plan_.layout.tensors[found->second].size_bytes != bytes.size()) {
+    return MakeError(Error::kInternal,
+                     StrCat("tensor ", name, " of ", bytes.size(), " bytes is not planned"));
+  }
+  const auto& place = plan_.layout.tensors[found->second];
+  return files_[place.file].WriteAt(place.offset, bytes);
+}
+
+absl::Status DirectoryOutput::FinishUnit(size_t unit) {
+  ASSIGN_OR_RETURN(hashes_[unit], HashOfUnit(unit));
+  if (!checkpoint_) return absl::OkStatus();
+  return checkpoint_->Append({unit, 0, UnitBytes(unit), hashes_[unit]});
+}
+
+absl::Status DirectoryOutput::WriteFile(std::string_view name, std::string_view text) {
+  return WriteFileAtomically(part_path() / name, text);
+}
+
+absl::Status DirectoryOutput::Validate(const Architecture& architecture) {
+  if (checkpoint_) RETURN_IF_ERROR(checkpoint_->Sync());
+  std::vector<absl::Status> statuses(plan_.units);
+  context_.threads.ParallelFor(plan_.units, [&](size_t unit) {
+    const absl::StatusOr<uint64_t> hash = HashOfUnit(unit);
+    statuses[unit] = hash.status();
+    if (hash.ok() && *hash != hashes_[unit]) {
+      statuses[unit] = MakeError(Error::kValidationFailed,
+                                 StrCat(part_path().string(), ": the tensors of ",
+                                        unit == 0 ? std::string("no layer")
+                                                  : StrCat("layer ", unit - 1),
+                                        " are not what was written"));
+    }
+  });
+  for (const absl::Status& status : statuses) RETURN_IF_ERROR(status);
+
+  ASSIGN_OR_RETURN(const HfConfig config, HfConfig::Read(part_path()));
+  ASSIGN_OR_RETURN(const std::optional<PackedScheme> scheme, PackedSchemeOf(config));
+  if (!scheme || scheme->method != plan_.method) {
+    return MakeError(Error::kValidationFailed,
+                     StrCat(part_path().string(), "/config.json: quantization_config is not that ",
+                            "of ", NameOf(plan_.method)));
+  }
+  ASSIGN_OR_RETURN(const auto source,
+                   PackedTensorSource::Open(part_path(), architecture, *scheme));
+  if (source->modules().size() != plan_.linears.size()) {
+    return MakeError(Error::kValidationFailed,
+                     StrCat(part_path().string(), ": found ", source->modules().size(),
+                            " packed linears, expected ", plan_.linears.size()));
+  }
+  std::vector<absl::Status> sound(source->modules().size());
+  context_.threads.ParallelFor(sound.size(), [&](size_t i) {
+    sound[i] = context_.CheckStopped();
+    if (sound[i].ok()) sound[i] = source->Load(source->modules()[i]).status();
+  });
+  for (const absl::Status& status : sound) RETURN_IF_ERROR(status);
+  return absl::OkStatus();
+}
+
+absl::Status DirectoryOutput::Publish() {
+  RETURN_IF_ERROR(context_.CheckStopped());
+  if (Exists(plan_.output_path) && !request_.overwrite) {
+    return MakeError(Error::kInvalidArgument,
+                     StrCat("the output ", plan_.output_path.string(),
+                            " has appeared while it was made"),
+                     "Use --overwrite to replace it, or choose another name");
+  }
+  for (File& file : files_) RETURN_IF_ERROR(file.Sync());
+  RETURN_IF_ERROR(SyncDirectory(part_path()));
+  RETURN_IF_ERROR(Rename(part_path(), plan_.output_path));
+  if (!checkpoint_) return absl::OkStatus();
+  checkpoint_.reset();
+  // The output stands: a checkpoint that stays beside it is no reason to fail.
+  if (const absl::Status status = RemoveCheckpoint(checkpoint_folder_); !status.ok()) {
+    context_.progress.OnWarning(std::string(status.message()));
+  }
+  return absl::OkStatus();
+}
+
+void DirectoryOutput::CleanUp(const absl::Status& status) {
+  if (status.ok() || !part_is_ours_) return;
+  const bool resumable = checkpoint_ != nullptr;
+  if (resumable && ErrorOf(status) != Error::kValidationFailed) {
+    checkpoint_->Sync().IgnoreError();
+    return;
+  }
+  if (resumable) {
+    checkpoint_.reset();
+    RemoveCheckpoint(checkpoint_folder_).IgnoreError();
+  }
+  RemoveAll(part_path()).IgnoreError();
+  folder_.RemoveCreated();
+}
+
+}  // namespace quantized

@@ -1,0 +1,85 @@
+// The folder that a job of format awq or gptq makes: OUTPUT.part/ with its weight files, whose
+// tensors are written at their final offsets layer by layer, its checkpoint, and the step to the
+// final name. What a crash may leave: docs/formats/checkpoint.md, "Folders".
+// Belongs to the job's thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/base/file.h"
+#include "core/base/job_context.h"
+#include "core/pipeline/checkpoint.h"
+#include "core/pipeline/directory_plan.h"
+#include "core/pipeline/output_folder.h"
+#include "core/pipeline/quantize.h"
+
+namespace quantized {
+
+// The file in an output that tells how it was made, and by which job.
+inline constexpr std::string_view kProvenanceFile = "llm-quantize.json";
+
+class DirectoryOutput {
+ public:
+  // All arguments must outlive *this.
+  DirectoryOutput(const QuantizeRequest& request, const DirectoryPlan& plan, JobContext& context);
+
+  // Whether the output is there already, whole, made by a job of this fingerprint: then its
+  // provenance, else nothing. Errors: kInvalidArgument where something else is there and may not be
+  // replaced.
+  absl::StatusOr<std::optional<std::string>> FindExisting();
+  uint64_t MissingDiskBytes() const;
+  const OutputFolder& folder() const { return folder_; }
+
+  // Makes OUTPUT.part ready and locks it; what the checkpoint has stays. `options` are those of
+  // this output (OptionsOfEach). Errors: kCheckpoint, kIo, kDiskFull.
+  absl::Status Start(const CheckpointOptions& options);
+  // Units that are there from an earlier attempt: 0 and so many layers, without a hole.
+  size_t reused_units() const { return reused_units_; }
+
+  // The weight files as far as they are made.
+  std::filesystem::path part_path() const;
+
+  // Puts a tensor's bytes where they belong.
+  absl::Status Write(const std::string& name, std::span<const std::byte> bytes);
+  // All tensors of the unit are written: notes it in the checkpoint.
+  absl::Status FinishUnit(size_t unit);
+  // A file beside the weights.
+  absl::Status WriteFile(std::string_view name, std::string_view text);
+
+  // Reads everything again: each unit's bytes have the hash with which they were written, each
+  // packed linear is sound and each other value finite. Errors: kValidationFailed.
+  absl::Status Validate(const Architecture& architecture);
+  absl::Status Publish();
+  // After a failure with `status`.
+  void CleanUp(const absl::Status& status);
+
+ private:
+  absl::StatusOr<uint64_t> HashOfUnit(size_t unit) const;
+  absl::Status TakeOver(std::vector<UnitRecord>& kept);
+  uint64_t UnitBytes(size_t unit) const;
+
+  const QuantizeRequest& request_;
+  const DirectoryPlan& plan_;
+  JobContext& context_;
+  const CheckpointOwner owner_;
+  OutputFolder folder_;
+  CheckpointOptions checkpoint_options_;
+  std::filesystem::path checkpoint_folder_;
+  bool part_is_ours_ = false;
+  size_t reused_units_ = 0;
+  std::vector<File> files_;
+  std::vector<uint64_t> hashes_;            // of each finished unit
+  std::unique_ptr<Checkpoint> checkpoint_;  // before files_ in destruction
+};
+
+}  // namespace quantized

@@ -1,0 +1,199 @@
+#include "core/pipeline/directory_plan.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "core/arch/tensor_names.h"
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "core/packed/awq.h"
+#include "core/packed/gptq.h"
+#include "core/quantize/recipe.h"
+
+namespace quantized {
+namespace {
+
+constexpr std::array kGptqBits = {2, 3, 4, 8};
+constexpr std::array kAwqBits = {4};
+constexpr std::array<size_t, 3> kGroupSizes = {128, 64, 32};
+constexpr std::string_view kRouter = "blk.{i}.ffn_gate_inp";
+constexpr size_t kPackedMultiple = 32;  // of both widths of a packed linear
+
+std::span<const int> BitsOf(PackedMethod method) {
+  if (method == PackedMethod::kAwq) return kAwqBits;
+  return kGptqBits;
+}
+
+// A tensor of the source and what becomes of it.
+struct Item {
+  const HfWeights::Tensor* tensor;
+  size_t unit = 0;
+  bool quantized = false;
+};
+
+bool IsFloat(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
+
+// Whether `match` is the weight of a linear inside the layers; the router's is none.
+bool IsQuantized(const TensorMatch& match) {
+  return !match.is_bias && match.rule->rows != Dim::kNone &&
+         match.rule->gguf.starts_with("blk.") && match.rule->gguf != kRouter;
+}
+
+absl::StatusOr<std::vector<Item>> ItemsOf(const ForwardConfig& config, const HfConfig& hf_config,
+                                          const HfTensorSource& source) {
+  const auto tied = hf_config.fields().find("tie_word_embeddings");
+  const bool is_tied =
+      tied != hf_config.fields().end() && tied->is_boolean() && tied->get<bool>();
+  std::vector<Item> items;
+  for (const HfWeights::Tensor& tensor : source.weights().tensors()) {
+    if (!IsFloat(tensor.info->dtype) || tensor.info->name.ends_with(".rotary_emb.inv_freq")) {
+      continue;
+    }
+    ASSIGN_OR_RETURN(const std::optional<TensorMatch> match,
+                     MatchTensorName(*config.architecture, config.geometry.layers,
+                                     tensor.info->name),
+                     << tensor.file->bytes().name());
+    Item item{&tensor};
+    if (match) {
+      if (is_tied && match->rule->hf == "lm_head") continue;
+      item.unit = static_cast<size_t>(LayerOf(match->gguf_name) + 1);
+      item.quantized = IsQuantized(*match);
+    }
+    items.push_back(item);
+  }
+  std::stable_sort(items.begin(), items.end(),
+                   [](const Item& a, const Item& b) { return a.unit < b.unit; });
+  return items;
+}
+
+std::string ModuleOf(const std::string& weight_name) {
+  return weight_name.substr(0, weight_name.rfind('.'));
+}
+
+// The group size that the widths of all linears allow: the one asked for, or the largest.
+absl::StatusOr<int64_t> GroupSizeFor(std::span<const LinearShape> linears, int64_t wanted) {
+  const auto misfit = [&](size_t group_size) {
+    return std::ranges::find_if(linears,
+                                [&](const LinearShape& l) { return l.in % group_size != 0; });
+  };
+  for (const LinearShape& linear : linears) {
+    if (linear.in % kPackedMultiple == 0 && linear.out % kPackedMultiple == 0) continue;
+    return MakeError(Error::kInvalidArgument,
+                     StrCat(linear.name, " has ", linear.in, " inputs and ", linear.out,
+                            " outputs; awq and gptq hold multiples of ", kPackedMultiple),
+                     "Use a gguf level for this model");
+  }
+  std::string fitting;
+  std::optional<size_t> largest;
+  for (const size_t size : kGroupSizes) {
+    if (misfit(size) != linears.end()) continue;
+    if (!largest) largest = size;
+    StrAppend(&fitting, fitting.empty() ? "" : ", ", size);
+  }
+  if (wanted == kAutoGroupSize) return static_cast<int64_t>(*largest);  // 32 fits, as checked
+  if (wanted < 0) return wanted;
+  const auto bad = misfit(static_cast<size_t>(wanted));
+  if (bad == linears.end()) return wanted;
+  return MakeError(Error::kInvalidArgument,
+                   StrCat("group size ", wanted, " does not divide the ", bad->in, " inputs of ",
+                          bad->name, "; sizes that fit this model: ", fitting),
+                   StrCat("Use --group-size ", *largest, ", or --group-size auto"));
+}
+
+}  // namespace
+
+absl::StatusOr<BitLevel> FindBitLevel(PackedMethod method, std::string_view name) {
+  std::string wanted = absl::AsciiStrToLower(std::string(name));
+  std::string known;
+  for (const int bits : BitsOf(method)) {
+    BitLevel level{StrCat(bits, "bit"), bits};
+    if (wanted == level.name || wanted == StrCat(bits) || wanted == StrCat(bits, "-bit")) {
+      return level;
+    }
+    StrAppend(&known, known.empty() ? "" : ", ", level.name);
+  }
+  return MakeError(Error::kInvalidArgument,
+                   StrCat("'", name, "' is not a quantization level of ", NameOf(method)),
+                   StrCat("Levels of ", NameOf(method), ": ", known));
+}
+
+absl::StatusOr<DirectoryPlan> MakeDirectoryPlan(const ForwardConfig& config,
+                                                const HfConfig& hf_config,
+                                                const HfTensorSource& source, PackedMethod method,
+                                                const std::string& level,
+                                                const CalibratedOptions& options,
+                                                const std::filesystem::path& output_path) {
+  DirectoryPlan plan;
+  plan.method = method;
+  plan.output_path = output_path;
+  ASSIGN_OR_RETURN(plan.level, FindBitLevel(method, level));
+  ASSIGN_OR_RETURN(const std::vector<Item> items, ItemsOf(config, hf_config, source));
+  for (const Item& item : items) {
+    const std::vector<uint64_t>& shape = item.tensor->info->shape;
+    uint64_t values = 1;
+    for (const uint64_t dim : shape) values *= dim;
+    plan.parameters += values;
+    if (!item.quantized) continue;
+    const std::string module = ModuleOf(item.tensor->info->name);
+    plan.linears.push_back({.name = module,
+                            .out = shape[0],
+                            .in = shape[1],
+                            .splits_input = module.ends_with("o_proj") ||
+                                            module.ends_with("down_proj") ||
+                                            module.ends_with(".w2")});
+  }
+
+  plan.checkpoint.method = method;
+  plan.checkpoint.bits = plan.level.bits;
+  ASSIGN_OR_RETURN(plan.checkpoint.group_size, GroupSizeFor(plan.linears, options.group_size));
+  plan.checkpoint.sym = method == PackedMethod::kGptq && options.symmetric;
+  plan.checkpoint.desc_act = options.order == ColumnOrder::kActivation;
+  plan.checkpoint.static_groups = options.order == ColumnOrder::kStaticActivation;
+  plan.checkpoint.damp_percent = options.damping;
+  for (uint32_t layer = 0; config.experts > 0 && layer < config.geometry.layers; ++layer) {
+    for (const TensorRule& rule : config.architecture->tensors) {
+      const TensorSource::Tensor* router =
+          rule.gguf == kRouter ? source.Find(StrCat(PlainModule(rule, layer), ".weight")) : nullptr;
+      if (router != nullptr) {
+        plan.checkpoint.modules_not_converted.push_back(ModuleOf(router->name));
+      }
+    }
+  }
+  RETURN_IF_ERROR(CheckOptions(plan.checkpoint));
+
+  const auto add = [&plan](std::string name, DType dtype, std::vector<uint64_t> shape,
+                           size_t unit) {
+    plan.index.emplace(name, plan.tensors.size());
+    plan.tensors.push_back({std::move(name), dtype, std::move(shape)});
+    plan.unit_of.push_back(unit);
+  };
+  for (const Item& item : items) {
+    const std::vector<uint64_t>& shape = item.tensor->info->shape;
+    if (!item.quantized) {
+      add(item.tensor->info->name, DType::kF16, shape, item.unit);
+      continue;
+    }
+    const std::string module = ModuleOf(item.tensor->info->name);
+    const size_t group_size = plan.group_size() == 0 ? shape[1] : plan.group_size();
+    const std::vector<PackedShape> parts =
+        method == PackedMethod::kAwq
+            ? AwqShapes(shape[0], shape[1], group_size)
+            : GptqShapes(shape[0], shape[1], group_size, plan.level.bits);
+    for (const PackedShape& part : parts) {
+      add(StrCat(module, ".", part.suffix), part.dtype, part.dims, item.unit);
+    }
+  }
+  plan.units = config.geometry.layers + 1;
+  ASSIGN_OR_RETURN(plan.layout, safetensors::PlanSafetensors(plan.tensors));
+  return plan;
+}
+
+}  // namespace quantized

@@ -1,0 +1,64 @@
+// What a job of format awq or gptq will write, decided before any work: which linears are
+// quantized, the tensors of the output in order, their place in its files, the fingerprint.
+// Formats: docs/formats/awq.md, docs/formats/gptq.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/forward/forward_config.h"
+#include "core/forward/hf_tensor_source.h"
+#include "core/hf/config.h"
+#include "core/packed/checkpoint_config.h"
+#include "core/packed/loader_notes.h"
+#include "core/pipeline/quantize.h"
+#include "core/safetensors/writer.h"
+
+namespace quantized {
+
+// A level of these formats: "4bit".
+struct BitLevel {
+  std::string name;
+  int bits = 4;
+};
+// In any case; the number alone will do. Errors: kInvalidArgument, naming the levels of the format.
+absl::StatusOr<BitLevel> FindBitLevel(PackedMethod method, std::string_view name);
+
+struct DirectoryPlan {
+  PackedMethod method = PackedMethod::kGptq;
+  BitLevel level;
+  CheckpointOptions checkpoint;
+  std::filesystem::path output_path;
+  std::vector<LinearShape> linears;  // to be quantized
+  // A unit of the checkpoint is a layer; unit 0 is what lies outside layers, unit L + 1 is layer L.
+  std::vector<safetensors::PlannedTensor> tensors;  // unit by unit
+  std::vector<size_t> unit_of;                      // of each tensor
+  std::map<std::string, size_t, std::less<>> index;  // of each tensor by name
+  safetensors::SafetensorsLayout layout;
+  size_t units = 0;
+  uint64_t parameters = 0;
+  std::string fingerprint;
+
+  double bits_per_weight() const {
+    return 8.0 * static_cast<double>(layout.total_bytes) / static_cast<double>(parameters);
+  }
+  size_t group_size() const {  // 0: a row is one group
+    return checkpoint.group_size < 0 ? 0 : static_cast<size_t>(checkpoint.group_size);
+  }
+};
+
+// `output_path` is absolute. Errors: kInvalidArgument for a level or a group size that does not fit
+// the model's widths, naming those that do.
+absl::StatusOr<DirectoryPlan> MakeDirectoryPlan(const ForwardConfig& config,
+                                                const HfConfig& hf_config,
+                                                const HfTensorSource& source, PackedMethod method,
+                                                const std::string& level,
+                                                const CalibratedOptions& options,
+                                                const std::filesystem::path& output_path);
+
+}  // namespace quantized

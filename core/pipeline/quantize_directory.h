@@ -1,0 +1,16 @@
+// Model → AWQ or GPTQ directory that serving tools load. The model runs on calibration text, layer
+// by layer; each layer's packed tensors are written as soon as it is quantized, and its outputs are
+// what the next layer is calibrated with. docs/design/calibrated.md.
+// Memory: one layer, the activations of the calibration tokens within a budget.
+#pragma once
+
+#include "core/base/job_context.h"
+#include "core/pipeline/quantize.h"
+
+namespace quantized {
+
+// Levels are made one after the other. Tells the context as Quantize does; progress in layers.
+// Errors: those of Quantize; kInvalidArgument also for calibration data that do not do.
+QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& context);
+
+}  // namespace quantized

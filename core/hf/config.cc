@@ -1,6 +1,7 @@
 #include "core/hf/config.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -70,6 +71,26 @@ bool RopeIsComplete(const json& fields) {
          });
 }
 
+// As transformers' Phi3Config checks its rope_scaling.
+bool IsLongRope(const json& scaling, const json& fields) {
+  const auto number = [&](std::string_view name) {
+    const json* value = Present(fields, name);
+    return value != nullptr && value->is_number() ? value->get<double>() : 0.0;
+  };
+  const double heads = number("num_attention_heads");
+  if (heads <= 0 || scaling.size() != 3 || scaling.value("type", json()) != "longrope") {
+    return false;
+  }
+  const double rotated =
+      std::floor(std::floor(number("hidden_size") / heads) * number("partial_rotary_factor"));
+  return std::ranges::all_of(std::array{"short_factor", "long_factor"}, [&](const char* name) {
+    const json* list = Present(scaling, name);
+    return list != nullptr && list->is_array() &&
+           static_cast<double>(list->size()) == std::floor(rotated / 2) &&
+           std::ranges::all_of(*list, [](const json& item) { return item.is_number(); });
+  });
+}
+
 // `fields` as its class has them; nullopt when the class refuses them.
 std::optional<json> WithDefaults(const ConfigClass& row, json fields) {
   using When = ConfigDefault::When;
@@ -83,6 +104,12 @@ std::optional<json> WithDefaults(const ConfigClass& row, json fields) {
   if (const auto scaling = fields.find("rope_scaling");
       row.rope_type_from_type && scaling != fields.end() && scaling->contains("type")) {
     (*scaling)["rope_type"] = (*scaling)["type"];
+  }
+  if (row.has_long_rope_only && Present(fields, "rope_scaling") != nullptr) {
+    json& scaling = fields["rope_scaling"];
+    const json type = scaling.value("type", json());
+    if (type == "su" || type == "yarn") scaling["type"] = "longrope";
+    if (!IsLongRope(scaling, fields)) return std::nullopt;
   }
   if (row.checks_rope && !RopeIsComplete(fields)) return std::nullopt;
   return fields;

@@ -88,6 +88,66 @@ constexpr ConfigDefault kGemma3Text[] = {
     Value("sliding_window", 4096),
 };
 
+constexpr ConfigDefault kGemma2[] = {
+    Value("vocab_size", 256000),
+    Value("hidden_size", 2304),
+    Value("intermediate_size", 9216),
+    Value("num_hidden_layers", 26),
+    Value("num_attention_heads", 8),
+    Value("num_key_value_heads", 4),
+    Value("head_dim", 256),
+    Value("max_position_embeddings", 8192),
+    Value("rms_norm_eps", 1e-6),
+    Value("rope_theta", 10000),
+    Value("sliding_window", 4096),
+    Value("attn_logit_softcapping", 50),
+    Value("final_logit_softcapping", 30),
+};
+
+constexpr ConfigDefault kPhi3[] = {
+    Value("vocab_size", 32064),
+    Value("hidden_size", 3072),
+    Value("intermediate_size", 8192),
+    Value("num_hidden_layers", 32),
+    Value("num_attention_heads", 32),
+    Copy("num_key_value_heads", When::kMissingOrNull, "num_attention_heads"),
+    Value("max_position_embeddings", 4096),
+    Value("original_max_position_embeddings", 4096),
+    Value("partial_rotary_factor", 1),
+    Value("rms_norm_eps", 1e-5),
+    Value("rope_theta", 10000),
+};
+
+constexpr ConfigDefault kMixtral[] = {
+    Value("vocab_size", 32000),
+    Value("hidden_size", 4096),
+    Value("intermediate_size", 14336),
+    Value("num_hidden_layers", 32),
+    Value("num_attention_heads", 32),
+    Copy("num_key_value_heads", When::kNull, "num_attention_heads"),
+    Value("num_key_value_heads", 8),
+    Value("max_position_embeddings", 131072),
+    Value("rms_norm_eps", 1e-5),
+    Value("rope_theta", 1000000),
+    Value("num_experts_per_tok", 2),
+    Value("num_local_experts", 8),
+};
+
+constexpr ConfigDefault kQwen3Moe[] = {
+    Value("vocab_size", 151936),
+    Value("hidden_size", 2048),
+    Value("intermediate_size", 6144),
+    Value("num_hidden_layers", 24),
+    Value("num_attention_heads", 32),
+    Value("num_key_value_heads", 4),
+    Value("max_position_embeddings", 32768),
+    Value("rms_norm_eps", 1e-6),
+    Value("rope_theta", 10000),
+    Value("moe_intermediate_size", 768),
+    Value("num_experts_per_tok", 8),
+    Value("num_experts", 128),
+};
+
 constexpr std::array kConfigClasses = {
     ConfigClass{.model_type = "llama",
                 .defaults = kLlama,
@@ -104,6 +164,13 @@ constexpr std::array kConfigClasses = {
                 .checks_rope = true},
     ConfigClass{.model_type = "gemma3_text", .defaults = kGemma3Text, .checks_rope = true},
     ConfigClass{.model_type = "gemma3", .defaults = {}, .text_class = "gemma3_text"},
+    ConfigClass{.model_type = "gemma2", .defaults = kGemma2},
+    ConfigClass{.model_type = "phi3", .defaults = kPhi3, .has_long_rope_only = true},
+    ConfigClass{.model_type = "mixtral", .defaults = kMixtral},
+    ConfigClass{.model_type = "qwen3_moe",
+                .defaults = kQwen3Moe,
+                .rope_type_from_type = true,
+                .checks_rope = true},
 };
 
 constexpr std::string_view kTypeOnly[] = {"rope_type"};

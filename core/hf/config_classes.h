@@ -35,6 +35,9 @@ struct ConfigClass {
   // The class refuses a rope_scaling without the members that its type needs; the file is then
   // taken as it stands.
   bool checks_rope = false;
+  // The class knows no rope_scaling but longrope, under that name or an older one, with these three
+  // members and as many factors as pairs of dimensions are rotated; it refuses any other.
+  bool has_long_rope_only = false;
   // Where the text model's fields stand one level down: the class of `text_config`.
   std::string_view text_class = "";
 };

@@ -1,6 +1,7 @@
 #include "core/hf/config.h"
 
 #include "core/base/error.h"
+#include "core/base/str_cat.h"
 #include "core/hf/config_classes.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -108,7 +109,8 @@ TEST(Config, RopeParametersHideRopeScalingAndRootTheta) {
 }
 
 TEST(Config, SomeClassesTakeTheRopeTypeFromType) {
-  const std::string scaling = R"("rope_scaling": {"type": "linear", "rope_type": "yarn", "factor": 2}})";
+  const std::string scaling =
+      R"("rope_scaling": {"type": "linear", "rope_type": "yarn", "factor": 2}})";
   EXPECT_EQ(Rope(R"({"model_type": "llama", )" + scaling)["rope_type"], "linear");
   EXPECT_EQ(Rope(R"({"model_type": "mistral", )" + scaling)["rope_type"], "yarn");
 }
@@ -126,6 +128,43 @@ TEST(Config, ClassThatRefusesTheRopeBlockLeavesTheFileAsItIs) {
   EXPECT_TRUE(Fields(R"({"model_type": "llama", "rope_scaling": {"type": "linear",
                          "factor": 8}})")
                   .contains("rope_theta"));
+}
+
+TEST(Config, Phi3ClassKnowsOneRopeBlockByThreeNames) {
+  const auto rope = [](std::string_view scaling) {
+    return Rope(R"({"model_type": "phi3", "hidden_size": 32, "num_attention_heads": 4,
+                    "partial_rotary_factor": 0.75, "rope_scaling": )" +
+                std::string(scaling) + "}");
+  };
+  constexpr std::string_view kFactors = R"("short_factor": [1, 1, 1], "long_factor": [1, 2, 3.5]})";
+  for (const char* name : {"su", "yarn", "longrope"}) {
+    const json block = rope(StrCat(R"({"type": ")", name, "\", ", kFactors));
+    EXPECT_EQ(block["rope_type"], "longrope") << name;
+    EXPECT_EQ(block["original_max_position_embeddings"], 4096) << name;
+  }
+  // What the class refuses stands as in the file.
+  for (const std::string& refused :
+       {StrCat(R"({"rope_type": "longrope", )", kFactors),
+        StrCat(R"({"type": "linear", )", kFactors),
+        StrCat(R"({"type": "su", "factor": 2, )", kFactors),
+        std::string(R"({"type": "su", "short_factor": [1, 1, 1], "long_factor": [1, 2]})"),
+        std::string(R"({"type": "su", "short_factor": [1, 1, 1], "long_factor": [1, 2, "3"]})"),
+        std::string(R"({"type": "su", "short_factor": [1, 1, 1], "long_factor": 3})")}) {
+    EXPECT_FALSE(rope(refused).contains("original_max_position_embeddings")) << refused;
+    EXPECT_EQ(rope(refused).value("type", json()), json::parse(refused).value("type", json()));
+  }
+}
+
+TEST(Config, ClassesOfModelsWithExperts) {
+  const json mixtral = Fields(R"({"model_type": "mixtral", "num_attention_heads": 16,
+                                  "num_key_value_heads": null})");
+  EXPECT_EQ(mixtral["num_local_experts"], 8);
+  EXPECT_EQ(mixtral["num_key_value_heads"], 16);
+  const json qwen = Fields(R"({"model_type": "qwen3_moe", "num_key_value_heads": null})");
+  EXPECT_EQ(qwen["num_experts"], 128);
+  EXPECT_EQ(qwen["moe_intermediate_size"], 768);
+  EXPECT_TRUE(qwen["num_key_value_heads"].is_null());
+  EXPECT_FALSE(qwen.contains("head_dim"));
 }
 
 TEST(Config, FirstNameThatIsThereCountsEvenAsNull) {

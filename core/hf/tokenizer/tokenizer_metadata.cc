@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
+#include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
@@ -40,21 +41,29 @@ constexpr float kAddedScore = -1000;
 constexpr std::string_view kBlankMark = "\u2581";
 
 enum class SpacePrefix { kUnsaid, kAsConfigured, kNeverWithSentencePiece };
+// When tokenizer.model is used; kRequired: nothing else is.
+enum class SentencePiece { kNever, kWherePresent, kRequired, kRequiredUnlessGpt2Class };
 
 // How an architecture's vocabulary is converted.
 struct VocabularyRule {
   std::string_view architecture;
-  bool sentencepiece;  // tokenizer.model is used where it is there
-  bool llama_bpe;      // a tokenizer.json with byte fallback is written as SentencePiece's
+  SentencePiece sentencepiece;
+  bool llama_bpe;  // a tokenizer.json with byte fallback is written as SentencePiece's
   SpacePrefix space_prefix;
+  // With tokenizer.model, the added tokens of tokenizer.json count, too, and only what is marked as
+  // special is taken for it.
+  bool plain_added_tokens = false;
 };
 constexpr VocabularyRule kRules[] = {
-    {"llama", true, true, SpacePrefix::kAsConfigured},
-    {"qwen2", true, false, SpacePrefix::kUnsaid},
-    {"qwen3", true, false, SpacePrefix::kUnsaid},
-    {"gemma3", true, false, SpacePrefix::kNeverWithSentencePiece},
+    {"llama", SentencePiece::kWherePresent, true, SpacePrefix::kAsConfigured},
+    {"qwen2", SentencePiece::kWherePresent, false, SpacePrefix::kUnsaid},
+    {"qwen3", SentencePiece::kWherePresent, false, SpacePrefix::kUnsaid},
+    {"gemma3", SentencePiece::kWherePresent, false, SpacePrefix::kNeverWithSentencePiece},
+    {"gemma2", SentencePiece::kRequired, false, SpacePrefix::kNeverWithSentencePiece},
+    {"phi3", SentencePiece::kRequiredUnlessGpt2Class, false, SpacePrefix::kUnsaid,
+     /*plain_added_tokens=*/true},
 };
-constexpr VocabularyRule kOtherRule = {"", false, false, SpacePrefix::kUnsaid};
+constexpr VocabularyRule kOtherRule = {"", SentencePiece::kNever, false, SpacePrefix::kUnsaid};
 
 // Vocabulary sizes by which the reference knows two families of the llama architecture.
 constexpr uint64_t kCodeLlamaTokens = 32016;
@@ -136,7 +145,9 @@ void Overwrite(const AddedToken& token, std::pair<std::string, TokenType> text, 
   tokens->scores[token.id] = kAddedScore;
 }
 
-absl::StatusOr<Tokens> SentencePieceTokens(const Source& source) {
+// `file`: tokenizer.json, null where there is none.
+absl::StatusOr<Tokens> SentencePieceTokens(const Source& source, const VocabularyRule& rule,
+                                           const TokenizerFile* file) {
   ASSIGN_OR_RETURN(SentencePieceModel model,
                    ReadSentencePieceModel(source.directory / "tokenizer.model"));
   const uint64_t size =
@@ -164,21 +175,31 @@ absl::StatusOr<Tokens> SentencePieceTokens(const Source& source) {
   }
   ASSIGN_OR_RETURN(const std::vector<AddedToken> decoder,
                    AddedTokensDecoder(source.tokenizer_config, "tokenizer_config.json"));
+  const auto plain = [](const AddedToken& token) {
+    return std::pair(token.content, token.special ? TokenType::kControl : TokenType::kUserDefined);
+  };
   for (const AddedToken& token : decoder) {
-    Overwrite(token, AddedTokenText(token.content, token.special), &tokens);
+    Overwrite(token,
+              rule.plain_added_tokens ? plain(token) : AddedTokenText(token.content, token.special),
+              &tokens);
+  }
+  if (rule.plain_added_tokens && file != nullptr) {
+    for (const AddedToken& token : file->added_tokens) Overwrite(token, plain(token), &tokens);
   }
   return tokens;
 }
 
-absl::Status AppendSentencePiece(const Source& source, gguf::Metadata& metadata) {
-  ASSIGN_OR_RETURN(Tokens tokens, SentencePieceTokens(source));
-  const uint64_t size = tokens.texts.size();
-  AppendTokens("llama", "default", std::move(tokens), metadata);
+absl::Status AppendSentencePiece(const Source& source, const VocabularyRule& rule,
+                                 gguf::Metadata& metadata) {
   std::optional<TokenizerFile> file;
   const std::filesystem::path json = source.directory / "tokenizer.json";
   if (IsFile(json)) {
     ASSIGN_OR_RETURN(file, ReadTokenizerJson(json, ModelPart::kSkip));
   }
+  ASSIGN_OR_RETURN(Tokens tokens,
+                   SentencePieceTokens(source, rule, file.has_value() ? &*file : nullptr));
+  const uint64_t size = tokens.texts.size();
+  AppendTokens("llama", "default", std::move(tokens), metadata);
   ASSIGN_OR_RETURN(const SpecialVocabulary special,
                    SpecialVocabulary::Read(source.directory, file.has_value() ? &*file : nullptr,
                                            source.context.config, size));
@@ -343,10 +364,24 @@ absl::Status AppendCodeLlamaInfill(const Source& source, gguf::Metadata& metadat
   return absl::OkStatus();
 }
 
+bool UsesSentencePiece(const Source& source, const VocabularyRule& rule) {
+  switch (rule.sentencepiece) {
+    case SentencePiece::kNever:
+      return false;
+    case SentencePiece::kWherePresent:
+      return IsFile(source.directory / "tokenizer.model");
+    case SentencePiece::kRequired:
+      return true;
+    case SentencePiece::kRequiredUnlessGpt2Class:
+      return source.tokenizer_config.value("tokenizer_class", nlohmann::json()) != "GPT2Tokenizer";
+  }
+  CHECK(!"a SentencePiece without a case");
+}
+
 absl::Status AppendVocabulary(const Source& source, const VocabularyRule& rule,
                               gguf::Metadata& metadata) {
-  if (rule.sentencepiece && IsFile(source.directory / "tokenizer.model")) {
-    RETURN_IF_ERROR(AppendSentencePiece(source, metadata));
+  if (UsesSentencePiece(source, rule)) {
+    RETURN_IF_ERROR(AppendSentencePiece(source, rule, metadata));
     if (rule.space_prefix == SpacePrefix::kNeverWithSentencePiece) {
       metadata.Set("tokenizer.ggml.add_space_prefix", false);
     }

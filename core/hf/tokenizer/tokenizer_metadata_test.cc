@@ -254,6 +254,40 @@ TEST_F(TokenizerMetadataErrorTest, SaysWhichFilesAreMissing) {
               HasSubstr("found neither tokenizer.json nor vocab.json and merges.txt"));
 }
 
+TEST_F(TokenizerMetadataErrorTest, SomeArchitecturesNeedSentencePiece) {
+  Copy("Qwen3-tiny");
+  for (const char* architecture : {"gemma2", "phi3"}) {
+    const absl::Status status = Status(architecture, 410);
+    EXPECT_EQ(ErrorOf(status), Error::kModelNotFound) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("tokenizer.model"));
+  }
+  EXPECT_TRUE(Status("qwen3moe", 410).ok()) << Status("qwen3moe", 410);
+  nlohmann::json config = tokenizer::ReadTestJson(dir_.path() / "tokenizer_config.json");
+  config["tokenizer_class"] = "GPT2Tokenizer";  // Phi-4's
+  tokenizer::WriteTestFile(dir_.path() / "tokenizer_config.json", config.dump());
+  EXPECT_TRUE(Status("phi3", 410).ok()) << Status("phi3", 410);
+}
+
+// Of Phi-3, tokenizer.json's added tokens count, and no token is special by its looks.
+TEST_F(TokenizerMetadataErrorTest, Phi3TakesAddedTokensAsTheyAreMarked) {
+  Copy("llama2-spm-sharded");
+  tokenizer::WriteTestFile(dir_.path() / "tokenizer.json", R"({"model": {}, "added_tokens": [
+      {"id": 5, "content": "<|a|>", "special": false}, {"id": 6, "content": "b", "special": true}]})");
+  const auto metadata = Convert(dir_.path(), "phi3", 808);
+  ASSERT_TRUE(metadata.ok()) << metadata.status();
+  const auto& types =
+      std::get<std::vector<int32_t>>(*metadata->Get<gguf::Array>("tokenizer.ggml.token_type"));
+  const auto& texts =
+      std::get<std::vector<std::string>>(*metadata->Get<gguf::Array>("tokenizer.ggml.tokens"));
+  const auto& scores =
+      std::get<std::vector<float>>(*metadata->Get<gguf::Array>("tokenizer.ggml.scores"));
+  EXPECT_EQ(texts[5], "<|a|>");
+  EXPECT_EQ(types[5], 4);
+  EXPECT_EQ(texts[6], "b");
+  EXPECT_EQ(types[6], 3);
+  EXPECT_EQ(scores[6], -1000.0f);
+}
+
 TEST_F(TokenizerMetadataErrorTest, RefusesAVocabularySmallerThanTheTokenizer) {
   Copy("Qwen3-tiny");
   const absl::Status status = Status("qwen3", 400);

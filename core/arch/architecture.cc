@@ -6,7 +6,8 @@
 namespace quantized {
 namespace {
 
-constexpr std::array kArchitectures = {&kLlama, &kMistral, &kQwen2, &kQwen3, &kGemma3};
+constexpr std::array kArchitectures = {&kLlama,  &kMistral, &kQwen2,   &kQwen3,   &kGemma3,
+                                       &kGemma2, &kPhi3,    &kMixtral, &kQwen3Moe};
 
 }  // namespace
 

@@ -28,16 +28,22 @@ enum class Dim {
   kVocabulary,
   kHidden,
   kFeedForward,
-  kQuery,     // heads * head_dim
-  kKeyValue,  // key-value heads * head_dim
-  kHead,      // head_dim
+  kQuery,              // heads * head_dim
+  kKeyValue,           // key-value heads * head_dim
+  kHead,               // head_dim
+  kQueryKeyValue,      // query, key and value one below another
+  kGateAndUp,          // two feed-forward sizes: gate above up
+  kExperts,            // how many experts a layer has
+  kExpertFeedForward,  // of one expert
 };
 
 // A module's weight, [rows, cols] or [cols] where rows is kNone, and its bias, [rows]. "{i}" stands
-// for the layer's number.
+// for the layer's number. With "{e}", an expert's number, in `hf` the matrices of a layer's experts
+// become one tensor [experts, rows, cols]; those of a layer stand together, in the order of the
+// rules.
 struct TensorRule {
-  std::string_view hf;  // without ".weight" or ".bias" and without a leading "model."
-  std::string_view gguf;
+  std::string_view hf;    // without ".weight" or ".bias" and without a leading "model."
+  std::string_view gguf;  // empty: read by nobody, left out
   Dim rows, cols;
   Transform transform = Transform::kNone;
   bool optional = false;  // may be missing: a tied output head
@@ -50,12 +56,17 @@ struct MetadataKey {
     kField,
     kHeadDim,    // head_dim, else hidden size / heads
     kRopeTheta,  // of the rope block, for full attention
+    kRope,       // `field` of the rope block
+    kLayerCount,
+    kRotaryDim,  // the part of a head that is rotated
+    kFileType,   // general.file_type stands here; `key` is empty
   };
   enum class When {
     kPresent,   // written where the field holds a number
     kTruthy,    // … other than 0
     kRequired,  // a missing field is an error
     kDefault,   // a missing field counts as `fallback`
+    kNullable,  // … and a null one, too
     // As kRequired, but not written where `sliding_window_pattern` is 1: every layer sees all.
     kUnlessEveryLayerIsGlobal,
   };
@@ -94,11 +105,15 @@ struct Architecture {
   std::span<const std::string_view> hf_names;  // as in config.json's `architectures`
   std::string_view gguf_name;
   std::span<const TensorRule> tensors;
-  std::span<const MetadataKey> keys;  // written after those that all architectures share
+  std::span<const MetadataKey> keys;  // written after those that architectures share
+  // Without them `keys` are all there are, and say where general.file_type stands.
+  bool has_shared_keys = true;
   // Removed from tensor names wherever it stands (the wrapper's name for its text part).
   std::string_view removed_from_names = "";
   // With rope type llama3 a generated tensor rope_freqs.weight comes first.
   bool writes_rope_freqs = false;
+  // With factors for long texts two generated tensors, rope_factors_*.weight, and a key come first.
+  bool writes_long_rope = false;
   // An embedding model says in modules.json how it pools; that becomes `pooling_type`.
   bool may_pool = false;
   // A mark in the model's name that means another kind of model, which is not converted.
@@ -111,6 +126,10 @@ extern const Architecture kMistral;
 extern const Architecture kQwen2;
 extern const Architecture kQwen3;
 extern const Architecture kGemma3;
+extern const Architecture kGemma2;
+extern const Architecture kPhi3;
+extern const Architecture kMixtral;
+extern const Architecture kQwen3Moe;
 
 // All rows, in the order in which messages and help list them.
 std::span<const Architecture* const> AllArchitectures();

@@ -1,10 +1,12 @@
 #include "core/arch/architecture.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 #include <string>
 
 #include "core/arch/geometry.h"
+#include "core/arch/long_rope.h"
 #include "core/arch/metadata_keys.h"
 #include "core/arch/rope_freqs.h"
 #include "core/arch/tensor_names.h"
@@ -43,12 +45,25 @@ TEST(Architectures, RowsAreSound) {
     for (const TensorRule& rule : row->tensors) {
       EXPECT_TRUE(hf.insert(rule.hf).second) << rule.hf;
       EXPECT_TRUE(gguf.insert(rule.gguf).second) << rule.gguf;
+      // What is left out need not be there.
+      EXPECT_TRUE(!rule.gguf.empty() || rule.optional) << rule.hf;
       EXPECT_EQ(rule.hf.find("{i}") == std::string_view::npos,
                 rule.gguf.find("{i}") == std::string_view::npos);
+      EXPECT_EQ(rule.gguf.find("{e}"), std::string_view::npos);
+      EXPECT_EQ(IsStacked(rule), rule.gguf.ends_with("_exps")) << rule.gguf;
+      if (IsStacked(rule)) {
+        EXPECT_NE(rule.rows, Dim::kNone);
+        EXPECT_EQ(rule.transform, Transform::kNone);
+        EXPECT_FALSE(rule.optional);
+      }
       EXPECT_NE(rule.cols, Dim::kNone);
       // What the reference shifts by one are the norms, and all of an architecture or none.
-      EXPECT_EQ(rule.transform == Transform::kAddOne, row == &kGemma3 && rule.hf.ends_with("norm"));
+      const bool shifts = row == &kGemma3 || row == &kGemma2;
+      EXPECT_EQ(rule.transform == Transform::kAddOne, shifts && rule.hf.ends_with("norm"));
     }
+    const auto file_type_keys =
+        std::ranges::count(row->keys, MetadataKey::From::kFileType, &MetadataKey::from);
+    EXPECT_EQ(file_type_keys, row->has_shared_keys ? 0 : 1);
   }
   EXPECT_EQ(FindArchitecture("GPT2LMHeadModel"), nullptr);
   EXPECT_EQ(FindArchitecture(""), nullptr);
@@ -70,6 +85,36 @@ TEST(TensorNames, MapsModulesWithTheirSuffix) {
   // Base models and embedding models leave the outer module out.
   EXPECT_EQ(GgufNameOf(kQwen3, "layers.1.mlp.up_proj.weight"), "blk.1.ffn_up.weight");
   EXPECT_EQ(GgufNameOf(kQwen2, "embed_tokens.weight"), "token_embd.weight");
+}
+
+TEST(TensorNames, ExpertsOfALayerShareAName) {
+  const auto match =
+      MatchTensorName(kMixtral, 12, "model.layers.3.block_sparse_moe.experts.10.w2.weight");
+  ASSERT_TRUE(match.ok()) << match.status();
+  ASSERT_TRUE(match->has_value());
+  EXPECT_EQ((*match)->gguf_name, "blk.3.ffn_down_exps.weight");
+  EXPECT_EQ((*match)->layer, 3u);
+  EXPECT_EQ((*match)->expert, 10u);
+  EXPECT_EQ(CheckpointName(*(*match)->rule, 3, 10),
+            "model.layers.3.block_sparse_moe.experts.10.w2.weight");
+  EXPECT_EQ(GgufNameOf(kMixtral, "model.layers.3.block_sparse_moe.gate.weight"),
+            "blk.3.ffn_gate_inp.weight");
+  EXPECT_EQ(GgufNameOf(kQwen3Moe, "layers.0.mlp.experts.127.up_proj.weight"),
+            "blk.0.ffn_up_exps.weight");
+  for (const char* name :
+       {"model.layers.0.mlp.experts.0.up_proj.bias", "model.layers.0.mlp.experts.up_proj.weight",
+        "model.layers.0.mlp.experts..up_proj.weight",
+        "model.layers.0.mlp.experts.-1.up_proj.weight",
+        "model.layers.0.mlp.experts.1x.up_proj.weight",
+        "model.layers.0.mlp.experts.99999999999.up_proj.weight",
+        "model.layers.0.mlp.up_proj.weight"}) {
+    EXPECT_EQ(GgufNameOf(kQwen3Moe, name), "error") << name;
+  }
+}
+
+TEST(TensorNames, Gemma2HasNoOutputHead) {
+  EXPECT_EQ(GgufNameOf(kGemma2, "lm_head.weight"), "dropped");
+  EXPECT_EQ(GgufNameOf(kGemma2, "model.embed_tokens.weight"), "token_embd.weight");
 }
 
 TEST(TensorNames, TextPartOfAWrapper) {
@@ -123,6 +168,22 @@ TEST(Geometry, HeadDimMayDifferFromHiddenOverHeads) {
   EXPECT_EQ(geometry->Size(Dim::kKeyValue), 64u);
 }
 
+TEST(Geometry, SizesOfFusedMatricesAndExperts) {
+  const auto geometry = GeometryOf(
+      Config("{" + std::string(kSizes) +
+             R"(, "num_key_value_heads": 2, "num_experts": 7, "moe_intermediate_size": 24})"));
+  ASSERT_TRUE(geometry.ok()) << geometry.status();
+  EXPECT_EQ(geometry->Size(Dim::kQueryKeyValue), 64u + 2 * 32);
+  EXPECT_EQ(geometry->Size(Dim::kGateAndUp), 192u);
+  EXPECT_EQ(geometry->Size(Dim::kExperts), 7u);
+  EXPECT_EQ(geometry->Size(Dim::kExpertFeedForward), 24u);
+  const auto plain =
+      GeometryOf(Config("{" + std::string(kSizes) + R"(, "num_local_experts": null})"));
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_EQ(plain->Size(Dim::kExperts), 0u);
+  EXPECT_EQ(plain->Size(Dim::kExpertFeedForward), 96u);
+}
+
 TEST(Geometry, RefusesSizesThatCannotBe) {
   struct Case {
     std::string_view field, value, message;
@@ -137,6 +198,8 @@ TEST(Geometry, RefusesSizesThatCannotBe) {
            Case{"num_key_value_heads", "8", "expected a divisor of the 4 attention heads, found 8"},
            Case{"head_dim", "4000000000", "head_dim: expected at most 65536, found 4000000000"},
            Case{"head_dim", "0", "head_dim: expected a whole number above 0"},
+           Case{"num_experts", "70000", "num_local_experts: expected at most 65536, found 70000"},
+           Case{"num_local_experts", "-1", "num_local_experts: expected a whole number from 0"},
        }) {
     SCOPED_TRACE(c.field);
     auto object = nlohmann::json::parse("{" + std::string(kSizes) + "}");
@@ -228,6 +291,115 @@ TEST(MetadataKeys, GemmaWithoutLocalLayersHasNoWindow) {
       "sliding_window_pattern": 1, "final_logit_softcapping": 30)");
   EXPECT_EQ(keys.Find("gemma3.attention.sliding_window"), nullptr);
   EXPECT_EQ(*keys.Get<float>("gemma3.final_logit_softcapping"), 30.0f);
+}
+
+TEST(MetadataKeys, Gemma2NeedsItsCapsAndWindow) {
+  const std::string rest = R"(, "max_position_embeddings": 8, "num_key_value_heads": 2,
+      "rms_norm_eps": 1e-6, "head_dim": 16, "attn_logit_softcapping": 50, "sliding_window": 8)";
+  EXPECT_THAT(KeysRefusal(kGemma2, rest),
+              HasSubstr("final_logit_softcapping: expected a number, found nothing"));
+  EXPECT_THAT(KeysRefusal(kGemma2, rest + R"(, "final_logit_softcapping": null)"),
+              HasSubstr("final_logit_softcapping: expected a number, found null"));
+  EXPECT_EQ(Names(Keys(kGemma2, rest + R"(, "final_logit_softcapping": 30)")).front(),
+            "gemma2.context_length");
+}
+
+constexpr std::string_view kPhiSizes = R"(, "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
+    "num_key_value_heads": 4, "rope_theta": 10000)";
+
+TEST(MetadataKeys, Phi3WithoutAWindowHasOneOfZero) {
+  const std::string rest = std::string(kPhiSizes) + R"(, "original_max_position_embeddings": 32)";
+  EXPECT_EQ(*Keys(kPhi3, rest).Get<uint32_t>("phi3.attention.sliding_window"), 0u);
+  EXPECT_EQ(*Keys(kPhi3, rest + R"(, "sliding_window": null)")
+                 .Get<uint32_t>("phi3.attention.sliding_window"),
+            0u);
+  EXPECT_EQ(*Keys(kPhi3, rest + R"(, "partial_rotary_factor": 0.4)")
+                 .Get<uint32_t>("phi3.rope.dimension_count"),
+            6u);  // 25 of 64, split among 4 heads
+  EXPECT_THAT(KeysRefusal(kPhi3, kPhiSizes),
+              HasSubstr("original_max_position_embeddings: expected a number, found nothing"));
+  for (const char* factor : {"0", "-1", "1.5", "\"x\"", "1e999"}) {
+    SCOPED_TRACE(factor);
+    const auto config = HfConfig::Parse("{" + std::string(kSizes) + rest +
+                                        R"(, "partial_rotary_factor": )" + factor + "}");
+    if (!config.ok()) continue;  // no number of JSON
+    EXPECT_THAT(Message(RotaryDim(*config).status()), HasSubstr("partial_rotary_factor"));
+  }
+}
+
+// With 3 rotated pairs: hidden size 64, 4 heads, 0.4 of each.
+absl::StatusOr<std::optional<LongRope>> LongRopeFrom(std::string_view lengths,
+                                                     std::string_view block) {
+  return LongRopeOf(Config("{" + std::string(kSizes) + R"(, "partial_rotary_factor": 0.4, )" +
+                           std::string(lengths) + R"(, "rope_scaling": )" + std::string(block) +
+                           "}"));
+}
+constexpr std::string_view kLengths =
+    R"("max_position_embeddings": 131072, "original_max_position_embeddings": 4096)";
+
+// Formula: LongRoPE (arXiv 2402.13753), as Phi-3's model code has it.
+TEST(LongRope, FactorsAndTheScoresFactor) {
+  const auto rope = LongRopeFrom(
+      kLengths, R"({"type": "longrope", "short_factor": [1, 1.1, 1.5], "long_factor": [1, 2, 4]})");
+  ASSERT_TRUE(rope.ok()) << rope.status();
+  ASSERT_TRUE(rope->has_value());
+  EXPECT_THAT((*rope)->short_factors, ElementsAre(1.0f, 1.1f, 1.5f));
+  EXPECT_THAT((*rope)->long_factors, ElementsAre(1.0f, 2.0f, 4.0f));
+  // 32 times 4096 = 2^12: log(2^5) / log(2^12) = 5/12.
+  EXPECT_FLOAT_EQ((*rope)->attention_factor, std::sqrt(17.0f / 12));
+  // No longer than in training.
+  const auto same =
+      LongRopeFrom(R"("max_position_embeddings": 4096, "original_max_position_embeddings": 4096)",
+                   R"({"type": "longrope", "short_factor": [1, 1, 1], "long_factor": [1, 2, 4]})");
+  ASSERT_TRUE(same.ok()) << same.status();
+  EXPECT_EQ((*same)->attention_factor, 1.0f);
+}
+
+TEST(LongRope, NothingWithoutLongFactors) {
+  for (const char* block :
+       {"null", "{}", R"({"type": "longrope"})", R"({"type": "longrope", "long_factor": []})",
+        R"({"type": "linear", "factor": 2})"}) {
+    const auto rope = LongRopeFrom(kLengths, block);
+    ASSERT_TRUE(rope.ok()) << rope.status();
+    EXPECT_FALSE(rope->has_value()) << block;
+  }
+}
+
+TEST(LongRope, RefusesWhatDoesNotFit) {
+  struct Case {
+    std::string_view lengths, block, message;
+  };
+  for (const Case& c : {
+           Case{kLengths,
+                R"({"type": "linear", "short_factor": [1, 1, 1], "long_factor": [1, 2, 3]})",
+                "rope_scaling: type: expected longrope, su or yarn with long_factor, found "
+                "\"linear\""},
+           Case{kLengths, R"({"short_factor": [1, 1, 1], "long_factor": [1, 2, 3]})",
+                "with long_factor, found nothing"},
+           Case{kLengths, R"({"type": "su", "long_factor": [1, 2, 3]})",
+                "rope_scaling: short_factor: expected a list of 3 numbers above 0, found nothing"},
+           Case{kLengths, R"({"type": "su", "short_factor": [1, 1], "long_factor": [1, 2, 3]})",
+                "short_factor: expected a list of 3 numbers above 0, found 2"},
+           Case{kLengths, R"({"type": "su", "short_factor": [1, 1, 1], "long_factor": [1, 0, 3]})",
+                "long_factor: expected a list of 3 numbers above 0, found 0"},
+           Case{kLengths, R"({"type": "su", "short_factor": [1, 1, 1], "long_factor": [1, "", 3]})",
+                "long_factor: expected a number"},
+           Case{kLengths, R"({"type": "su", "short_factor": [1, 1, 1], "long_factor": 7})",
+                "long_factor: expected a list of 3 numbers above 0, found 7"},
+           Case{R"("max_position_embeddings": 64)",
+                R"({"type": "su", "short_factor": [1, 1, 1], "long_factor": [1, 2, 3]})",
+                "original_max_position_embeddings: expected a whole number, found nothing"},
+           Case{R"("max_position_embeddings": 64, "original_max_position_embeddings": 1)",
+                R"({"type": "su", "short_factor": [1, 1, 1], "long_factor": [1, 2, 3]})",
+                "original_max_position_embeddings: expected a whole number above 1, found 1"},
+           Case{R"("original_max_position_embeddings": 64)",
+                R"({"type": "su", "short_factor": [1, 1, 1], "long_factor": [1, 2, 3]})",
+                "max_position_embeddings: expected a number above 0, found nothing"},
+       }) {
+    SCOPED_TRACE(c.block);
+    EXPECT_THAT(Message(LongRopeFrom(c.lengths, c.block).status()),
+                HasSubstr(std::string(c.message)));
+  }
 }
 
 constexpr std::string_view kLlama3Rope = R"(, "rope_theta": 500000, "rope_scaling": {

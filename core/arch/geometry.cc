@@ -13,11 +13,14 @@ constexpr std::string_view kFeedForwardNames[] = {"prefix_dense_intermediate_siz
                                                   "n_inner", "hidden_dim"};
 constexpr std::string_view kKvHeadNames[] = {"num_key_value_heads", "n_kv_heads"};
 constexpr std::string_view kHeadDimNames[] = {"head_dim"};
+constexpr std::string_view kExpertCountNames[] = {"num_local_experts", "num_experts"};
+constexpr std::string_view kExpertFeedForwardNames[] = {"moe_intermediate_size"};
 
 // More than any model has; keeps loops over layers and rotary frequencies short whatever a file
 // says.
 constexpr uint32_t kMaxLayers = 4096;
 constexpr uint32_t kMaxHeadDim = 65536;
+constexpr uint32_t kMaxExperts = 65536;
 
 absl::Status Wrong(std::string_view what) {
   return MakeError(Error::kValidationFailed, StrCat("config.json: ", what));
@@ -52,6 +55,14 @@ uint64_t Geometry::Size(Dim dim) const {
       return uint64_t{kv_heads} * head_dim;
     case Dim::kHead:
       return head_dim;
+    case Dim::kQueryKeyValue:
+      return (uint64_t{heads} + 2 * uint64_t{kv_heads}) * head_dim;
+    case Dim::kGateAndUp:
+      return 2 * uint64_t{feed_forward};
+    case Dim::kExperts:
+      return experts;
+    case Dim::kExpertFeedForward:
+      return expert_feed_forward;
   }
   CHECK(!"a Dim without a case");
 }
@@ -76,6 +87,15 @@ absl::StatusOr<Geometry> GeometryOf(const HfConfig& config) {
   }
   ASSIGN_OR_RETURN(const std::optional<uint32_t> vocabulary, config.Uint32(kVocabSizeNames));
   g.vocabulary = vocabulary.value_or(0);
+  ASSIGN_OR_RETURN(const std::optional<uint32_t> experts, config.Uint32(kExpertCountNames));
+  g.experts = experts.value_or(0);
+  if (g.experts > kMaxExperts) {
+    return Wrong(
+        StrCat("num_local_experts: expected at most ", kMaxExperts, ", found ", g.experts));
+  }
+  ASSIGN_OR_RETURN(const std::optional<uint32_t> expert_feed_forward,
+                   config.Uint32(kExpertFeedForwardNames));
+  g.expert_feed_forward = expert_feed_forward.value_or(g.feed_forward);
   return g;
 }
 

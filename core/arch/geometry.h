@@ -17,6 +17,9 @@ struct Geometry {
   uint32_t kv_heads = 0;    // `heads` where the configuration does not say
   uint32_t head_dim = 0;    // hidden / heads where the configuration does not say
   uint32_t vocabulary = 0;  // 0 where the configuration does not say
+  // Of a model with experts; 0 where the configuration does not say.
+  uint32_t experts = 0;
+  uint32_t expert_feed_forward = 0;  // feed_forward where the configuration does not say
 
   uint64_t Size(Dim dim) const;  // 0 for kNone and an unknown vocabulary
 };

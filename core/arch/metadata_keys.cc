@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/arch/long_rope.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
@@ -81,8 +82,9 @@ const json* Present(const json& object, std::string_view name) {
 
 class Writer {
  public:
-  Writer(const Architecture& architecture, const HfConfig& config, gguf::Metadata& metadata)
-      : architecture_(architecture), config_(config), metadata_(metadata) {
+  Writer(const Architecture& architecture, const HfConfig& config, uint32_t file_type,
+         gguf::Metadata& metadata)
+      : architecture_(architecture), config_(config), file_type_(file_type), metadata_(metadata) {
     const json* full = Present(config.rope(), "full_attention");
     rope_ = full != nullptr ? full : &config.rope();
   }
@@ -96,8 +98,10 @@ class Writer {
     return absl::OkStatus();
   }
 
-  absl::Status BlockCount() {
-    ASSIGN_OR_RETURN(const bool written, Field("block_count", Kind::kUint32, kLayerCountNames));
+  void FileType() { metadata_.Set("general.file_type", file_type_); }
+
+  absl::Status BlockCount(std::string_view key = "block_count") {
+    ASSIGN_OR_RETURN(const bool written, Field(key, Kind::kUint32, kLayerCountNames));
     if (!written) return Wrong("num_hidden_layers: expected a whole number, found nothing");
     return absl::OkStatus();
   }
@@ -131,6 +135,13 @@ class Writer {
   }
 
   absl::Status Own(const MetadataKey& row) {
+    if (row.from == From::kLayerCount) return BlockCount(row.key);
+    if (row.from == From::kRotaryDim) return Rotary(row.key);
+    if (row.from == From::kRope) return RopeNumber(row);
+    if (row.from == From::kFileType) {
+      FileType();
+      return absl::OkStatus();
+    }
     const std::string_view name = row.from == From::kRopeTheta ? "rope_theta"
                                   : row.from == From::kHeadDim ? "head_dim"
                                                                : row.field;
@@ -151,7 +162,9 @@ class Writer {
     if (row.from == From::kHeadDim) return HeadDim(row.key);
     // As the class would have it: only what is not there at all has a default.
     const bool is_null = config_.fields().contains(name);
-    if (row.when != When::kDefault || is_null) {
+    const bool has_fallback =
+        row.when == When::kNullable || (row.when == When::kDefault && !is_null);
+    if (!has_fallback) {
       return Wrong(StrCat(name, ": expected a number, found ", is_null ? "null" : "nothing"));
     }
     if (row.kind == Kind::kFloat) {
@@ -178,6 +191,21 @@ class Writer {
     ASSIGN_OR_RETURN(const std::optional<uint32_t> value, config_.Uint32(names));
     if (value) Put(key, *value);
     return value.has_value();
+  }
+
+  absl::Status Rotary(std::string_view key) {
+    ASSIGN_OR_RETURN(const uint32_t dim, RotaryDim(config_));
+    Put(key, dim);
+    return absl::OkStatus();
+  }
+
+  // A whole number that the rope block must have.
+  absl::Status RopeNumber(const MetadataKey& row) {
+    const json* value = Present(config_.rope(), row.field);
+    if (value == nullptr) return Wrong(StrCat(row.field, ": expected a number, found nothing"));
+    ASSIGN_OR_RETURN(const uint32_t number, JsonUint32(*value, StrCat("config.json: ", row.field)));
+    Put(row.key, number);
+    return absl::OkStatus();
   }
 
   absl::StatusOr<bool> RopeFloat(const json& block, std::string_view name, std::string_view key) {
@@ -242,21 +270,35 @@ class Writer {
 
   const Architecture& architecture_;
   const HfConfig& config_;
+  const uint32_t file_type_;
   gguf::Metadata& metadata_;
   const json* rope_;  // the part for full attention; points into config_
 };
 
 }  // namespace
 
+absl::Status AppendLongRopeMetadata(const Architecture& architecture, const HfConfig& config,
+                                    gguf::Metadata& metadata) {
+  if (!architecture.writes_long_rope) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::optional<LongRope> rope, LongRopeOf(config));
+  if (rope) {
+    metadata.Set(StrCat(architecture.gguf_name, ".rope.scaling.attn_factor"),
+                 rope->attention_factor);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status AppendArchitectureMetadata(const Architecture& architecture, const HfConfig& config,
                                         uint32_t file_type, gguf::Metadata& metadata) {
-  Writer writer(architecture, config, metadata);
-  RETURN_IF_ERROR(writer.BlockCount());
-  RETURN_IF_ERROR(writer.Shared(kBeforeRope));
-  writer.Causal();
-  RETURN_IF_ERROR(writer.Rope());
-  RETURN_IF_ERROR(writer.Shared(kAfterRope));
-  metadata.Set("general.file_type", file_type);
+  Writer writer(architecture, config, file_type, metadata);
+  if (architecture.has_shared_keys) {
+    RETURN_IF_ERROR(writer.BlockCount());
+    RETURN_IF_ERROR(writer.Shared(kBeforeRope));
+    writer.Causal();
+    RETURN_IF_ERROR(writer.Rope());
+    RETURN_IF_ERROR(writer.Shared(kAfterRope));
+    writer.FileType();
+  }
   for (const MetadataKey& row : architecture.keys) RETURN_IF_ERROR(writer.Own(row));
   return absl::OkStatus();
 }

@@ -10,7 +10,7 @@
 namespace quantized {
 namespace {
 
-constexpr std::string_view kLayer = "{i}";
+constexpr std::string_view kLayer = "{i}", kExpert = "{e}";
 
 constexpr std::string_view kDroppedSuffixes[] = {".attention.masked_bias", ".attention.bias",
                                                  ".rotary_emb.inv_freq"};
@@ -52,23 +52,37 @@ std::string Replaced(std::string text, std::string_view from, std::string_view t
   return text;
 }
 
-// The layer that stands in `name` at the place of `pattern`'s {i}, 0 where the pattern has none;
-// nullopt where `name` is not of this pattern.
-std::optional<uint32_t> LayerIn(std::string_view name, std::string_view pattern) {
-  const size_t at = pattern.find(kLayer);
-  if (at == std::string_view::npos) return name == pattern ? std::optional(0u) : std::nullopt;
-  if (!TakePrefix(name, pattern.substr(0, at)) ||
-      !TakeSuffix(name, pattern.substr(at + kLayer.size()))) {
-    return std::nullopt;
-  }
-  uint32_t layer = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
-  if (error != std::errc() || end != name.data() + name.size()) return std::nullopt;
-  return layer;
+// The numbers that stand in a name at the places of a pattern's {i} and {e}; 0 where it has none.
+struct Numbers {
+  uint32_t layer = 0, expert = 0;
+};
+
+bool TakeNumber(std::string_view& text, uint32_t& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc()) return false;
+  text.remove_prefix(static_cast<size_t>(end - text.data()));
+  return true;
 }
 
-std::string WithLayer(std::string_view pattern, uint32_t layer) {
-  return Replaced(std::string(pattern), kLayer, std::to_string(layer));
+// nullopt where `name` is not of this pattern.
+std::optional<Numbers> NumbersIn(std::string_view name, std::string_view pattern) {
+  Numbers numbers;
+  while (!pattern.empty()) {
+    const bool is_layer = TakePrefix(pattern, kLayer);
+    if (is_layer || TakePrefix(pattern, kExpert)) {
+      if (!TakeNumber(name, is_layer ? numbers.layer : numbers.expert)) return std::nullopt;
+      continue;
+    }
+    const std::string_view literal = pattern.substr(0, pattern.find('{'));
+    pattern.remove_prefix(literal.size());
+    if (!TakePrefix(name, literal)) return std::nullopt;
+  }
+  return name.empty() ? std::optional(numbers) : std::nullopt;
+}
+
+std::string WithNumbers(std::string_view pattern, uint32_t layer, uint32_t expert) {
+  std::string name = Replaced(std::string(pattern), kLayer, std::to_string(layer));
+  return Replaced(std::move(name), kExpert, std::to_string(expert));
 }
 
 // Without the wrappers, but with the "model." that stands first in most checkpoints.
@@ -92,16 +106,20 @@ absl::StatusOr<std::optional<TensorMatch>> MatchTensorName(const Architecture& a
   if (TakeSuffix(module, suffix)) {
     TakePrefix(module, "model.");
     for (const TensorRule& rule : architecture.tensors) {
-      const std::optional<uint32_t> layer = LayerIn(module, rule.hf);
-      if (!layer) continue;
-      if (*layer >= layers) {
+      const std::optional<Numbers> numbers = NumbersIn(module, rule.hf);
+      // A stacked bias would need a rule of its own.
+      if (!numbers || (match.is_bias && IsStacked(rule))) continue;
+      if (rule.gguf.empty()) return std::nullopt;
+      if (numbers->layer >= layers) {
         return MakeError(
             Error::kValidationFailed,
-            StrCat("tensor ", PrintableName(name), ": layer ", *layer, " is beyond the ", layers,
-                   " layers of config.json: num_hidden_layers"));
+            StrCat("tensor ", PrintableName(name), ": layer ", numbers->layer, " is beyond the ",
+                   layers, " layers of config.json: num_hidden_layers"));
       }
       match.rule = &rule;
-      match.gguf_name = StrCat(WithLayer(rule.gguf, *layer), suffix);
+      match.layer = numbers->layer;
+      match.expert = numbers->expert;
+      match.gguf_name = StrCat(WithNumbers(rule.gguf, match.layer, 0), suffix);
       return match;
     }
   }
@@ -120,16 +138,19 @@ std::string PlainName(const Architecture& architecture, std::string_view name) {
   return std::string(plain);
 }
 
-std::string PlainModule(const TensorRule& rule, uint32_t layer) {
-  return WithLayer(rule.hf, layer);
+std::string PlainModule(const TensorRule& rule, uint32_t layer, uint32_t expert) {
+  return WithNumbers(rule.hf, layer, expert);
 }
+
+bool IsStacked(const TensorRule& rule) { return rule.hf.find(kExpert) != std::string_view::npos; }
 
 std::string GgufName(const TensorRule& rule, uint32_t layer) {
-  return StrCat(WithLayer(rule.gguf, layer), ".weight");
+  return StrCat(WithNumbers(rule.gguf, layer, 0), ".weight");
 }
 
-std::string CheckpointName(const TensorRule& rule, uint32_t layer) {
-  return StrCat(rule.hf == "lm_head" ? "" : "model.", WithLayer(rule.hf, layer), ".weight");
+std::string CheckpointName(const TensorRule& rule, uint32_t layer, uint32_t expert) {
+  return StrCat(rule.hf == "lm_head" ? "" : "model.", WithNumbers(rule.hf, layer, expert),
+                ".weight");
 }
 
 }  // namespace quantized

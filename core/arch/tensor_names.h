@@ -14,12 +14,14 @@ namespace quantized {
 struct TensorMatch {
   const TensorRule* rule = nullptr;
   bool is_bias = false;
-  std::string gguf_name;  // "blk.0.attn_q.weight"
+  uint32_t layer = 0, expert = 0;  // 0 where the rule has no place for one
+  std::string gguf_name;           // "blk.0.attn_q.weight"
 };
 
 // Null for a tensor that is no part of the text model or is made anew at run time: vision, audio
-// and projector parts, rotary tables, masks. Errors: kValidationFailed for a name that no rule of
-// `architecture` knows and for a layer beyond the `layers` of the configuration.
+// and projector parts, rotary tables, masks, what the rule leaves out. Errors: kValidationFailed
+// for a name that no rule of `architecture` knows and for a layer beyond the `layers` of the
+// configuration.
 absl::StatusOr<std::optional<TensorMatch>> MatchTensorName(const Architecture& architecture,
                                                            uint32_t layers, std::string_view name);
 
@@ -27,13 +29,16 @@ absl::StatusOr<std::optional<TensorMatch>> MatchTensorName(const Architecture& a
 // rules spell it: "layers.3.mlp.up_proj.weight".
 std::string PlainName(const Architecture& architecture, std::string_view name);
 
-// The plain name of a rule's module in a layer: "layers.3.mlp.up_proj".
-std::string PlainModule(const TensorRule& rule, uint32_t layer);
+// The plain name of a rule's module in a layer (of a stacked one, of an expert): "layers.3.mlp.up_proj".
+std::string PlainModule(const TensorRule& rule, uint32_t layer, uint32_t expert = 0);
+
+// Whether the rule makes one tensor of the matrices of a layer's experts.
+bool IsStacked(const TensorRule& rule);
 
 // The name under which a rule's weight is written: "blk.3.ffn_up.weight".
 std::string GgufName(const TensorRule& rule, uint32_t layer);
 
 // The checkpoint's name of a rule's weight, for messages: "model.layers.3.mlp.up_proj.weight".
-std::string CheckpointName(const TensorRule& rule, uint32_t layer);
+std::string CheckpointName(const TensorRule& rule, uint32_t layer, uint32_t expert = 0);
 
 }  // namespace quantized

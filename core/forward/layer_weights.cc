@@ -12,20 +12,11 @@
 namespace quantized {
 namespace {
 
-constexpr std::string_view kExpert = "{e}";
-
 const TensorRule* RuleOf(const ForwardConfig& config, std::string_view gguf_name) {
   for (const TensorRule& rule : config.architecture->tensors) {
     if (rule.gguf == gguf_name) return &rule;
   }
   return nullptr;
-}
-
-std::string WithExpert(std::string module, uint32_t expert) {
-  if (const size_t at = module.find(kExpert); at != std::string::npos) {
-    module.replace(at, kExpert.size(), std::to_string(expert));
-  }
-  return module;
 }
 
 // Reads what one layer is made of.
@@ -83,7 +74,7 @@ class Loader {
   static std::string Name(std::string_view role) { return StrCat("blk.{i}.", role); }
 
   std::string Module(const TensorRule& rule) const {
-    return WithExpert(PlainModule(rule, layer_), expert_);
+    return PlainModule(rule, layer_, expert_);
   }
 
   absl::StatusOr<const TensorSource::Tensor*> Find(const std::string& name,

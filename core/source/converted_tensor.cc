@@ -53,7 +53,8 @@ bool IsSame(DType dtype, TypeId type) {
 
 class RowReader {
  public:
-  explicit RowReader(const ConvertedTensor& tensor) : tensor_(tensor), info_(*tensor.source.info) {}
+  RowReader(const ConvertedTensor& tensor, const HfWeights::Tensor& source)
+      : tensor_(tensor), source_(source), info_(*source.info) {}
 
   // Rows that lie one after the other in the file.
   absl::Status Run(uint64_t first, uint64_t count, std::byte* out) {
@@ -97,7 +98,7 @@ class RowReader {
   uint64_t OutRowBytes() const { return tensor_.cols * ValueBytes(tensor_.type); }
 
   absl::Status Fetch(uint64_t first_byte, std::span<std::byte> out) const {
-    return tensor_.source.file->Read(info_, first_byte, out);
+    return source_.file->Read(info_, first_byte, out);
   }
 
   absl::StatusOr<const std::byte*> Piece(uint64_t first_byte, uint64_t size_bytes) {
@@ -128,6 +129,7 @@ class RowReader {
   }
 
   const ConvertedTensor& tensor_;
+  const HfWeights::Tensor& source_;
   const safetensors::TensorInfo& info_;
   std::vector<std::byte> piece_;
 };
@@ -138,16 +140,27 @@ absl::Status ConvertedTensor::Read(uint64_t first, uint64_t count, std::span<std
   CHECK(first <= rows && count <= rows - first);
   CHECK(out.size() == count * cols * ValueBytes(type));
   if (out.empty()) return absl::OkStatus();
-  if (source.info == nullptr) {
+  if (sources.empty()) {
     CHECK(type == TypeId::kF32);
     std::memcpy(out.data(), generated.data() + first * cols, out.size());
     return absl::OkStatus();
   }
-  RowReader reader(*this);
   const bool interleaved =
       transform == Transform::kInterleaveQuery || transform == Transform::kInterleaveKey;
-  return interleaved ? reader.Interleaved(first, count, out.data())
-                     : reader.Run(first, count, out.data());
+  if (interleaved) {
+    CHECK(sources.size() == 1);
+    return RowReader(*this, sources[0]).Interleaved(first, count, out.data());
+  }
+  if (sources.size() == 1) return RowReader(*this, sources[0]).Run(first, count, out.data());
+  const uint64_t part_rows = rows / sources.size();
+  while (count > 0) {
+    const uint64_t begin = first % part_rows, taken = std::min(count, part_rows - begin);
+    RETURN_IF_ERROR(RowReader(*this, sources[first / part_rows]).Run(begin, taken, out.data()));
+    out = out.subspan(taken * cols * ValueBytes(type));
+    first += taken;
+    count -= taken;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace quantized

@@ -20,12 +20,14 @@ namespace quantized {
 // What is read of a tensor: `rows` rows of `cols` values each. A vector counts as rows of one
 // value, so that a bias is permuted as the weight's rows are.
 struct ConvertedTensor {
-  HfWeights::Tensor source = {};  // null pointers for a generated tensor
-  std::vector<float> generated;   // its values
+  // One, or matrices of rows / sources.size() rows each that come to stand one below another; none
+  // for a generated tensor.
+  std::vector<HfWeights::Tensor> sources;
+  std::vector<float> generated;  // its values
   uint64_t rows = 0, cols = 0;
   kernels::TypeId type = kernels::TypeId::kF32;  // F32, F16 or BF16
   Transform transform = Transform::kNone;
-  uint64_t heads = 0;  // for the interleaving transforms; rows / heads is even
+  uint64_t heads = 0;  // for the interleaving transforms, of one source; rows / heads is even
 
   // Fills `out` with `count` rows from `first` on: count * cols values of `type`. Errors: kIo;
   // kValidationFailed where the file has shrunk.

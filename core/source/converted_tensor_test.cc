@@ -30,7 +30,7 @@ class OneTensor {
         MemoryBytes("m.safetensors", std::as_bytes(std::span(file_))));
     EXPECT_TRUE(reader.ok()) << reader.status();
     reader_ = *std::move(reader);
-    tensor.source = {reader_.get(), &reader_->tensors()[0]};
+    tensor.sources = {{reader_.get(), &reader_->tensors()[0]}};
     tensor.rows = rows;
     tensor.cols = cols;
   }
@@ -132,6 +132,37 @@ TEST(ConvertedTensor, ReadsPiecesOfLongTensors) {
   std::vector<double> doubles(x.begin(), x.end());
   OneTensor one("F64", 3, 100'000, BytesOf(doubles));
   EXPECT_TRUE(one.Read<float>(0, 3) == x);
+}
+
+TEST(ConvertedTensor, ReadsAnyRowsOfStackedMatrices) {
+  constexpr uint64_t kRows = 4, kCols = 3;
+  const std::vector<float> x = Counting(3 * kRows * kCols);
+  const auto part = [&](size_t i) {
+    const auto begin = x.begin() + static_cast<ptrdiff_t>(i * kRows * kCols);
+    return std::vector<float>(begin, begin + kRows * kCols);
+  };
+  // The values fit every type: the parts need not have one.
+  std::vector<uint16_t> halves;
+  for (const float value : part(1)) halves.push_back(kernels::F32ToF16(value));
+  const std::vector<float> third = part(2);
+  const OneTensor first("F32", kRows, kCols, BytesOf(part(0))),
+      second("F16", kRows, kCols, BytesOf(halves)),
+      last("F64", kRows, kCols, BytesOf(std::vector<double>(third.begin(), third.end())));
+  ConvertedTensor tensor;
+  for (const OneTensor* one : {&first, &second, &last}) {
+    tensor.sources.push_back(one->tensor.sources[0]);
+  }
+  tensor.rows = 3 * kRows;
+  tensor.cols = kCols;
+  for (uint64_t begin = 0; begin <= tensor.rows; ++begin) {
+    for (uint64_t count = 0; begin + count <= tensor.rows; ++count) {
+      std::vector<float> got(count * kCols);
+      ASSERT_TRUE(tensor.Read(begin, count, std::as_writable_bytes(std::span(got))).ok());
+      const auto at = x.begin() + static_cast<ptrdiff_t>(begin * kCols);
+      ASSERT_EQ(got, std::vector<float>(at, at + static_cast<ptrdiff_t>(count * kCols)))
+          << begin << " " << count;
+    }
+  }
 }
 
 TEST(ConvertedTensor, GivesGeneratedValues) {

@@ -231,7 +231,11 @@ void AppendGeneralMetadata(const GeneralFacts& facts, gguf::Metadata& metadata) 
     ReadName(*path, facts.parameters, general);
   }
   ReadName(facts.directory_name, facts.parameters, general);
-  if (!general.size_label && facts.parameters > 0) general.size_label = SizeLabel(facts.parameters);
+  if (!general.size_label && facts.parameters > 0) {
+    general.size_label =
+        facts.experts > 0 ? StrCat(facts.experts, "x", SizeLabel(facts.parameters_with_one_expert))
+                          : SizeLabel(facts.parameters);
+  }
 
   AppendSamplingMetadata(facts.generation_config, metadata);
   Put("general.name", general.name, metadata);

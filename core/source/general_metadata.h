@@ -17,6 +17,9 @@ struct GeneralFacts {
   const nlohmann::json& generation_config;  // generation_config.json, or an empty object
   std::string directory_name;
   uint64_t parameters = 0;  // of all tensors that are written
+  // Of a model with experts: how many a layer has, and the parameters if it had one.
+  uint64_t experts = 0;
+  uint64_t parameters_with_one_expert = 0;
 };
 
 // Appends general.sampling.*, general.name and what follows it up to general.languages.

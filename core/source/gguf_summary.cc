@@ -22,10 +22,13 @@ struct ArchitectureName {
   std::string_view gguf, hf;
 };
 constexpr std::array kArchitectureNames = {
+    ArchitectureName{"gemma2", "Gemma2ForCausalLM"},
     ArchitectureName{"gemma3", "Gemma3ForCausalLM"},
     ArchitectureName{"llama", "LlamaForCausalLM"},
+    ArchitectureName{"phi3", "Phi3ForCausalLM"},
     ArchitectureName{"qwen2", "Qwen2ForCausalLM"},
     ArchitectureName{"qwen3", "Qwen3ForCausalLM"},
+    ArchitectureName{"qwen3moe", "Qwen3MoeForCausalLM"},
 };
 
 struct DTypeName {

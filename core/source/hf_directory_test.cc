@@ -72,7 +72,8 @@ TEST_F(HfDirectoryTest, NamesTheArchitecturesThatAreKnown) {
   EXPECT_THAT(Refusal(Error::kValidationFailed),
               HasSubstr("config.json: architectures: found GPT2LMHeadModel, expected one of "
                         "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, "
-                        "Gemma3ForCausalLM"));
+                        "Gemma3ForCausalLM, Gemma2ForCausalLM, Phi3ForCausalLM, "
+                        "MixtralForCausalLM, Qwen3MoeForCausalLM"));
   EditConfig([](json& config) { config.erase("architectures"); });
   EXPECT_THAT(Refusal(Error::kValidationFailed), HasSubstr("architectures: found nothing"));
 }
@@ -140,6 +141,66 @@ TEST_F(HfDirectoryTest, LayersMustFitTheConfiguration) {
   EXPECT_THAT(Refusal(Error::kValidationFailed),
               HasSubstr("tensor model.layers.2.input_layernorm.weight: expected by config.json (3 "
                         "layers), found in no file"));
+}
+
+// The weights of Qwen3-MoE-tied, 2 layers of 12 experts, with a second file of one more tensor.
+TEST_F(HfDirectoryTest, RefusesExpertsThatDoNotFit) {
+  const auto with = [&](std::string_view name, std::vector<uint64_t> shape) {
+    fs::remove_all(directory_);
+    Copy("Qwen3-MoE-tied");
+    uint64_t bytes = 4;
+    for (const uint64_t dim : shape) bytes *= dim;
+    SafetensorsFile()
+        .Add(name, "F32", shape, std::string(bytes, '\0'))
+        .WriteTo(directory_ / "model2.safetensors");
+    const auto source = Open();
+    EXPECT_EQ(ErrorOf(source.status()), Error::kValidationFailed);
+    return std::string(source.status().message());
+  };
+  EXPECT_THAT(
+      with("model.layers.1.mlp.experts.12.up_proj.weight", {16, 32}),
+      HasSubstr("model2.safetensors: model.layers.1.mlp.experts.12.up_proj.weight: expert 12 "
+                "is beyond the 12 experts of config.json"));
+  EXPECT_THAT(
+      with("layers.1.mlp.experts.11.up_proj.weight", {16, 32}),
+      HasSubstr("model2.safetensors: layers.1.mlp.experts.11.up_proj.weight: a second tensor "
+                "that is written as expert 11 of blk.1.ffn_up_exps.weight"));
+  // The later file's tensor takes the place of the first one's.
+  EXPECT_THAT(with("model.layers.1.mlp.experts.3.down_proj.weight", {16, 32}),
+              HasSubstr("model2.safetensors: model.layers.1.mlp.experts.3.down_proj.weight: found "
+                        "shape [16, 32], expected [32, 16] from config.json"));
+  EXPECT_THAT(with("model.layers.1.mlp.gate.weight", {11, 32}),
+              HasSubstr("found shape [11, 32], expected [12, 32]"));
+}
+
+TEST_F(HfDirectoryTest, ExpertsMustFitTheConfiguration) {
+  Copy("Mixtral-sharded");
+  EXPECT_TRUE(Open().ok()) << Open().status();
+  EditConfig([](json& config) { config["num_local_experts"] = 12; });
+  EXPECT_THAT(Refusal(Error::kValidationFailed),
+              HasSubstr("block_sparse_moe.gate.weight: found shape [11, 32], expected [12, 32]"));
+  for (const json& value : {json(0), json(nullptr)}) {
+    EditConfig([&](json& config) { config["num_local_experts"] = value; });
+    EXPECT_THAT(Refusal(Error::kValidationFailed),
+                HasSubstr("config.json: num_local_experts, num_experts: expected a whole number "
+                          "above 0, found nothing or 0"));
+  }
+}
+
+TEST_F(HfDirectoryTest, NamesTheExpertThatNoFileHolds) {
+  Copy("Qwen3-MoE-tied");
+  // A name of the same length, of a tensor that is dropped.
+  const fs::path path = directory_ / "model.safetensors";
+  std::string bytes = *ReadFile(path, 1 << 20);
+  const std::string name = "model.layers.1.mlp.experts.7.gate_proj.weight";
+  ASSERT_NE(bytes.find(name), std::string::npos);
+  const std::string dropped = ".rotary_emb.inv_freq";
+  bytes.replace(bytes.find(name), name.size(),
+                std::string(name.size() - dropped.size(), 'x') + dropped);
+  Write("model.safetensors", bytes);
+  EXPECT_THAT(Refusal(Error::kValidationFailed),
+              HasSubstr("tensor " + name +
+                        ": expected by config.json (2 layers of 12 experts), found in no file"));
 }
 
 TEST_F(HfDirectoryTest, HeadsMustSplitTheRowsEvenly) {

@@ -185,6 +185,25 @@ uint64_t ParameterCount(std::span<const SourceTensor> tensors) {
   return count;
 }
 
+// Stacked tensors count as one of their experts.
+uint64_t ParameterCountWithOneExpert(std::span<const SourceTensor> tensors) {
+  uint64_t count = 0;
+  for (const SourceTensor& tensor : tensors) {
+    const uint64_t experts = tensor.dims.size() == 3 ? tensor.dims[2] : 1;
+    count += tensor.rows() * tensor.cols() / experts;
+  }
+  return count;
+}
+
+// How many experts the stacked tensors have; 0 where there are none.
+uint64_t ExpertCount(std::span<const SourceTensor> tensors) {
+  uint64_t experts = 0;
+  for (const SourceTensor& tensor : tensors) {
+    if (tensor.dims.size() == 3) experts = tensor.dims[2];
+  }
+  return experts;
+}
+
 // The header of the file that would be written tells everything about tensors and metadata; the
 // files' times tell whether the values are still the same.
 absl::StatusOr<std::string> FingerprintOf(const gguf::Metadata& metadata,
@@ -229,15 +248,19 @@ absl::StatusOr<std::unique_ptr<ModelSource>> OpenHfSource(const std::filesystem:
 
   gguf::Metadata metadata;
   metadata.Set("general.architecture", std::string(architecture->gguf_name));
+  RETURN_IF_ERROR(AppendLongRopeMetadata(*architecture, config, metadata));
   metadata.Set("general.type", std::string("model"));
   const json card = ParseFrontMatter(OptionalText(directory / "README.md"));
   const json generation_config = OptionalObject(directory / "generation_config.json");
-  AppendGeneralMetadata({.card = card,
-                         .config = config.file(),
-                         .generation_config = generation_config,
-                         .directory_name = name,
-                         .parameters = ParameterCount(planned.tensors)},
-                        metadata);
+  AppendGeneralMetadata(
+      {.card = card,
+       .config = config.file(),
+       .generation_config = generation_config,
+       .directory_name = name,
+       .parameters = ParameterCount(planned.tensors),
+       .experts = ExpertCount(planned.tensors),
+       .parameters_with_one_expert = ParameterCountWithOneExpert(planned.tensors)},
+      metadata);
   RETURN_IF_ERROR(
       AppendArchitectureMetadata(*architecture, config, conversion->file_type, metadata));
   if (architecture->may_pool) {

@@ -180,9 +180,11 @@ std::string TestName(const ::testing::TestParamInfo<std::string_view>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Small, HfSourceGolden,
-                         ::testing::Values("Llama-3.9-1B-Instruct", "Qwen3-Embedding-0.6B",
-                                           "TinyModel-v1.0-chat", "gemma-3-4b-it", "gemma-3-f16",
-                                           "gemma-3-oov-rows", "llama-biases", "llama-old-style",
+                         ::testing::Values("Llama-3.9-1B-Instruct", "Mixtral-sharded", "Phi-3-su",
+                                           "Phi-3-yarn", "Phi-4-bpe", "Qwen3-Embedding-0.6B",
+                                           "Qwen3-MoE-tied", "TinyModel-v1.0-chat", "gemma-2-f16",
+                                           "gemma-3-4b-it", "gemma-3-f16", "gemma-3-oov-rows",
+                                           "llama-biases", "llama-old-style",
                                            "llama-rope-parameters", "llama2-spm-sharded",
                                            "mistral-no-head-dim", "mistral-null-kv", "plain-7B",
                                            "qwen2-yarn"),
@@ -198,9 +200,10 @@ TEST_P(HfSourceLargeGolden, AsTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, HfSourceLargeGolden,
-                         ::testing::Values("Llama-3.2-tiny-Instruct", "Qwen2.5-tiny-Instruct",
-                                           "Qwen3-tiny", "gemma-3-tiny-it", "llama2-spm-sharded",
-                                           "mistral-7x-v0.3"),
+                         ::testing::Values("Llama-3.2-tiny-Instruct", "Phi-3-tiny-128k",
+                                           "Qwen2.5-tiny-Instruct", "Qwen3-Moe-tiny", "Qwen3-tiny",
+                                           "gemma-2-tiny-it", "mixtral-4x-tiny", "gemma-3-tiny-it",
+                                           "llama2-spm-sharded", "mistral-7x-v0.3"),
                          TestName);
 
 }  // namespace

@@ -1,10 +1,12 @@
 #include "core/source/hf_tensors.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
 
+#include "core/arch/long_rope.h"
 #include "core/arch/rope_freqs.h"
 #include "core/arch/tensor_names.h"
 #include "core/base/error.h"
@@ -35,10 +37,11 @@ std::vector<uint64_t> ExpectedShape(const TensorMatch& match, const Geometry& ge
   return {size(rule.rows, 0), size(rule.cols, 1)};
 }
 
-// Vectors, norms and whatever is no weight are F32, whatever the matrices are.
+// Vectors, norms, routers and whatever is no weight are F32, whatever the matrices are.
 TypeId TypeFor(std::string_view gguf_name, size_t dimensions, TypeId conversion_type) {
-  const bool is_matrix =
-      dimensions > 1 && gguf_name.ends_with(".weight") && !gguf_name.ends_with("_norm.weight");
+  const bool is_matrix = dimensions > 1 && gguf_name.ends_with(".weight") &&
+                         !gguf_name.ends_with("_norm.weight") &&
+                         !gguf_name.ends_with(".ffn_gate_inp.weight");
   return is_matrix ? conversion_type : TypeId::kF32;
 }
 
@@ -55,12 +58,23 @@ class Planner {
   absl::Status AddRopeFreqs(const HfConfig& config) {
     if (!architecture_.writes_rope_freqs) return absl::OkStatus();
     ASSIGN_OR_RETURN(std::vector<float> freqs, RopeFreqs(config, geometry_));
-    if (freqs.empty()) return absl::OkStatus();
-    ConvertedTensor tensor;
-    tensor.rows = freqs.size();
-    tensor.cols = 1;
-    tensor.generated = std::move(freqs);
-    return Add("rope_freqs.weight", {tensor.rows}, "config.json: rope_scaling", std::move(tensor));
+    return freqs.empty() ? absl::OkStatus() : AddGenerated("rope_freqs.weight", std::move(freqs));
+  }
+
+  absl::Status AddLongRope(const HfConfig& config) {
+    if (!architecture_.writes_long_rope) return absl::OkStatus();
+    ASSIGN_OR_RETURN(std::optional<LongRope> rope, LongRopeOf(config));
+    if (!rope) return absl::OkStatus();
+    RETURN_IF_ERROR(AddGenerated("rope_factors_long.weight", std::move(rope->long_factors)));
+    return AddGenerated("rope_factors_short.weight", std::move(rope->short_factors));
+  }
+
+  absl::Status CheckHasExperts() const {
+    if (geometry_.experts > 0 || StackedRules() == 0) return absl::OkStatus();
+    return MakeError(
+        Error::kValidationFailed,
+        "config.json: num_local_experts, num_experts: expected a whole number above 0, "
+        "found nothing or 0");
   }
 
   absl::Status AddFromCheckpoint(const HfWeights::Tensor& source) {
@@ -76,8 +90,9 @@ class Planner {
                               ShapeText(expected), " from config.json"),
                        "Check that config.json and the weights belong together");
     }
+    if (IsStacked(*match->rule)) return AddExpert(*match, source);
     ConvertedTensor tensor;
-    tensor.source = source;
+    tensor.sources = {source};
     tensor.rows = shape[0];
     tensor.cols = shape.size() > 1 ? shape[1] : 1;
     tensor.type = TypeFor(match->gguf_name, shape.size(), conversion_type_);
@@ -94,11 +109,15 @@ class Planner {
       for (uint32_t layer = 0; !rule.optional && layer < (in_layers ? geometry_.layers : 1);
            ++layer) {
         if (names_.contains(GgufName(rule, layer))) continue;
-        return MakeError(
-            Error::kValidationFailed,
-            StrCat("tensor ", CheckpointName(rule, layer), ": expected by config.json (",
-                   geometry_.layers, " layers), found in no file"),
-            "Check that all weights are there and belong to this config.json");
+        const bool stacked = IsStacked(rule);
+        const uint32_t expert = stacked ? FirstMissingExpert(rule, layer) : 0;
+        if (stacked && expert == geometry_.experts) continue;  // another matrix of the layer misses
+        return MakeError(Error::kValidationFailed,
+                         StrCat("tensor ", CheckpointName(rule, layer, expert),
+                                ": expected by config.json (", geometry_.layers, " layers",
+                                stacked ? StrCat(" of ", geometry_.experts, " experts") : "",
+                                "), found in no file"),
+                         "Check that all weights are there and belong to this config.json");
       }
     }
     return absl::OkStatus();
@@ -107,13 +126,80 @@ class Planner {
   PlannedTensors Finish() { return std::move(planned_); }
 
  private:
+  // The matrices of a layer's experts that have come, by rule and expert.
+  using Experts = std::map<std::pair<const TensorRule*, uint32_t>, HfWeights::Tensor>;
+
+  absl::Status AddGenerated(std::string name, std::vector<float> values) {
+    ConvertedTensor tensor;
+    tensor.rows = values.size();
+    tensor.cols = 1;
+    tensor.generated = std::move(values);
+    const std::vector<uint64_t> dims = {tensor.rows};
+    return Add(std::move(name), dims, "config.json: rope_scaling", std::move(tensor));
+  }
+
+  size_t StackedRules() const {
+    return static_cast<size_t>(std::ranges::count_if(architecture_.tensors, IsStacked));
+  }
+
+  // Where the last matrix of a layer's experts comes, all of that layer's stacks come.
+  absl::Status AddExpert(const TensorMatch& match, const HfWeights::Tensor& source) {
+    if (match.expert >= geometry_.experts) {
+      return MakeError(
+          Error::kValidationFailed,
+          StrCat(source.Origin(), ": expert ", match.expert, " is beyond the ", geometry_.experts,
+                 " experts of config.json: num_local_experts, num_experts"));
+    }
+    Experts& experts = experts_[match.layer];
+    if (!experts.try_emplace({match.rule, match.expert}, source).second) {
+      return MakeError(Error::kValidationFailed,
+                       StrCat(source.Origin(), ": a second tensor that is written as expert ",
+                              match.expert, " of ", match.gguf_name));
+    }
+    if (experts.size() < geometry_.experts * StackedRules()) return absl::OkStatus();
+    for (const TensorRule& rule : architecture_.tensors) {
+      if (!IsStacked(rule)) continue;
+      RETURN_IF_ERROR(AddStack(rule, match.layer, experts));
+    }
+    return absl::OkStatus();
+  }
+
+  // Precondition: every expert is there, each of the shape that the configuration gives it.
+  absl::Status AddStack(const TensorRule& rule, uint32_t layer, const Experts& experts) {
+    ConvertedTensor tensor;
+    for (uint32_t expert = 0; expert < geometry_.experts; ++expert) {
+      tensor.sources.push_back(experts.at({&rule, expert}));
+    }
+    const uint64_t rows = geometry_.Size(rule.rows);
+    std::string name = GgufName(rule, layer);
+    tensor.rows = geometry_.experts * rows;
+    tensor.cols = geometry_.Size(rule.cols);
+    tensor.type = TypeFor(name, /*dimensions=*/3, conversion_type_);
+    std::vector<uint64_t> dims = {tensor.cols, rows, geometry_.experts};
+    std::string origin = tensor.sources[0].Origin();
+    if (geometry_.experts > 1) StrAppend(&origin, " and ", geometry_.experts - 1, " more");
+    return Add(std::move(name), std::move(dims), std::move(origin), std::move(tensor));
+  }
+
+  // The number of experts where none misses.
+  uint32_t FirstMissingExpert(const TensorRule& rule, uint32_t layer) const {
+    const auto found = experts_.find(layer);
+    uint32_t expert = 0;
+    while (expert < geometry_.experts && found != experts_.end() &&
+           found->second.contains({&rule, expert})) {
+      ++expert;
+    }
+    return expert;
+  }
+
   absl::Status SetHeads(ConvertedTensor& tensor) const {
     if (tensor.transform == Transform::kInterleaveQuery) tensor.heads = geometry_.heads;
     if (tensor.transform == Transform::kInterleaveKey) tensor.heads = geometry_.kv_heads;
     if (tensor.heads != 0 && tensor.rows % (2 * tensor.heads) != 0) {
-      return MakeError(Error::kValidationFailed,
-                       StrCat(tensor.source.Origin(), ": found ", tensor.rows, " rows, expected ",
-                              tensor.heads, " heads of an even number of rows"));
+      return MakeError(
+          Error::kValidationFailed,
+          StrCat(tensor.sources[0].Origin(), ": found ", tensor.rows, " rows, expected ",
+                 tensor.heads, " heads of an even number of rows"));
     }
     return absl::OkStatus();
   }
@@ -133,6 +219,7 @@ class Planner {
   const Geometry& geometry_;
   const TypeId conversion_type_;
   std::set<std::string> names_;
+  std::map<uint32_t, Experts> experts_;  // by layer
   PlannedTensors planned_;
 };
 
@@ -142,7 +229,9 @@ absl::StatusOr<PlannedTensors> PlanTensors(const Architecture& architecture, con
                                            const Geometry& geometry, const HfWeights& weights,
                                            TypeId conversion_type) {
   Planner planner(architecture, geometry, conversion_type);
+  RETURN_IF_ERROR(planner.CheckHasExperts());
   RETURN_IF_ERROR(planner.AddRopeFreqs(config));
+  RETURN_IF_ERROR(planner.AddLongRope(config));
   for (const HfWeights::Tensor& source : weights.tensors()) {
     RETURN_IF_ERROR(planner.AddFromCheckpoint(source));
   }

@@ -5,6 +5,7 @@
 
 #include "core/arch/architecture.h"
 #include "core/arch/geometry.h"
+#include "core/arch/long_rope.h"
 #include "core/arch/metadata_keys.h"
 #include "core/arch/rope_freqs.h"
 #include "core/base/check.h"
@@ -28,6 +29,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CHECK(geometry->kv_heads >= 1 && geometry->heads % geometry->kv_heads == 0);
   CHECK(geometry->head_dim >= 1 && geometry->head_dim <= 65536);
   const auto freqs = RopeFreqs(*config, *geometry);
+  const auto dim = RotaryDim(*config);
+  CHECK(!dim.ok() || *dim <= geometry->hidden / geometry->heads);
+  const auto long_rope = LongRopeOf(*config);
+  CHECK(!long_rope.ok() || !long_rope->has_value() ||
+        (dim.ok() && (*long_rope)->long_factors.size() == *dim / 2 &&
+         (*long_rope)->short_factors.size() == *dim / 2));
   CHECK(!freqs.ok() || freqs->empty() || freqs->size() == (geometry->head_dim + 1) / 2);
   return 0;
 }

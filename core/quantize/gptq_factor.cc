@@ -19,11 +19,11 @@ struct DampedGram {
   const Matrix& gram;
   const GptqFactor& factor;
 
-  float operator()(size_t i, size_t j) const {  // positions
+  double operator()(size_t i, size_t j) const {  // positions
     const size_t a = factor.order[i], b = factor.order[j];
-    if (a == b) return gram.at(a, a) + factor.added[a];
+    if (a == b) return static_cast<double>(gram.at(a, a)) + static_cast<double>(factor.added[a]);
     if (factor.dead[a] || factor.dead[b]) return 0;
-    return a < b ? gram.at(a, b) : gram.at(b, a);
+    return static_cast<double>(a < b ? gram.at(a, b) : gram.at(b, a));
   }
 };
 
@@ -32,7 +32,7 @@ bool Factorize(const DampedGram& damped, Matrix& upper) {
   const size_t n = damped.gram.cols;
   std::vector<T> a(n * n);
   for (size_t i = 0; i < n; ++i) {
-    for (size_t j = i; j < n; ++j) a[i * n + j] = damped(i, j);
+    for (size_t j = i; j < n; ++j) a[i * n + j] = static_cast<T>(damped(i, j));
   }
   if (!kernels::InverseCholesky(n, a.data(), n)) return false;
   const bool usable = std::all_of(a.begin(), a.end(),

@@ -34,9 +34,13 @@ double TileLoss(const std::vector<float>& tile, const Matrix& gram) {
                       kTileRows, product.data(), kTileRows,
                       {.transpose_a = true, .alpha = 2, .beta = 1});
     }
-    for (size_t i = 0; i < count * kTileRows; ++i) {
-      loss += static_cast<double>(product[i]) * static_cast<double>(block[i]);
+    float sums[kTileRows] = {};
+    for (size_t i = 0; i < count; ++i) {
+      for (size_t row = 0; row < kTileRows; ++row) {
+        sums[row] += product[i * kTileRows + row] * block[i * kTileRows + row];
+      }
     }
+    for (const float sum : sums) loss += static_cast<double>(sum);
   }
   return loss;
 }

@@ -119,7 +119,7 @@ int Run(int argc, char** argv) {
     linears.push_back({Load(*file, argument.substr(0, equals)), Load(*file, input + ".gram_cal"),
                        Load(*file, input + ".mean_cal"), Load(*file, input + ".gram_eval")});
   }
-  const GptqOptions base = {.bits = bits, .group_size = group_size};
+  const GptqOptions base = {.bits = bits, .group_size = group_size, .refine = {.passes = 0}};
   const auto with = [&](const std::function<void(GptqOptions&)>& change) {
     GptqOptions options = base;
     change(options);

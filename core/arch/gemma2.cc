@@ -55,6 +55,12 @@ constexpr Architecture kGemma2 = {.hf_names = kNames,
                                   .gguf_name = "gemma2",
                                   .tensors = kTensors,
                                   .keys = kKeys,
-                                  .has_shared_keys = false};
+                                  .has_shared_keys = false,
+                                  .forward = {.activation = ForwardRules::Activation::kGeluTanh,
+                                              .windowed = ForwardRules::Windowed::kEvenLayers,
+                                              .scales_embeddings = true,
+                                              .query_pre_attn_scalar = 256,
+                                              .attention_softcap = 50,
+                                              .final_softcap = 30}};
 
 }  // namespace quantized

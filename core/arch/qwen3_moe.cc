@@ -38,6 +38,11 @@ constexpr MetadataKey kKeys[] = {
 }  // namespace
 
 constexpr Architecture kQwen3Moe = {
-    .hf_names = kNames, .gguf_name = "qwen3moe", .tensors = kTensors, .keys = kKeys};
+    .hf_names = kNames,
+    .gguf_name = "qwen3moe",
+    .tensors = kTensors,
+    .keys = kKeys,
+    .forward = {.windowed = ForwardRules::Windowed::kFromMaxWindowLayers,
+                .normalizes_expert_weights = false}};
 
 }  // namespace quantized

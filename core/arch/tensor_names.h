@@ -29,7 +29,8 @@ absl::StatusOr<std::optional<TensorMatch>> MatchTensorName(const Architecture& a
 // rules spell it: "layers.3.mlp.up_proj.weight".
 std::string PlainName(const Architecture& architecture, std::string_view name);
 
-// The plain name of a rule's module in a layer (of a stacked one, of an expert): "layers.3.mlp.up_proj".
+// The plain name of a rule's module in a layer (of a stacked one, of an expert):
+// "layers.3.mlp.up_proj".
 std::string PlainModule(const TensorRule& rule, uint32_t layer, uint32_t expert = 0);
 
 // Whether the rule makes one tensor of the matrices of a layer's experts.

@@ -73,9 +73,7 @@ class Loader {
  private:
   static std::string Name(std::string_view role) { return StrCat("blk.{i}.", role); }
 
-  std::string Module(const TensorRule& rule) const {
-    return PlainModule(rule, layer_, expert_);
-  }
+  std::string Module(const TensorRule& rule) const { return PlainModule(rule, layer_, expert_); }
 
   absl::StatusOr<const TensorSource::Tensor*> Find(const std::string& name,
                                                    std::vector<uint64_t> shape) const {

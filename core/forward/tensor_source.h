@@ -17,6 +17,7 @@ class TensorSource {
   virtual ~TensorSource() = default;
 
   struct Tensor {
+    virtual ~Tensor() = default;
     std::string name;             // as the checkpoint spells it, wrapper names and all
     std::vector<uint64_t> shape;  // of the values that ReadRows gives, outermost first
   };

@@ -106,11 +106,11 @@ absl::Status DirectoryOutput::Start(const CheckpointOptions& options) {
   }
   if (!options.enabled) return absl::OkStatus();
   RemoveStaleCheckpoints(checkpoint_folder_, owner_);
-  ASSIGN_OR_RETURN(checkpoint_, Checkpoint::Start(checkpoint_folder_, owner_, kept, files_,
-                                                  [this](uint64_t units) {
-                                                    context_.progress.OnCheckpoint(
-                                                        units, checkpoint_folder_);
-                                                  }));
+  ASSIGN_OR_RETURN(
+      checkpoint_,
+      Checkpoint::Start(checkpoint_folder_, owner_, kept, files_, [this](uint64_t units) {
+        context_.progress.OnCheckpoint(units, checkpoint_folder_);
+      }));
   return absl::OkStatus();
 }
 
@@ -121,10 +121,10 @@ absl::Status DirectoryOutput::TakeOver(std::vector<UnitRecord>& kept) {
                    LoadCheckpoint(checkpoint_folder_, owner_));
   if (!found || found->units.empty()) return absl::OkStatus();
   const auto damaged = [&](const std::string& what) {
-    return MakeError(Error::kCheckpoint,
-                     StrCat(part_path().string(), ": ", what, " (checkpoint ",
-                            checkpoint_folder_.string(), ")"),
-                     "Remove the checkpoint folder to start anew");
+    return MakeError(
+        Error::kCheckpoint,
+        StrCat(part_path().string(), ": ", what, " (checkpoint ", checkpoint_folder_.string(), ")"),
+        "Remove the checkpoint folder to start anew");
   };
   for (size_t i = 0; i < files_.size(); ++i) {
     ASSIGN_OR_RETURN(const uint64_t bytes, files_[i].SizeBytes());
@@ -136,8 +136,8 @@ absl::Status DirectoryOutput::TakeOver(std::vector<UnitRecord>& kept) {
                                          ", which held them, is gone; starting anew"));
       return absl::OkStatus();
     }
-    return damaged(StrCat(files_[i].path().filename().string(), " has ", bytes,
-                          " bytes, expected ", plan_.layout.files[i].size_bytes));
+    return damaged(StrCat(files_[i].path().filename().string(), " has ", bytes, " bytes, expected ",
+                          plan_.layout.files[i].size_bytes));
   }
   for (size_t i = 0; i < found->units.size(); ++i) {
     const UnitRecord& unit = found->units[i];
@@ -170,7 +170,7 @@ uint64_t DirectoryOutput::UnitBytes(size_t unit) const {
 // XXH3 of the bytes of its tensors, in the order of the plan, as they are in the files.
 absl::StatusOr<uint64_t> DirectoryOutput::HashOfUnit(size_t unit) const {
   const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
-                                                                        &XXH3_freeState);
+                                                                       &XXH3_freeState);
   XXH3_64bits_reset(state.get());
   std::vector<std::byte> bytes;
   for (size_t i = 0; i < plan_.tensors.size(); ++i) {
@@ -213,11 +213,11 @@ absl::Status DirectoryOutput::Validate(const Architecture& architecture) {
     const absl::StatusOr<uint64_t> hash = HashOfUnit(unit);
     statuses[unit] = hash.status();
     if (hash.ok() && *hash != hashes_[unit]) {
-      statuses[unit] = MakeError(Error::kValidationFailed,
-                                 StrCat(part_path().string(), ": the tensors of ",
-                                        unit == 0 ? std::string("no layer")
-                                                  : StrCat("layer ", unit - 1),
-                                        " are not what was written"));
+      statuses[unit] =
+          MakeError(Error::kValidationFailed,
+                    StrCat(part_path().string(), ": the tensors of ",
+                           unit == 0 ? std::string("no layer") : StrCat("layer ", unit - 1),
+                           " are not what was written"));
     }
   });
   for (const absl::Status& status : statuses) RETURN_IF_ERROR(status);
@@ -229,8 +229,7 @@ absl::Status DirectoryOutput::Validate(const Architecture& architecture) {
                      StrCat(part_path().string(), "/config.json: quantization_config is not that ",
                             "of ", NameOf(plan_.method)));
   }
-  ASSIGN_OR_RETURN(const auto source,
-                   PackedTensorSource::Open(part_path(), architecture, *scheme));
+  ASSIGN_OR_RETURN(const auto source, PackedTensorSource::Open(part_path(), architecture, *scheme));
   if (source->modules().size() != plan_.linears.size()) {
     return MakeError(Error::kValidationFailed,
                      StrCat(part_path().string(), ": found ", source->modules().size(),
@@ -248,10 +247,10 @@ absl::Status DirectoryOutput::Validate(const Architecture& architecture) {
 absl::Status DirectoryOutput::Publish() {
   RETURN_IF_ERROR(context_.CheckStopped());
   if (Exists(plan_.output_path) && !request_.overwrite) {
-    return MakeError(Error::kInvalidArgument,
-                     StrCat("the output ", plan_.output_path.string(),
-                            " has appeared while it was made"),
-                     "Use --overwrite to replace it, or choose another name");
+    return MakeError(
+        Error::kInvalidArgument,
+        StrCat("the output ", plan_.output_path.string(), " has appeared while it was made"),
+        "Use --overwrite to replace it, or choose another name");
   }
   for (File& file : files_) RETURN_IF_ERROR(file.Sync());
   RETURN_IF_ERROR(SyncDirectory(part_path()));

@@ -43,24 +43,23 @@ bool IsFloat(DType dtype) {
 
 // Whether `match` is the weight of a linear inside the layers; the router's is none.
 bool IsQuantized(const TensorMatch& match) {
-  return !match.is_bias && match.rule->rows != Dim::kNone &&
-         match.rule->gguf.starts_with("blk.") && match.rule->gguf != kRouter;
+  return !match.is_bias && match.rule->rows != Dim::kNone && match.rule->gguf.starts_with("blk.") &&
+         match.rule->gguf != kRouter;
 }
 
 absl::StatusOr<std::vector<Item>> ItemsOf(const ForwardConfig& config, const HfConfig& hf_config,
                                           const HfTensorSource& source) {
   const auto tied = hf_config.fields().find("tie_word_embeddings");
-  const bool is_tied =
-      tied != hf_config.fields().end() && tied->is_boolean() && tied->get<bool>();
+  const bool is_tied = tied != hf_config.fields().end() && tied->is_boolean() && tied->get<bool>();
   std::vector<Item> items;
   for (const HfWeights::Tensor& tensor : source.weights().tensors()) {
     if (!IsFloat(tensor.info->dtype) || tensor.info->name.ends_with(".rotary_emb.inv_freq")) {
       continue;
     }
-    ASSIGN_OR_RETURN(const std::optional<TensorMatch> match,
-                     MatchTensorName(*config.architecture, config.geometry.layers,
-                                     tensor.info->name),
-                     << tensor.file->bytes().name());
+    ASSIGN_OR_RETURN(
+        const std::optional<TensorMatch> match,
+        MatchTensorName(*config.architecture, config.geometry.layers, tensor.info->name),
+        << tensor.file->bytes().name());
     Item item{&tensor};
     if (match) {
       if (is_tied && match->rule->hf == "lm_head") continue;
@@ -184,9 +183,8 @@ absl::StatusOr<DirectoryPlan> MakeDirectoryPlan(const ForwardConfig& config,
     const std::string module = ModuleOf(item.tensor->info->name);
     const size_t group_size = plan.group_size() == 0 ? shape[1] : plan.group_size();
     const std::vector<PackedShape> parts =
-        method == PackedMethod::kAwq
-            ? AwqShapes(shape[0], shape[1], group_size)
-            : GptqShapes(shape[0], shape[1], group_size, plan.level.bits);
+        method == PackedMethod::kAwq ? AwqShapes(shape[0], shape[1], group_size)
+                                     : GptqShapes(shape[0], shape[1], group_size, plan.level.bits);
     for (const PackedShape& part : parts) {
       add(StrCat(module, ".", part.suffix), part.dtype, part.dims, item.unit);
     }

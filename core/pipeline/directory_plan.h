@@ -36,8 +36,8 @@ struct DirectoryPlan {
   std::filesystem::path output_path;
   std::vector<LinearShape> linears;  // to be quantized
   // A unit of the checkpoint is a layer; unit 0 is what lies outside layers, unit L + 1 is layer L.
-  std::vector<safetensors::PlannedTensor> tensors;  // unit by unit
-  std::vector<size_t> unit_of;                      // of each tensor
+  std::vector<safetensors::PlannedTensor> tensors;   // unit by unit
+  std::vector<size_t> unit_of;                       // of each tensor
   std::map<std::string, size_t, std::less<>> index;  // of each tensor by name
   safetensors::SafetensorsLayout layout;
   size_t units = 0;

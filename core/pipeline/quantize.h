@@ -74,8 +74,8 @@ struct QuantizeResult {
   std::string format = "gguf";
   int64_t group_size = 0;
   CalibrationSummary calibration;
-  double mean_module_error = 0;     // of ModuleReport::relative_error
-  std::vector<std::string> notes;   // "MODULE: what was done beyond the usual"
+  double mean_module_error = 0;    // of ModuleReport::relative_error
+  std::vector<std::string> notes;  // "MODULE: what was done beyond the usual"
 };
 
 // One level to make.
@@ -104,7 +104,7 @@ struct GgufOptions {
 
 struct QuantizeRequest {
   std::filesystem::path model_path;
-  std::string model_name;  // as the user typed it, for messages
+  std::string model_name;       // as the user typed it, for messages
   std::string format = "gguf";  // "awq", "gptq": QuantizeToDirectory
   std::vector<OutputRequest> outputs;
   GgufOptions gguf;

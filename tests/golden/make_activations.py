@@ -51,8 +51,7 @@ MODELS = [
     ("phi3-long", "Phi3Config", dict(rope_scaling=LONGROPE, original_max_position_embeddings=16, pad_token_id=0)),
     ("mixtral", "MixtralConfig", dict(num_local_experts=4, sliding_window=None, **EXPERTS)),
     ("qwen3-moe", "Qwen3MoeConfig",
-     dict(num_experts=4, moe_intermediate_size=24, head_dim=8, norm_topk_prob=False, mlp_only_layers=[1],
-          decoder_sparse_step=1, **EXPERTS)),
+     dict(num_experts=4, moe_intermediate_size=24, head_dim=8, norm_topk_prob=False, **EXPERTS)),
 ]
 
 

@@ -1,0 +1,526 @@
+#include "core/pipeline/quantize_directory.h"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "core/arch/architecture.h"
+#include "core/base/error.h"
+#include "core/base/machine.h"
+#include "core/base/sha256.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "core/base/version.h"
+#include "core/calibrate/calibration_set.h"
+#include "core/forward/forward_config.h"
+#include "core/forward/half_tensor_source.h"
+#include "core/forward/hf_tensor_source.h"
+#include "core/forward/layer_walk.h"
+#include "core/forward/packed_tensor_source.h"
+#include "core/packed/awq.h"
+#include "core/packed/companion_files.h"
+#include "core/packed/gptq.h"
+#include "core/packed/model_card.h"
+#include "core/pipeline/directory_output.h"
+#include "core/pipeline/directory_plan.h"
+#include "core/pipeline/room.h"
+#include "core/quantize/layer_quantizer.h"
+#include "core/source/hf_summary.h"
+#include "kernels/types/half.h"
+
+namespace quantized {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMaxCardBytes = 16 << 20;
+// Of the memory that is free, what activations of all tokens may take.
+constexpr uint64_t kActivationShare = 4;
+
+PackedMethod MethodOf(const std::string& format) {
+  return format == NameOf(PackedMethod::kAwq) ? PackedMethod::kAwq : PackedMethod::kGptq;
+}
+
+std::vector<std::byte> Halves(std::span<const float> values) {
+  std::vector<std::byte> bytes(values.size() * sizeof(uint16_t));
+  for (size_t i = 0; i < values.size(); ++i) {
+    const uint16_t half = kernels::F32ToF16(values[i]);
+    std::memcpy(bytes.data() + i * sizeof(half), &half, sizeof(half));
+  }
+  return bytes;
+}
+
+// What is the same for all levels of a job.
+struct Model {
+  HfConfig hf_config;
+  const Architecture* architecture = nullptr;
+  ForwardConfig config;
+  std::unique_ptr<HfTensorSource> source;
+  ModelSummary summary;
+  std::string fingerprint;  // of weights, configuration and companion files
+  std::vector<std::string> companions;
+};
+
+absl::StatusOr<Model> OpenModel(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) {
+    return MakeError(Error::kNotImplemented,
+                     StrCat(path.string(), ": awq and gptq are made of a Hugging Face directory"),
+                     "Use the model's original checkpoint");
+  }
+  ASSIGN_OR_RETURN(HfConfig hf_config, HfConfig::Read(path));
+  Model model{.hf_config = std::move(hf_config)};
+  model.architecture = FindArchitecture(model.hf_config.architecture());
+  if (model.architecture == nullptr) {
+    return MakeError(Error::kValidationFailed,
+                     StrCat("config.json: architectures: found '", model.hf_config.architecture(),
+                            "', which this version does not run"));
+  }
+  if (const auto quantized = model.hf_config.fields().find("quantization_config");
+      quantized != model.hf_config.fields().end() && !quantized->is_null()) {
+    return MakeError(Error::kNotImplemented,
+                     "config.json: quantization_config: the weights are quantized already",
+                     "Use the original checkpoint in float16, bfloat16 or float32");
+  }
+  ASSIGN_OR_RETURN(model.config, ForwardConfigOf(*model.architecture, model.hf_config));
+  ASSIGN_OR_RETURN(model.source, HfTensorSource::Open(path, *model.architecture));
+  ASSIGN_OR_RETURN(model.summary, SummarizeHf(model.hf_config, model.source->weights(),
+                                              HfModelName(path)));
+  ASSIGN_OR_RETURN(model.companions, CompanionFiles(path));
+  Sha256 hash;
+  RETURN_IF_ERROR(model.source->weights().Fingerprint(hash));
+  hash.Update(model.hf_config.file().dump());
+  for (const std::string& file : model.companions) {
+    ASSIGN_OR_RETURN(const std::string text, ReadFile(path / file, uint64_t{1} << 30));
+    hash.Update(StrCat(file.size(), ":", file, text.size(), ":"));
+    hash.Update(text);
+  }
+  model.fingerprint = hash.HexDigest();
+  return model;
+}
+
+// Writes what a layer becomes, and remembers how it went.
+class OutputSink : public QuantizedLayerSink {
+ public:
+  OutputSink(DirectoryOutput& output, const DirectoryPlan& plan, const TensorSource& half,
+             ProgressSink& progress)
+      : output_(output), plan_(plan), half_(half), progress_(progress) {}
+
+  absl::Status OnModule(uint32_t /*layer*/, const Linear& linear, const QuantizedLinear& quantized,
+                        ModuleReport report) override {
+    ASSIGN_OR_RETURN(const std::vector<PackedTensor> parts,
+                     plan_.method == PackedMethod::kAwq
+                         ? PackAwq(linear.module, quantized)
+                         : PackGptq(linear.module, quantized, plan_.checkpoint.version));
+    for (const PackedTensor& part : parts) {
+      RETURN_IF_ERROR(output_.Write(StrCat(linear.module, ".", part.shape.suffix), part.bytes));
+      bytes_written_ += part.bytes.size();
+    }
+    if (!linear.bias.empty()) {
+      RETURN_IF_ERROR(WriteHalves(StrCat(linear.module, ".bias"), linear.bias));
+    }
+    reports_.push_back(std::move(report));
+    return absl::OkStatus();
+  }
+
+  absl::Status OnTensor(uint32_t /*layer*/, const std::string& name,
+                        std::span<const float> values) override {
+    return WriteHalves(name, values);
+  }
+
+  absl::Status OnLayerDone(uint32_t layer) override {
+    RETURN_IF_ERROR(FinishUnit(layer + 1));
+    progress_.OnProgress(layer + 1, plan_.units - 1, "layers", bytes_written_);
+    return absl::OkStatus();
+  }
+
+  // Copies what of the unit is not written yet, and notes it as finished.
+  absl::Status FinishUnit(size_t unit) {
+    for (size_t i = 0; i < plan_.tensors.size(); ++i) {
+      const safetensors::PlannedTensor& tensor = plan_.tensors[i];
+      if (plan_.unit_of[i] != unit || tensor.dtype != DType::kF16 ||
+          written_.contains(tensor.name) || tensor.name.ends_with(".scales")) {
+        continue;
+      }
+      RETURN_IF_ERROR(Copy(tensor));
+    }
+    written_.clear();
+    return output_.FinishUnit(unit);
+  }
+
+  const std::vector<ModuleReport>& reports() const { return reports_; }
+  uint64_t bytes_written() const { return bytes_written_; }
+
+ private:
+  absl::Status WriteHalves(const std::string& name, std::span<const float> values) {
+    written_.insert(name);
+    bytes_written_ += values.size() * sizeof(uint16_t);
+    return output_.Write(name, Halves(values));
+  }
+
+  // In the source's own name; HalfTensorSource refuses what float16 cannot hold.
+  absl::Status Copy(const safetensors::PlannedTensor& planned) {
+    const TensorSource::Tensor* tensor = half_.FindStored(planned.name);
+    uint64_t rows = 1;
+    for (size_t i = 0; i + 1 < planned.shape.size(); ++i) rows *= planned.shape[i];
+    std::vector<float> values(rows * (planned.shape.empty() ? 1 : planned.shape.back()));
+    RETURN_IF_ERROR(half_.ReadRows(*tensor, 0, rows, values.data()));
+    return WriteHalves(planned.name, values);
+  }
+
+  DirectoryOutput& output_;
+  const DirectoryPlan& plan_;
+  const TensorSource& half_;
+  ProgressSink& progress_;
+  std::set<std::string> written_;  // of the unit, in 16 bits
+  std::vector<ModuleReport> reports_;
+  uint64_t bytes_written_ = 0;
+};
+
+// One level, from its plan to its final name.
+class LevelJob {
+ public:
+  LevelJob(const QuantizeRequest& request, const OutputRequest& output, const Model& model,
+           const CalibrationSet& calibration, JobContext& context)
+      : request_(request),
+        output_request_(output),
+        model_(model),
+        calibration_(calibration),
+        context_(context) {}
+
+  absl::Status Prepare() {
+    ASSIGN_OR_RETURN(
+        plan_, MakeDirectoryPlan(model_.config, model_.hf_config, *model_.source,
+                                 MethodOf(request_.format), output_request_.level,
+                                 request_.calibrated,
+                                 fs::absolute(output_request_.path).lexically_normal()));
+    plan_.fingerprint = Fingerprint();
+    output_.emplace(request_, plan_, context_);
+    ASSIGN_OR_RETURN(const std::optional<std::string> existing, output_->FindExisting());
+    if (existing) {
+      TakeExisting(*existing);
+      return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(CheckMemory());
+    return CheckDisk(output_->MissingDiskBytes(), output_->folder().Existing());
+  }
+
+  bool is_done() const { return done_; }
+  CheckpointOwner owner() const {
+    return {plan_.fingerprint, request_.model_name, plan_.level.name, plan_.output_path.string()};
+  }
+  const DirectoryPlan& plan() const { return plan_; }
+
+  absl::Status Run(const CheckpointOptions& checkpoint) {
+    absl::Status status = Make(checkpoint);
+    output_->CleanUp(status);
+    return status;
+  }
+
+  QuantizeResult result() const {
+    QuantizeResult result;
+    result.output_path = plan_.output_path;
+    result.level = plan_.level.name;
+    result.format = request_.format;
+    result.fingerprint = plan_.fingerprint;
+    result.original_dtype = model_.summary.dtype;
+    result.original_size_bytes = model_.summary.size_bytes;
+    for (const safetensors::PlannedFile& file : plan_.layout.files) {
+      result.file_size_bytes += file.size_bytes;
+      result.files.push_back(plan_.output_path / file.name);
+    }
+    result.tensors = plan_.tensors.size();
+    result.layers_processed = model_.config.geometry.layers;
+    result.bits_per_weight = plan_.bits_per_weight();
+    result.group_size = plan_.checkpoint.group_size;
+    result.calibration = {calibration_.description, calibration_.hash,
+                          calibration_.windows.size(), calibration_.windows[0].size()};
+    result.units_reused = reused_layers_;
+    result.already_done = done_;
+    result.mean_module_error = mean_error_;
+    result.notes = notes_;
+    return result;
+  }
+
+ private:
+  std::string Fingerprint() const {
+    const CalibratedOptions& options = request_.calibrated;
+    const nlohmann::json parts = {kVersion,
+                                  model_.fingerprint,
+                                  QuantizationConfig(plan_.checkpoint),
+                                  static_cast<int>(options.order),
+                                  options.all_tokens_to_experts,
+                                  calibration_.hash,
+                                  calibration_.windows[0].size(),
+                                  plan_.output_path.string()};
+    return Sha256Hex(parts.dump());
+  }
+
+  WalkOptions Walk() const {
+    return {.memory_budget_bytes = AvailableMemoryBytes() / kActivationShare,
+            .spill_folder = output_->part_path(),
+            .all_tokens_to_experts = request_.calibrated.all_tokens_to_experts};
+  }
+
+  // What a layer takes while it is quantized: its weights as floats, the Gram matrix of its widest
+  // inputs with what GPTQ makes of it, and the activations.
+  absl::Status CheckMemory() const {
+    constexpr uint64_t kProgramBytes = 96 << 20;
+    uint64_t widest = 0, largest = 0;
+    for (const LinearShape& linear : plan_.linears) {
+      widest = std::max<uint64_t>(widest, linear.in);
+      largest = std::max<uint64_t>(largest, uint64_t{linear.out} * linear.in);
+    }
+    const uint64_t tokens = calibration_.windows.size() * calibration_.windows[0].size();
+    const uint64_t needed = kProgramBytes + 8 * largest * sizeof(float) +
+                            4 * widest * widest * sizeof(float) +
+                            LayerWalk::MemoryBytes(model_.config, tokens, Walk());
+    const uint64_t available = AvailableMemoryBytes();
+    if (needed <= available) return absl::OkStatus();
+    return MakeError(Error::kOutOfMemory,
+                     StrCat("quantizing ", request_.model_name, " needs ", HumanBytes(needed),
+                            " of memory, available are ", HumanBytes(available)),
+                     "Free memory, or use fewer --calibration-samples");
+  }
+
+  absl::Status Make(const CheckpointOptions& checkpoint) {
+    RETURN_IF_ERROR(output_->Start(checkpoint));
+    context_.progress.OnPhase(Phase::kQuantize);
+    context_.progress.OnMessage(StrCat("Quantizing to ", Upper(request_.format), " ",
+                                       plan_.level.name, ", group size ",
+                                       plan_.checkpoint.group_size));
+    const HalfTensorSource half(*model_.source);
+    OutputSink sink(*output_, plan_, half, context_.progress);
+    RETURN_IF_ERROR(QuantizeLayers(half, sink));
+
+    context_.progress.OnPhase(Phase::kValidate);
+    context_.progress.OnMessage("Validating output...");
+    RETURN_IF_ERROR(WriteCompanions(sink));
+    RETURN_IF_ERROR(output_->Validate(*model_.architecture));
+    context_.progress.OnPhase(Phase::kPublish);
+    return output_->Publish();
+  }
+
+  absl::Status QuantizeLayers(const HalfTensorSource& half, OutputSink& sink) {
+    const uint32_t layers = model_.config.geometry.layers;
+    const size_t reused = output_->reused_units();
+    if (reused == 0) RETURN_IF_ERROR(sink.FinishUnit(0));
+    reused_layers_ = reused == 0 ? 0 : reused - 1;
+    context_.progress.OnProgress(reused_layers_, layers, "layers", 0);
+    if (reused_layers_ == layers) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const auto walk,
+                     LayerWalk::Start(model_.config, model_.hf_config, half, calibration_.windows,
+                                      Walk(), context_));
+    RETURN_IF_ERROR(Replay(*walk));
+    const std::unique_ptr<LayerVisitor> quantizer = MakeQuantizer(sink);
+    for (uint32_t layer = static_cast<uint32_t>(reused_layers_); layer < layers; ++layer) {
+      RETURN_IF_ERROR(context_.CheckStopped());
+      RETURN_IF_ERROR(walk->RunLayer(layer, half, *quantizer)) << "layer " << layer;
+    }
+    return absl::OkStatus();
+  }
+
+  // The layers that an earlier attempt finished: their outputs come out of what it wrote.
+  absl::Status Replay(LayerWalk& walk) {
+    if (reused_layers_ == 0) return absl::OkStatus();
+    const PackedScheme scheme = {.method = plan_.method,
+                                 .bits = plan_.checkpoint.bits,
+                                 .group_size = plan_.checkpoint.group_size,
+                                 .sym = plan_.checkpoint.sym,
+                                 .tagged_version = plan_.checkpoint.version};
+    ASSIGN_OR_RETURN(const auto written, PackedTensorSource::Open(output_->part_path(),
+                                                                  *model_.architecture, scheme));
+    LayerVisitor nobody;
+    for (uint32_t layer = 0; layer < reused_layers_; ++layer) {
+      RETURN_IF_ERROR(walk.RunLayer(layer, *written, nobody)) << "layer " << layer;
+    }
+    return absl::OkStatus();
+  }
+
+  std::unique_ptr<LayerVisitor> MakeQuantizer(OutputSink& sink) const {
+    if (plan_.method == PackedMethod::kAwq) {
+      AwqOptions options;
+      options.group_size = plan_.group_size();
+      return std::make_unique<AwqQuantizer>(model_.config, options, sink, context_.threads);
+    }
+    GptqOptions options;
+    options.bits = plan_.level.bits;
+    options.group_size = plan_.group_size();
+    options.symmetric = plan_.checkpoint.sym;
+    options.order = request_.calibrated.order;
+    options.damping = request_.calibrated.damping;
+    options.avoid_zero_point_zero = true;
+    return std::make_unique<GptqQuantizer>(options, sink, context_.threads);
+  }
+
+  static std::string Upper(std::string text) {
+    for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    return text;
+  }
+
+  absl::Status WriteCompanions(const OutputSink& sink) {
+    double sum = 0;
+    nlohmann::json modules = nlohmann::json::array();
+    for (const ModuleReport& report : sink.reports()) {
+      sum += report.relative_error;
+      modules.push_back({{"module", report.module},
+                         {"tokens", report.tokens},
+                         {"relative_error", report.relative_error},
+                         {"damping", report.damping},
+                         {"rounded", report.rounded},
+                         {"notes", report.notes}});
+      for (const std::string& note : report.notes) {
+        notes_.push_back(StrCat(report.module, ": ", note));
+      }
+    }
+    if (!sink.reports().empty()) mean_error_ = sum / static_cast<double>(sink.reports().size());
+    RETURN_IF_ERROR(CopyFiles(request_.model_path, output_->part_path(), model_.companions));
+    ASSIGN_OR_RETURN(const std::string config,
+                     OutputConfigText(model_.hf_config.file(), plan_.checkpoint));
+    RETURN_IF_ERROR(output_->WriteFile("config.json", config));
+    if (plan_.method == PackedMethod::kGptq) {
+      RETURN_IF_ERROR(output_->WriteFile(kQuantizeConfigFile, QuantizeConfigText(plan_.checkpoint)));
+    }
+    const auto card = ReadFile(request_.model_path / "README.md", kMaxCardBytes);
+    CardFacts facts;
+    facts.title = model_.summary.name;
+    facts.options = plan_.checkpoint;
+    facts.calibration =
+        StrCat(calibration_.windows.size(), " windows of ", calibration_.windows[0].size(),
+               " tokens, ", calibration_.description);
+    facts.loaders = LoaderNotes(plan_.checkpoint, plan_.linears, 1);
+    RETURN_IF_ERROR(output_->WriteFile("README.md", ModelCard(card.ok() ? *card : "", facts)));
+    const nlohmann::json provenance = {
+        {"tool", "llm-quantize"},
+        {"version", kVersion},
+        {"fingerprint", plan_.fingerprint},
+        {"source_fingerprint", model_.fingerprint},
+        {"format", request_.format},
+        {"level", plan_.level.name},
+        {"group_size", plan_.checkpoint.group_size},
+        {"calibration",
+         {{"data", calibration_.description},
+          {"hash", calibration_.hash},
+          {"windows", calibration_.windows.size()},
+          {"sequence_length", calibration_.windows[0].size()},
+          {"seed", request_.calibration.seed}}},
+        {"mean_module_error", mean_error_},
+        {"notes", notes_},
+        // Of those that this attempt quantized.
+        {"modules", modules}};
+    return output_->WriteFile(
+        kProvenanceFile,
+        provenance.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  }
+
+  void TakeExisting(const std::string& provenance) {
+    done_ = true;
+    const auto json = nlohmann::json::parse(provenance, nullptr, false);
+    if (const auto error = json.find("mean_module_error");
+        error != json.end() && error->is_number()) {
+      mean_error_ = error->get<double>();
+    }
+    for (const auto& note : json.value("notes", nlohmann::json::array())) {
+      if (note.is_string()) notes_.push_back(note.get<std::string>());
+    }
+  }
+
+  const QuantizeRequest& request_;
+  const OutputRequest& output_request_;
+  const Model& model_;
+  const CalibrationSet& calibration_;
+  JobContext& context_;
+  DirectoryPlan plan_;
+  std::optional<DirectoryOutput> output_;
+  bool done_ = false;
+  uint64_t reused_layers_ = 0;
+  double mean_error_ = 0;
+  std::vector<std::string> notes_;
+};
+
+absl::Status CheckOutputs(const QuantizeRequest& request) {
+  if (request.outputs.empty()) {
+    return MakeError(Error::kInvalidArgument, "no quantization level was given");
+  }
+  std::set<std::string> levels;
+  for (const OutputRequest& output : request.outputs) {
+    ASSIGN_OR_RETURN(const BitLevel level, FindBitLevel(MethodOf(request.format), output.level));
+    if (levels.insert(level.name).second) continue;
+    return MakeError(Error::kInvalidArgument, StrCat("level ", level.name, " is given twice"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<CalibrationSet> Calibration(const QuantizeRequest& request, const Model& model,
+                                           JobContext& context) {
+  std::optional<fs::path> data;
+  if (!request.calibration.data.empty()) data = request.calibration.data;
+  ASSIGN_OR_RETURN(const TokenizedDocuments documents,
+                   LoadCalibrationData(data, request.model_path,
+                                       model.hf_config.fields().value("model_type", ""), context));
+  ASSIGN_OR_RETURN(CalibrationSet set,
+                   MakeCalibrationSet(documents, {.samples = request.calibration.samples,
+                                                  .sequence_length =
+                                                      request.calibration.sequence_length,
+                                                  .seed = request.calibration.seed}));
+  for (const std::vector<std::string>* warnings : {&documents.warnings, &set.warnings}) {
+    for (const std::string& warning : *warnings) context.progress.OnWarning(warning);
+  }
+  return set;
+}
+
+}  // namespace
+
+QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& context) {
+  QuantizeOutcome outcome;
+  std::vector<std::unique_ptr<LevelJob>> jobs;
+  Model model;
+  CalibrationSet calibration;
+  const auto prepare = [&]() -> absl::StatusOr<std::vector<CheckpointOptions>> {
+    context.progress.OnPhase(Phase::kProbe);
+    RETURN_IF_ERROR(CheckOutputs(request));
+    context.progress.OnMessage(StrCat("Loading model: ", request.model_name));
+    ASSIGN_OR_RETURN(model, OpenModel(request.model_path));
+    const uint32_t layers = model.config.geometry.layers;
+    context.progress.OnMessage(StrCat("Architecture: ", model.summary.architecture, " (", layers,
+                                      layers == 1 ? " layer)" : " layers)"));
+    // What does not fit the model is refused before its text is tokenized.
+    for (const OutputRequest& output : request.outputs) {
+      RETURN_IF_ERROR(MakeDirectoryPlan(model.config, model.hf_config, *model.source,
+                                        MethodOf(request.format), output.level, request.calibrated,
+                                        output.path)
+                          .status());
+    }
+    context.progress.OnPhase(Phase::kLoad);
+    ASSIGN_OR_RETURN(calibration, Calibration(request, model, context));
+    std::vector<CheckpointOwner> owners;
+    for (const OutputRequest& output : request.outputs) {
+      jobs.push_back(
+          std::make_unique<LevelJob>(request, output, model, calibration, context));
+      RETURN_IF_ERROR(jobs.back()->Prepare());
+      if (!jobs.back()->is_done()) owners.push_back(jobs.back()->owner());
+    }
+    return OptionsOfEach(request.checkpoint, owners);
+  };
+  const absl::StatusOr<std::vector<CheckpointOptions>> options = prepare();
+  outcome.status = options.status();
+  size_t open = 0;
+  for (size_t i = 0; options.ok() && i < jobs.size(); ++i) {
+    const absl::Status status =
+        jobs[i]->is_done() ? absl::OkStatus() : jobs[i]->Run((*options)[open++]);
+    if (status.ok()) outcome.finished.push_back(jobs[i]->result());
+    outcome.status.Update(status);
+    if (ErrorOf(outcome.status.ok() ? MakeError(Error::kInternal, "") : outcome.status) ==
+        Error::kCancelled) {
+      break;
+    }
+  }
+  return outcome;
+}
+
+}  // namespace quantized

@@ -1,4 +1,4 @@
-// The output formats of the contract, and which of them this version makes.
+// The output formats of the contract.
 #pragma once
 
 #include <array>

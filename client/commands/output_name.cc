@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "absl/strings/ascii.h"
+#include "client/commands/formats.h"
 #include "core/base/error.h"
 
 namespace quantized {
@@ -52,20 +54,22 @@ std::string StemOfGguf(std::string stem) {
 
 }  // namespace
 
-std::string AutoOutputName(const std::filesystem::path& model_path, std::string_view level) {
+std::string AutoOutputName(const std::filesystem::path& model_path, std::string_view level,
+                           std::string_view format) {
   std::string model = model_path.filename();
   if (model_path.extension() == kSuffix) model = StemOfGguf(model_path.stem());
   if (model.empty()) model = "model";  // the root folder
-  return fmt::format("{}-{}{}", model, UpperCase(level), kSuffix);
+  if (format == kGguf) return fmt::format("{}-{}{}", model, UpperCase(level), kSuffix);
+  return fmt::format("{}-{}-{}", model, format, absl::AsciiStrToLower(std::string(level)));
 }
 
-absl::StatusOr<std::string> GivenOutputName(std::string_view name) {
+absl::StatusOr<std::string> GivenOutputName(std::string_view name, std::string_view format) {
   if (name.find('/') != std::string_view::npos || name == "." || name == "..") {
     return MakeError(Error::kInvalidArgument,
                      fmt::format("option '--output-name': '{}' is not a file name", name),
                      "Name the folder with --output-dir");
   }
-  const bool complete = EndsWithIgnoringCase(name, UpperCase(kSuffix));
+  const bool complete = format != kGguf || EndsWithIgnoringCase(name, UpperCase(kSuffix));
   return fmt::format("{}{}", name, complete ? "" : kSuffix);
 }
 

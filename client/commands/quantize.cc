@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "client/commands/ask_worker.h"
+#include "client/commands/calibration_options.h"
 #include "client/commands/follow.h"
 #include "client/commands/formats.h"
 #include "client/commands/gguf_options.h"
@@ -58,9 +59,9 @@ constexpr std::array kOwnOptions = {
               .help = "Number of calibration samples",
               .default_value = "256"},
     OptionRow{.name = "--group-size",
-              .kind = ValueKind::kCount,
+              .kind = ValueKind::kText,
               .value_name = "INT",
-              .help = "GPTQ group size",
+              .help = "GPTQ group size, also of awq; auto: the largest that fits",
               .default_value = "128"},
     OptionRow{.name = "--no-checkpoints", .help = "Disable layer-level checkpoints"},
     OptionRow{.name = "--checkpoint-dir",
@@ -95,9 +96,10 @@ constexpr std::array kOwnOptions = {
 };
 
 constexpr auto kOptions = [] {
-  std::array<OptionRow, kOwnOptions.size() + kGgufOptions.size()> rows;
-  std::copy(kGgufOptions.begin(), kGgufOptions.end(),
-            std::copy(kOwnOptions.begin(), kOwnOptions.end(), rows.begin()));
+  std::array<OptionRow, kOwnOptions.size() + kCalibrationOptions.size() + kGgufOptions.size()> rows;
+  auto end = std::copy(kOwnOptions.begin(), kOwnOptions.end(), rows.begin());
+  end = std::copy(kCalibrationOptions.begin(), kCalibrationOptions.end(), end);
+  std::copy(kGgufOptions.begin(), kGgufOptions.end(), end);
   return rows;
 }();
 
@@ -112,6 +114,10 @@ constexpr std::string_view kNotes =
     "The output is named {MODEL}-{LEVEL}.gguf unless --output-name names it, to which .gguf is "
     "added\n"
     "where it is missing; the files of a split output get -00001-of-00003 and so on before it.\n"
+    "awq and gptq make a folder, {MODEL}-{FORMAT}-{LEVEL}; their levels are 4bit, and of gptq "
+    "also\n"
+    "2bit, 3bit and 8bit. They calibrate with a text of ours unless --calibration-data names one:\n"
+    ".txt (documents between blank lines), .json or .jsonl (texts, chats or token ids).\n"
     "The same command given again after an interruption resumes by itself. Ctrl-C cancels the job\n"
     "and keeps its checkpoint; closing the terminal leaves it running.\n"
     "Several levels, as in -q Q4_K_M,Q6_K, are made in one job; where one fails the others stay.\n"
@@ -138,19 +144,7 @@ absl::Status CheckOptions(const Values& values) {
     }
   }
   RETURN_IF_ERROR(CheckDevice(values.Text("--device")));
-  const std::string& calibration = values.Text("--calibration-data");
-  std::error_code error;
-  if (values.Has("--calibration-data") && !std::filesystem::exists(calibration, error)) {
-    return MakeError(Error::kInvalidArgument,
-                     fmt::format("option '--calibration-data': '{}' does not exist", calibration));
-  }
-  const std::string& format = values.Text("OUTPUT_FORMAT");
-  if (format != kGguf) {
-    return MakeError(Error::kNotImplemented,
-                     fmt::format("the format '{}' is not in this version", format),
-                     "This version makes gguf");
-  }
-  if (values.Has("--calibration-data")) {
+  if (values.Text("OUTPUT_FORMAT") == kGguf && values.Has("--calibration-data")) {
     return MakeError(Error::kNotImplemented,
                      "calibration data for gguf levels is not in this version",
                      "Leave out --calibration-data to quantize without an importance matrix");
@@ -158,7 +152,18 @@ absl::Status CheckOptions(const Values& values) {
   return absl::OkStatus();
 }
 
+template <typename Rows>
+void WarnOfOptionsOf(const Rows& rows, const Values& values, Output& output) {
+  for (const OptionRow& row : rows) {
+    if (!values.Has(row.name)) continue;
+    output.Warn(
+        fmt::format("{} has no effect on {} levels", row.name, values.Text("OUTPUT_FORMAT")));
+  }
+}
+
 void WarnOfOptionsWithoutEffect(const Values& values, Output& output) {
+  if (values.Text("OUTPUT_FORMAT") != kGguf) return WarnOfOptionsOf(kGgufOptions, values, output);
+  WarnOfOptionsOf(kCalibrationOptions, values, output);
   for (const std::string_view name : {"--calibration-samples", "--group-size"}) {
     if (values.Has(name)) output.Warn(fmt::format("{} has no effect on gguf levels", name));
   }
@@ -178,7 +183,7 @@ absl::StatusOr<std::string> OutputName(const Values& values, size_t levels) {
         fmt::format("--output-name names one output, --quant-level asks for {}", levels),
         "Leave out --output-name: each output is named after its level");
   }
-  return GivenOutputName(values.Text("--output-name"));
+  return GivenOutputName(values.Text("--output-name"), values.Text("OUTPUT_FORMAT"));
 }
 
 absl::StatusOr<v1::QuantizeSpec> MakeSpec(const Values& values, const Environment& environment) {
@@ -187,18 +192,27 @@ absl::StatusOr<v1::QuantizeSpec> MakeSpec(const Values& values, const Environmen
   RETURN_IF_ERROR(CheckOptions(values));
   ASSIGN_OR_RETURN(const std::string name, OutputName(values, levels.size()));
   v1::QuantizeSpec spec;
-  ASSIGN_OR_RETURN(*spec.mutable_gguf(), GgufOptionsOf(values));
+  const std::string& format = values.Text("OUTPUT_FORMAT");
+  ASSIGN_OR_RETURN(v1::CalibrationSpec calibration, CalibrationSpecOf(values));
+  ASSIGN_OR_RETURN(v1::PackedOptions packed, PackedOptionsOf(values));
+  ASSIGN_OR_RETURN(v1::GgufOptions gguf, GgufOptionsOf(values));
+  if (format == kGguf) {
+    *spec.mutable_gguf() = std::move(gguf);
+  } else {
+    *spec.mutable_calibration() = std::move(calibration);
+    *spec.mutable_packed() = std::move(packed);
+  }
   const std::string& model = values.Text("MODEL");
   ASSIGN_OR_RETURN(const std::filesystem::path model_path, ResolveModel(model));
   const std::filesystem::path folder = AbsolutePath(values.Text("--output-dir"));
   for (const std::string& level : levels) {
     v1::OutputSpec& output = *spec.add_outputs();
     output.set_level(level);
-    output.set_path(folder / (name.empty() ? AutoOutputName(model_path, level) : name));
+    output.set_path(folder / (name.empty() ? AutoOutputName(model_path, level, format) : name));
   }
   spec.set_model_path(model_path);
   spec.set_model_name(model);
-  spec.set_format(values.Text("OUTPUT_FORMAT"));
+  spec.set_format(format);
   spec.set_overwrite(values.Flag("--overwrite"));
   v1::CheckpointPolicy& checkpoint = *spec.mutable_checkpoint();
   checkpoint.set_enabled(!values.Flag("--no-checkpoints"));

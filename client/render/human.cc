@@ -68,6 +68,15 @@ std::string HumanResult(const v1::QuantizeResult& result) {
   text += Row("Duration", FormatElapsed(result.duration_seconds()));
   text += Row("Peak Memory", FormatBytes(PeakMemoryOf(result)));
   text += Row("Validation", result.validation_status());
+  if (result.has_calibration()) {
+    const v1::CalibrationSummary& calibration = result.calibration();
+    text += Row("Group Size", std::to_string(result.group_size()));
+    text +=
+        Row("Calibration", fmt::format("{} samples of {} tokens, {}", calibration.windows(),
+                                       calibration.sequence_length(), calibration.description()));
+    text += Row("Mean Module Error", fmt::format("{:.5f}", result.mean_module_error()));
+  }
+  for (const std::string& note : result.notes()) text += Row("Note", note);
   SubstitutionKinds substitutions;
   for (const v1::Substitution& one : result.substitutions()) {
     substitutions.Add(one.wanted_type(), one.used_type(), one.why());

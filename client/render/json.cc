@@ -35,6 +35,10 @@ Json Time(bool known, const google::protobuf::Timestamp& time) {
   return known ? Json(google::protobuf::util::TimeUtil::ToString(time)) : Json(nullptr);
 }
 
+Json Texts(const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  return std::vector<std::string>(texts.begin(), texts.end());
+}
+
 Json ResultObject(const v1::QuantizeResult& result, std::string_view job_id) {
   Json metadata = {{"original_dtype", result.original_dtype()},
                    {"original_size", result.original_size_bytes()},
@@ -63,6 +67,16 @@ Json ResultObject(const v1::QuantizeResult& result, std::string_view job_id) {
                              {"why", one.why()}});
   }
   metadata["substitutions"] = std::move(substitutions);
+  if (result.has_calibration()) {
+    const v1::CalibrationSummary& calibration = result.calibration();
+    metadata["group_size"] = result.group_size();
+    metadata["calibration"] = {{"data", calibration.description()},
+                               {"hash", calibration.hash()},
+                               {"samples", calibration.windows()},
+                               {"sequence_length", calibration.sequence_length()}};
+    metadata["mean_module_error"] = result.mean_module_error();
+    metadata["notes"] = Texts(result.notes());
+  }
   return {{"status", "success"},
           {"output_path", MainFileOf(result)},
           {"format", result.format()},
@@ -102,10 +116,6 @@ Json ErrorObject(const absl::Status& status, std::string_view log_tail, std::str
   return object;
 }
 
-Json Texts(const google::protobuf::RepeatedPtrField<std::string>& texts) {
-  return std::vector<std::string>(texts.begin(), texts.end());
-}
-
 // By the names of the command line.
 Json GgufOptionsObject(const v1::GgufOptions& options) {
   return {{"imatrix", options.imatrix_path()},
@@ -122,6 +132,22 @@ Json GgufOptionsObject(const v1::GgufOptions& options) {
           {"keep_split", options.keep_split()},
           {"split_max_bytes", options.split_max_bytes()},
           {"allow_requantize", options.allow_requantize()}};
+}
+
+// Null for a format that is not calibrated.
+Json CalibrationObject(const v1::QuantizeSpec& spec) {
+  if (!spec.has_calibration()) return nullptr;
+  const v1::CalibrationSpec& calibration = spec.calibration();
+  const v1::PackedOptions& packed = spec.packed();
+  return {{"data", calibration.data_path()},
+          {"samples", calibration.samples()},
+          {"sequence_length", calibration.sequence_length()},
+          {"seed", calibration.seed()},
+          {"group_size", packed.group_size()},
+          {"asymmetric", packed.asymmetric()},
+          {"act_order", packed.column_order()},
+          {"damping", packed.damping()},
+          {"all_experts", packed.all_tokens_to_experts()}};
 }
 
 Json SpecObject(const v1::JobSpec& spec) {
@@ -147,7 +173,8 @@ Json SpecObject(const v1::JobSpec& spec) {
           {"pre_tokenizer", quantize.pre_tokenizer()},
           {"strict", quantize.strict()},
           {"device", quantize.device()},
-          {"gguf_options", GgufOptionsObject(quantize.gguf())}};
+          {"gguf_options", GgufOptionsObject(quantize.gguf())},
+          {"calibration", CalibrationObject(quantize)}};
 }
 
 Json JobObject(const v1::Job& job) {

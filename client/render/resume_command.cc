@@ -50,6 +50,21 @@ void AddGgufOptions(const v1::GgufOptions& options, CommandText& command) {
   command.Flag("--allow-requantize", options.allow_requantize());
 }
 
+void AddCalibrationOptions(const v1::QuantizeSpec& spec, CommandText& command) {
+  const v1::CalibrationSpec& calibration = spec.calibration();
+  command.Option("--calibration-data", calibration.data_path());
+  command.Option("--calibration-samples", fmt::format("{}", calibration.samples()));
+  command.Option("--sequence-length", fmt::format("{}", calibration.sequence_length()));
+  command.Option("--seed", fmt::format("{}", calibration.seed()));
+  const v1::PackedOptions& packed = spec.packed();
+  command.Option("--group-size",
+                 packed.group_size() == 0 ? "auto" : fmt::format("{}", packed.group_size()));
+  command.Flag("--asymmetric", packed.asymmetric());
+  command.Option("--act-order", packed.column_order());
+  if (packed.damping() > 0) command.Option("--damping", fmt::format("{}", packed.damping()));
+  command.Flag("--all-experts", packed.all_tokens_to_experts());
+}
+
 }  // namespace
 
 std::string ResumeCommand(const v1::JobSpec& spec) {
@@ -69,6 +84,7 @@ std::string ResumeCommand(const v1::JobSpec& spec) {
   command.Option("--pre", quantize.pre_tokenizer());
   command.Flag("--strict", quantize.strict());
   AddGgufOptions(quantize.gguf(), command);
+  if (quantize.has_calibration()) AddCalibrationOptions(quantize, command);
   return std::move(command).text();
 }
 

@@ -34,7 +34,7 @@ std::string ExclusionRule(std::string_view module) {
   return rule + "$";
 }
 
-json GptqConfig(const CheckpointOptions& options) {
+json GptqConfig(const PackedOptions& options) {
   json config = {
       {"quant_method", NameOf(options.method)},
       {"bits", options.bits},
@@ -58,7 +58,7 @@ json GptqConfig(const CheckpointOptions& options) {
   return config;
 }
 
-json AwqConfig(const CheckpointOptions& options) {
+json AwqConfig(const PackedOptions& options) {
   json config = {
       {"quant_method", NameOf(options.method)},
       {"bits", options.bits},
@@ -84,7 +84,7 @@ std::string_view NameOf(PackedMethod method) {
   return method == PackedMethod::kGptq ? "gptq" : "awq";
 }
 
-absl::Status CheckOptions(const CheckpointOptions& options) {
+absl::Status CheckOptions(const PackedOptions& options) {
   const bool is_awq = options.method == PackedMethod::kAwq;
   if (is_awq ? options.bits != 4 : !IsStreamBits(options.bits)) {
     return Invalid(StrCat("found ", options.bits, " bits for ", NameOf(options.method),
@@ -107,12 +107,12 @@ absl::Status CheckOptions(const CheckpointOptions& options) {
   return absl::OkStatus();
 }
 
-json QuantizationConfig(const CheckpointOptions& options) {
+json QuantizationConfig(const PackedOptions& options) {
   CHECK(CheckOptions(options).ok());
   return options.method == PackedMethod::kGptq ? GptqConfig(options) : AwqConfig(options);
 }
 
-absl::StatusOr<std::string> OutputConfigText(const json& source, const CheckpointOptions& options) {
+absl::StatusOr<std::string> OutputConfigText(const json& source, const PackedOptions& options) {
   RETURN_IF_ERROR(CheckOptions(options));
   if (!source.is_object()) {
     return MakeError(Error::kValidationFailed,
@@ -136,7 +136,7 @@ absl::StatusOr<std::string> OutputConfigText(const json& source, const Checkpoin
   return Text(config);
 }
 
-std::string QuantizeConfigText(const CheckpointOptions& options) {
+std::string QuantizeConfigText(const PackedOptions& options) {
   return Text(QuantizationConfig(options));
 }
 

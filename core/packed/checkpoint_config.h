@@ -19,7 +19,7 @@ enum class PackedMethod { kGptq, kAwq };
 // "gptq", "awq": quant_method in the configuration.
 std::string_view NameOf(PackedMethod method);
 
-struct CheckpointOptions {
+struct PackedOptions {
   PackedMethod method = PackedMethod::kGptq;
   int bits = 4;
   int64_t group_size = 128;  // -1: a row is one group
@@ -39,20 +39,20 @@ struct CheckpointOptions {
 
 // Errors: kInvalidArgument for options that no such checkpoint can have, naming option, found and
 // expected.
-absl::Status CheckOptions(const CheckpointOptions& options);
+absl::Status CheckOptions(const PackedOptions& options);
 
 // The object that stands as `quantization_config` in config.json. `options` are sound.
-nlohmann::json QuantizationConfig(const CheckpointOptions& options);
+nlohmann::json QuantizationConfig(const PackedOptions& options);
 
 // The text of the output's config.json: `source` (an object, as in the source's file) with
 // everything in it kept, but for the dtype, which becomes float16, also that of text_config where
 // it has one, and quantization_config. Errors: those of CheckOptions; kValidationFailed for a
 // source that is no object.
 absl::StatusOr<std::string> OutputConfigText(const nlohmann::json& source,
-                                             const CheckpointOptions& options);
+                                             const PackedOptions& options);
 
 inline constexpr std::string_view kQuantizeConfigFile = "quantize_config.json";
 // The text of kQuantizeConfigFile, which GPTQ checkpoints have besides: QuantizationConfig again.
-std::string QuantizeConfigText(const CheckpointOptions& options);
+std::string QuantizeConfigText(const PackedOptions& options);
 
 }  // namespace quantized

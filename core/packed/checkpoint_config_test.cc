@@ -26,7 +26,7 @@ TEST(CheckpointConfigTest, GptqHasTheFieldsThatItsLoadersNeed) {
 }
 
 TEST(CheckpointConfigTest, GptqOptionsAreSaid) {
-  const CheckpointOptions options = {
+  const PackedOptions options = {
       .bits = 3,
       .group_size = -1,
       .modules_not_converted = {"model.layers.0.mlp.gate", "a[b]"},
@@ -50,7 +50,7 @@ TEST(CheckpointConfigTest, GptqOptionsAreSaid) {
 }
 
 TEST(CheckpointConfigTest, AwqHasTheFieldsThatItsLoadersNeed) {
-  CheckpointOptions options = {.method = PackedMethod::kAwq};
+  PackedOptions options = {.method = PackedMethod::kAwq};
   json want = json::parse(R"({
     "quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": true, "version": "gemm",
     "modules_to_not_convert": null, "meta": {"quantizer": [")" +
@@ -91,7 +91,7 @@ TEST(CheckpointConfigTest, DtypeIsWrittenWhereItStands) {
 
 TEST(CheckpointConfigTest, OptionsThatCannotBeAreRefused) {
   struct Case {
-    CheckpointOptions options;
+    PackedOptions options;
     const char* message;
   };
   for (const auto& [options, message] :

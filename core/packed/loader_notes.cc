@@ -12,7 +12,7 @@ namespace {
 
 // What a rule is asked about. Rules over layers meet each of them, with the sizes of one device.
 struct Question {
-  const CheckpointOptions& options;
+  const PackedOptions& options;
   size_t out = 0, in = 0, tensor_parallel = 1;
   bool is_divisible = true;  // by the number of devices
   bool splits_input = false;
@@ -132,7 +132,7 @@ constexpr bool EachLoaderHasABase() {
 }
 static_assert(EachLoaderHasABase());
 
-Question About(const CheckpointOptions& options, const LinearShape& layer, size_t devices) {
+Question About(const PackedOptions& options, const LinearShape& layer, size_t devices) {
   const size_t split = layer.splits_input ? layer.in : layer.out;
   return {.options = options,
           .out = layer.splits_input ? layer.out : layer.out / devices,
@@ -148,7 +148,7 @@ std::string NameWithShape(const LinearShape& layer, size_t devices) {
 }
 
 // Why `rule` holds; nothing where it does not.
-std::optional<std::string> WhyHolds(const Rule& rule, const CheckpointOptions& options,
+std::optional<std::string> WhyHolds(const Rule& rule, const PackedOptions& options,
                                     std::span<const LinearShape> layers, size_t devices) {
   if (rule.over == Over::kOptions) {
     if (!rule.holds(Question{.options = options})) return std::nullopt;
@@ -168,7 +168,7 @@ std::string_view NameOf(Verdict verdict) {
   return kNames[static_cast<size_t>(verdict)];
 }
 
-std::vector<LoaderNote> LoaderNotes(const CheckpointOptions& options,
+std::vector<LoaderNote> LoaderNotes(const PackedOptions& options,
                                     std::span<const LinearShape> layers, size_t tensor_parallel) {
   CHECK(tensor_parallel >= 1);
   std::vector<LoaderNote> notes;

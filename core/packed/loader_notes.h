@@ -38,7 +38,7 @@ struct LoaderNote {
 // One note per loader, in a fixed order: the worst that any rule says. `tensor_parallel` is the
 // number of devices that share each layer, 1 or more. Layers are judged one by one; a loader that
 // joins some (q, k and v) may do better than kSlow.
-std::vector<LoaderNote> LoaderNotes(const CheckpointOptions& options,
+std::vector<LoaderNote> LoaderNotes(const PackedOptions& options,
                                     std::span<const LinearShape> layers, size_t tensor_parallel);
 
 }  // namespace quantized

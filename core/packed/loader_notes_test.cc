@@ -23,7 +23,7 @@ std::vector<LinearShape> Llama() {
 
 struct NoteCase {
   const char* name;
-  CheckpointOptions options;
+  PackedOptions options;
   std::vector<LinearShape> layers;
   size_t tensor_parallel;
   Verdict vllm, sglang;

@@ -39,7 +39,7 @@ void AppendEntry(std::string_view name, const json& value, std::string& card) {
 }
 
 // The source's tags, then ours.
-json Tags(const json& source, const CheckpointOptions& options) {
+json Tags(const json& source, const PackedOptions& options) {
   json tags = json::array();
   const auto add = [&](const std::string& tag) {
     if (std::ranges::find(tags, json(tag)) == tags.end()) tags.push_back(tag);
@@ -89,7 +89,7 @@ void AppendRow(std::string_view name, std::string_view value, std::string& card)
 
 std::string YesNo(bool value) { return value ? "yes" : "no"; }
 
-std::string Recipe(const CheckpointOptions& options) {
+std::string Recipe(const PackedOptions& options) {
   const bool is_gptq = options.method == PackedMethod::kGptq;
   std::string table = "| | |\n|---|---|\n";
   AppendRow("Method", is_gptq ? "GPTQ" : "AWQ (GEMM)", table);

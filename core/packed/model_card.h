@@ -15,7 +15,7 @@ namespace quantized {
 struct CardFacts {
   std::string title;       // "Llama-3.2-1B-Instruct"
   std::string base_model;  // its id on the hub; empty where it has none
-  CheckpointOptions options;
+  PackedOptions options;
   std::string calibration;  // the data, in words; empty: none was used
   // A row of a table: what the measure is called, and its value.
   struct Measure {

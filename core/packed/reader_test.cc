@@ -123,7 +123,7 @@ TEST(PackedSchemeTest, AwqFieldsAreRead) {
 }
 
 TEST(PackedSchemeTest, WhatTheWriterWritesIsRead) {
-  const CheckpointOptions options = {.bits = 8, .group_size = -1, .version = GptqVersion::kV2};
+  const PackedOptions options = {.bits = 8, .group_size = -1, .version = GptqVersion::kV2};
   const auto config = HfConfig::Parse(OutputConfigText(json::object(), options).value());
   ASSERT_TRUE(config.ok()) << config.status();
   const auto scheme = PackedSchemeOf(*config);

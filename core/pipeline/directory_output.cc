@@ -93,11 +93,15 @@ absl::Status DirectoryOutput::Start(const CheckpointOptions& options) {
     files_.push_back(std::move(opened));
   }
   std::vector<UnitRecord> kept;
-  if (options.enabled) RETURN_IF_ERROR(TakeOver(kept));
+  if (options.enabled) {
+    RETURN_IF_ERROR(TakeOver(kept));
+  }
   part_is_ours_ = true;
   for (size_t i = 0; i < files_.size(); ++i) {
     const safetensors::PlannedFile& file = plan_.layout.files[i];
-    if (kept.empty()) RETURN_IF_ERROR(files_[i].Truncate(0));
+    if (kept.empty()) {
+      RETURN_IF_ERROR(files_[i].Truncate(0));
+    }
     RETURN_IF_ERROR(files_[i].Allocate(file.size_bytes));
     RETURN_IF_ERROR(files_[i].WriteAt(0, std::as_bytes(std::span(file.header))));
   }
@@ -207,7 +211,9 @@ absl::Status DirectoryOutput::WriteFile(std::string_view name, std::string_view 
 }
 
 absl::Status DirectoryOutput::Validate(const Architecture& architecture) {
-  if (checkpoint_) RETURN_IF_ERROR(checkpoint_->Sync());
+  if (checkpoint_) {
+    RETURN_IF_ERROR(checkpoint_->Sync());
+  }
   std::vector<absl::Status> statuses(plan_.units);
   context_.threads.ParallelFor(plan_.units, [&](size_t unit) {
     const absl::StatusOr<uint64_t> hash = HashOfUnit(unit);

@@ -150,23 +150,23 @@ absl::StatusOr<DirectoryPlan> MakeDirectoryPlan(const ForwardConfig& config,
                                             module.ends_with(".w2")});
   }
 
-  plan.checkpoint.method = method;
-  plan.checkpoint.bits = plan.level.bits;
-  ASSIGN_OR_RETURN(plan.checkpoint.group_size, GroupSizeFor(plan.linears, options.group_size));
-  plan.checkpoint.sym = method == PackedMethod::kGptq && options.symmetric;
-  plan.checkpoint.desc_act = options.order == ColumnOrder::kActivation;
-  plan.checkpoint.static_groups = options.order == ColumnOrder::kStaticActivation;
-  plan.checkpoint.damp_percent = options.damping;
+  plan.packed.method = method;
+  plan.packed.bits = plan.level.bits;
+  ASSIGN_OR_RETURN(plan.packed.group_size, GroupSizeFor(plan.linears, options.group_size));
+  plan.packed.sym = method == PackedMethod::kGptq && options.symmetric;
+  plan.packed.desc_act = options.order == ColumnOrder::kActivation;
+  plan.packed.static_groups = options.order == ColumnOrder::kStaticActivation;
+  plan.packed.damp_percent = options.damping;
   for (uint32_t layer = 0; config.experts > 0 && layer < config.geometry.layers; ++layer) {
     for (const TensorRule& rule : config.architecture->tensors) {
       const TensorSource::Tensor* router =
           rule.gguf == kRouter ? source.Find(StrCat(PlainModule(rule, layer), ".weight")) : nullptr;
       if (router != nullptr) {
-        plan.checkpoint.modules_not_converted.push_back(ModuleOf(router->name));
+        plan.packed.modules_not_converted.push_back(ModuleOf(router->name));
       }
     }
   }
-  RETURN_IF_ERROR(CheckOptions(plan.checkpoint));
+  RETURN_IF_ERROR(CheckOptions(plan.packed));
 
   const auto add = [&plan](std::string name, DType dtype, std::vector<uint64_t> shape,
                            size_t unit) {

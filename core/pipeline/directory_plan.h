@@ -32,7 +32,7 @@ absl::StatusOr<BitLevel> FindBitLevel(PackedMethod method, std::string_view name
 struct DirectoryPlan {
   PackedMethod method = PackedMethod::kGptq;
   BitLevel level;
-  CheckpointOptions checkpoint;
+  PackedOptions packed;
   std::filesystem::path output_path;
   std::vector<LinearShape> linears;  // to be quantized
   // A unit of the checkpoint is a layer; unit 0 is what lies outside layers, unit L + 1 is layer L.
@@ -48,7 +48,7 @@ struct DirectoryPlan {
     return 8.0 * static_cast<double>(layout.total_bytes) / static_cast<double>(parameters);
   }
   size_t group_size() const {  // 0: a row is one group
-    return checkpoint.group_size < 0 ? 0 : static_cast<size_t>(checkpoint.group_size);
+    return packed.group_size < 0 ? 0 : static_cast<size_t>(packed.group_size);
   }
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "core/arch/architecture.h"
+#include "core/arch/tensor_names.h"
 #include "core/base/error.h"
 #include "core/base/machine.h"
 #include "core/base/sha256.h"
@@ -39,6 +41,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kMaxCardBytes = 16 << 20;
+constexpr uint64_t kMaxReportBytes = 64 << 20;
 // Of the memory that is free, what activations of all tokens may take.
 constexpr uint64_t kActivationShare = 4;
 
@@ -89,8 +92,8 @@ absl::StatusOr<Model> OpenModel(const fs::path& path) {
   }
   ASSIGN_OR_RETURN(model.config, ForwardConfigOf(*model.architecture, model.hf_config));
   ASSIGN_OR_RETURN(model.source, HfTensorSource::Open(path, *model.architecture));
-  ASSIGN_OR_RETURN(model.summary, SummarizeHf(model.hf_config, model.source->weights(),
-                                              HfModelName(path)));
+  ASSIGN_OR_RETURN(model.summary,
+                   SummarizeHf(model.hf_config, model.source->weights(), HfModelName(path)));
   ASSIGN_OR_RETURN(model.companions, CompanionFiles(path));
   Sha256 hash;
   RETURN_IF_ERROR(model.source->weights().Fingerprint(hash));
@@ -104,19 +107,65 @@ absl::StatusOr<Model> OpenModel(const fs::path& path) {
   return model;
 }
 
+// While a job runs, each finished layer's reports lie beside its weights, for a later attempt.
+std::string ReportFile(uint64_t layer) { return StrCat(".layer-", layer, ".json"); }
+
+nlohmann::json ToJson(std::span<const ModuleReport> reports) {
+  nlohmann::json modules = nlohmann::json::array();
+  for (const ModuleReport& report : reports) {
+    modules.push_back({{"module", report.module},
+                       {"tokens", report.tokens},
+                       {"relative_error", report.relative_error},
+                       {"damping", report.damping},
+                       {"rounded", report.rounded},
+                       {"notes", report.notes}});
+  }
+  return modules;
+}
+
+// Appends; false where `modules` is not what ToJson gives.
+bool FromJson(const nlohmann::json& modules, std::vector<ModuleReport>& reports) {
+  if (!modules.is_array()) return false;
+  for (const nlohmann::json& one : modules) {
+    const bool sound = one.is_object() && one.contains("module") && one["module"].is_string() &&
+                       one.contains("tokens") && one["tokens"].is_number_unsigned() &&
+                       one.contains("relative_error") && one["relative_error"].is_number() &&
+                       one.contains("damping") && one["damping"].is_number() &&
+                       one.contains("rounded") && one["rounded"].is_boolean() &&
+                       one.contains("notes") && one["notes"].is_array();
+    if (!sound) return false;
+    ModuleReport report;
+    report.module = one["module"];
+    report.tokens = one["tokens"];
+    report.relative_error = one["relative_error"];
+    report.damping = one["damping"];
+    report.rounded = one["rounded"];
+    for (const nlohmann::json& note : one["notes"]) {
+      if (!note.is_string()) return false;
+      report.notes.push_back(note);
+    }
+    reports.push_back(std::move(report));
+  }
+  return true;
+}
+
 // Writes what a layer becomes, and remembers how it went.
 class OutputSink : public QuantizedLayerSink {
  public:
-  OutputSink(DirectoryOutput& output, const DirectoryPlan& plan, const TensorSource& half,
-             ProgressSink& progress)
-      : output_(output), plan_(plan), half_(half), progress_(progress) {}
+  OutputSink(DirectoryOutput& output, const DirectoryPlan& plan, const Architecture& architecture,
+             const TensorSource& half, ProgressSink& progress)
+      : output_(output),
+        plan_(plan),
+        architecture_(architecture),
+        half_(half),
+        progress_(progress) {}
 
   absl::Status OnModule(uint32_t /*layer*/, const Linear& linear, const QuantizedLinear& quantized,
                         ModuleReport report) override {
     ASSIGN_OR_RETURN(const std::vector<PackedTensor> parts,
                      plan_.method == PackedMethod::kAwq
                          ? PackAwq(linear.module, quantized)
-                         : PackGptq(linear.module, quantized, plan_.checkpoint.version));
+                         : PackGptq(linear.module, quantized, plan_.packed.version));
     for (const PackedTensor& part : parts) {
       RETURN_IF_ERROR(output_.Write(StrCat(linear.module, ".", part.shape.suffix), part.bytes));
       bytes_written_ += part.bytes.size();
@@ -124,7 +173,7 @@ class OutputSink : public QuantizedLayerSink {
     if (!linear.bias.empty()) {
       RETURN_IF_ERROR(WriteHalves(StrCat(linear.module, ".bias"), linear.bias));
     }
-    reports_.push_back(std::move(report));
+    layer_reports_.push_back(std::move(report));
     return absl::OkStatus();
   }
 
@@ -134,6 +183,9 @@ class OutputSink : public QuantizedLayerSink {
   }
 
   absl::Status OnLayerDone(uint32_t layer) override {
+    RETURN_IF_ERROR(output_.WriteFile(ReportFile(layer), ToJson(layer_reports_).dump()));
+    std::ranges::move(layer_reports_, std::back_inserter(reports_));
+    layer_reports_.clear();
     RETURN_IF_ERROR(FinishUnit(layer + 1));
     progress_.OnProgress(layer + 1, plan_.units - 1, "layers", bytes_written_);
     return absl::OkStatus();
@@ -153,8 +205,27 @@ class OutputSink : public QuantizedLayerSink {
     return output_.FinishUnit(unit);
   }
 
+  // Of the layers that an earlier attempt finished, what it said of them.
+  absl::Status TakeReports(uint64_t layers) {
+    for (uint64_t layer = 0; layer < layers; ++layer) {
+      const fs::path path = output_.part_path() / ReportFile(layer);
+      ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxReportBytes));
+      if (!FromJson(nlohmann::json::parse(text, nullptr, false), reports_)) {
+        return MakeError(Error::kCheckpoint, StrCat(path.string(), ": is damaged"),
+                         "Remove the checkpoint folder to start anew");
+      }
+    }
+    return absl::OkStatus();
+  }
+  absl::Status RemoveReportFiles(uint64_t layers) const {
+    for (uint64_t layer = 0; layer < layers; ++layer) {
+      RETURN_IF_ERROR(RemoveAll(output_.part_path() / ReportFile(layer)));
+    }
+    return absl::OkStatus();
+  }
+
+  // In the order of layers.
   const std::vector<ModuleReport>& reports() const { return reports_; }
-  uint64_t bytes_written() const { return bytes_written_; }
 
  private:
   absl::Status WriteHalves(const std::string& name, std::span<const float> values) {
@@ -165,7 +236,7 @@ class OutputSink : public QuantizedLayerSink {
 
   // In the source's own name; HalfTensorSource refuses what float16 cannot hold.
   absl::Status Copy(const safetensors::PlannedTensor& planned) {
-    const TensorSource::Tensor* tensor = half_.FindStored(planned.name);
+    const TensorSource::Tensor* tensor = half_.Find(PlainName(architecture_, planned.name));
     uint64_t rows = 1;
     for (size_t i = 0; i + 1 < planned.shape.size(); ++i) rows *= planned.shape[i];
     std::vector<float> values(rows * (planned.shape.empty() ? 1 : planned.shape.back()));
@@ -175,10 +246,11 @@ class OutputSink : public QuantizedLayerSink {
 
   DirectoryOutput& output_;
   const DirectoryPlan& plan_;
+  const Architecture& architecture_;
   const TensorSource& half_;
   ProgressSink& progress_;
   std::set<std::string> written_;  // of the unit, in 16 bits
-  std::vector<ModuleReport> reports_;
+  std::vector<ModuleReport> layer_reports_, reports_;
   uint64_t bytes_written_ = 0;
 };
 
@@ -195,10 +267,10 @@ class LevelJob {
 
   absl::Status Prepare() {
     ASSIGN_OR_RETURN(
-        plan_, MakeDirectoryPlan(model_.config, model_.hf_config, *model_.source,
-                                 MethodOf(request_.format), output_request_.level,
-                                 request_.calibrated,
-                                 fs::absolute(output_request_.path).lexically_normal()));
+        plan_,
+        MakeDirectoryPlan(model_.config, model_.hf_config, *model_.source,
+                          MethodOf(request_.format), output_request_.level, request_.calibrated,
+                          fs::absolute(output_request_.path).lexically_normal()));
     plan_.fingerprint = Fingerprint();
     output_.emplace(request_, plan_, context_);
     ASSIGN_OR_RETURN(const std::optional<std::string> existing, output_->FindExisting());
@@ -232,14 +304,13 @@ class LevelJob {
     result.original_size_bytes = model_.summary.size_bytes;
     for (const safetensors::PlannedFile& file : plan_.layout.files) {
       result.file_size_bytes += file.size_bytes;
-      result.files.push_back(plan_.output_path / file.name);
     }
     result.tensors = plan_.tensors.size();
     result.layers_processed = model_.config.geometry.layers;
     result.bits_per_weight = plan_.bits_per_weight();
-    result.group_size = plan_.checkpoint.group_size;
-    result.calibration = {calibration_.description, calibration_.hash,
-                          calibration_.windows.size(), calibration_.windows[0].size()};
+    result.group_size = plan_.packed.group_size;
+    result.calibration = {calibration_.description, calibration_.hash, calibration_.windows.size(),
+                          calibration_.windows[0].size()};
     result.units_reused = reused_layers_;
     result.already_done = done_;
     result.mean_module_error = mean_error_;
@@ -252,7 +323,7 @@ class LevelJob {
     const CalibratedOptions& options = request_.calibrated;
     const nlohmann::json parts = {kVersion,
                                   model_.fingerprint,
-                                  QuantizationConfig(plan_.checkpoint),
+                                  QuantizationConfig(plan_.packed),
                                   static_cast<int>(options.order),
                                   options.all_tokens_to_experts,
                                   calibration_.hash,
@@ -292,10 +363,9 @@ class LevelJob {
     RETURN_IF_ERROR(output_->Start(checkpoint));
     context_.progress.OnPhase(Phase::kQuantize);
     context_.progress.OnMessage(StrCat("Quantizing to ", Upper(request_.format), " ",
-                                       plan_.level.name, ", group size ",
-                                       plan_.checkpoint.group_size));
+                                       plan_.level.name, ", group size ", plan_.packed.group_size));
     const HalfTensorSource half(*model_.source);
-    OutputSink sink(*output_, plan_, half, context_.progress);
+    OutputSink sink(*output_, plan_, *model_.architecture, half, context_.progress);
     RETURN_IF_ERROR(QuantizeLayers(half, sink));
 
     context_.progress.OnPhase(Phase::kValidate);
@@ -309,13 +379,15 @@ class LevelJob {
   absl::Status QuantizeLayers(const HalfTensorSource& half, OutputSink& sink) {
     const uint32_t layers = model_.config.geometry.layers;
     const size_t reused = output_->reused_units();
-    if (reused == 0) RETURN_IF_ERROR(sink.FinishUnit(0));
+    if (reused == 0) {
+      RETURN_IF_ERROR(sink.FinishUnit(0));
+    }
     reused_layers_ = reused == 0 ? 0 : reused - 1;
+    RETURN_IF_ERROR(sink.TakeReports(reused_layers_));
     context_.progress.OnProgress(reused_layers_, layers, "layers", 0);
     if (reused_layers_ == layers) return absl::OkStatus();
-    ASSIGN_OR_RETURN(const auto walk,
-                     LayerWalk::Start(model_.config, model_.hf_config, half, calibration_.windows,
-                                      Walk(), context_));
+    ASSIGN_OR_RETURN(const auto walk, LayerWalk::Start(model_.config, model_.hf_config, half,
+                                                       calibration_.windows, Walk(), context_));
     RETURN_IF_ERROR(Replay(*walk));
     const std::unique_ptr<LayerVisitor> quantizer = MakeQuantizer(sink);
     for (uint32_t layer = static_cast<uint32_t>(reused_layers_); layer < layers; ++layer) {
@@ -329,12 +401,12 @@ class LevelJob {
   absl::Status Replay(LayerWalk& walk) {
     if (reused_layers_ == 0) return absl::OkStatus();
     const PackedScheme scheme = {.method = plan_.method,
-                                 .bits = plan_.checkpoint.bits,
-                                 .group_size = plan_.checkpoint.group_size,
-                                 .sym = plan_.checkpoint.sym,
-                                 .tagged_version = plan_.checkpoint.version};
-    ASSIGN_OR_RETURN(const auto written, PackedTensorSource::Open(output_->part_path(),
-                                                                  *model_.architecture, scheme));
+                                 .bits = plan_.packed.bits,
+                                 .group_size = plan_.packed.group_size,
+                                 .sym = plan_.packed.sym,
+                                 .tagged_version = plan_.packed.version};
+    ASSIGN_OR_RETURN(const auto written,
+                     PackedTensorSource::Open(output_->part_path(), *model_.architecture, scheme));
     LayerVisitor nobody;
     for (uint32_t layer = 0; layer < reused_layers_; ++layer) {
       RETURN_IF_ERROR(walk.RunLayer(layer, *written, nobody)) << "layer " << layer;
@@ -351,7 +423,7 @@ class LevelJob {
     GptqOptions options;
     options.bits = plan_.level.bits;
     options.group_size = plan_.group_size();
-    options.symmetric = plan_.checkpoint.sym;
+    options.symmetric = plan_.packed.sym;
     options.order = request_.calibrated.order;
     options.damping = request_.calibrated.damping;
     options.avoid_zero_point_zero = true;
@@ -364,16 +436,10 @@ class LevelJob {
   }
 
   absl::Status WriteCompanions(const OutputSink& sink) {
+    RETURN_IF_ERROR(sink.RemoveReportFiles(model_.config.geometry.layers));
     double sum = 0;
-    nlohmann::json modules = nlohmann::json::array();
     for (const ModuleReport& report : sink.reports()) {
       sum += report.relative_error;
-      modules.push_back({{"module", report.module},
-                         {"tokens", report.tokens},
-                         {"relative_error", report.relative_error},
-                         {"damping", report.damping},
-                         {"rounded", report.rounded},
-                         {"notes", report.notes}});
       for (const std::string& note : report.notes) {
         notes_.push_back(StrCat(report.module, ": ", note));
       }
@@ -381,38 +447,36 @@ class LevelJob {
     if (!sink.reports().empty()) mean_error_ = sum / static_cast<double>(sink.reports().size());
     RETURN_IF_ERROR(CopyFiles(request_.model_path, output_->part_path(), model_.companions));
     ASSIGN_OR_RETURN(const std::string config,
-                     OutputConfigText(model_.hf_config.file(), plan_.checkpoint));
+                     OutputConfigText(model_.hf_config.file(), plan_.packed));
     RETURN_IF_ERROR(output_->WriteFile("config.json", config));
     if (plan_.method == PackedMethod::kGptq) {
-      RETURN_IF_ERROR(output_->WriteFile(kQuantizeConfigFile, QuantizeConfigText(plan_.checkpoint)));
+      RETURN_IF_ERROR(output_->WriteFile(kQuantizeConfigFile, QuantizeConfigText(plan_.packed)));
     }
     const auto card = ReadFile(request_.model_path / "README.md", kMaxCardBytes);
     CardFacts facts;
     facts.title = model_.summary.name;
-    facts.options = plan_.checkpoint;
+    facts.options = plan_.packed;
     facts.calibration =
         StrCat(calibration_.windows.size(), " windows of ", calibration_.windows[0].size(),
                " tokens, ", calibration_.description);
-    facts.loaders = LoaderNotes(plan_.checkpoint, plan_.linears, 1);
+    facts.loaders = LoaderNotes(plan_.packed, plan_.linears, 1);
     RETURN_IF_ERROR(output_->WriteFile("README.md", ModelCard(card.ok() ? *card : "", facts)));
-    const nlohmann::json provenance = {
-        {"tool", "llm-quantize"},
-        {"version", kVersion},
-        {"fingerprint", plan_.fingerprint},
-        {"source_fingerprint", model_.fingerprint},
-        {"format", request_.format},
-        {"level", plan_.level.name},
-        {"group_size", plan_.checkpoint.group_size},
-        {"calibration",
-         {{"data", calibration_.description},
-          {"hash", calibration_.hash},
-          {"windows", calibration_.windows.size()},
-          {"sequence_length", calibration_.windows[0].size()},
-          {"seed", request_.calibration.seed}}},
-        {"mean_module_error", mean_error_},
-        {"notes", notes_},
-        // Of those that this attempt quantized.
-        {"modules", modules}};
+    const nlohmann::json provenance = {{"tool", "llm-quantize"},
+                                       {"version", kVersion},
+                                       {"fingerprint", plan_.fingerprint},
+                                       {"source_fingerprint", model_.fingerprint},
+                                       {"format", request_.format},
+                                       {"level", plan_.level.name},
+                                       {"group_size", plan_.packed.group_size},
+                                       {"calibration",
+                                        {{"data", calibration_.description},
+                                         {"hash", calibration_.hash},
+                                         {"windows", calibration_.windows.size()},
+                                         {"sequence_length", calibration_.windows[0].size()},
+                                         {"seed", request_.calibration.seed}}},
+                                       {"mean_module_error", mean_error_},
+                                       {"notes", notes_},
+                                       {"modules", ToJson(sink.reports())}};
     return output_->WriteFile(
         kProvenanceFile,
         provenance.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
@@ -463,14 +527,13 @@ absl::StatusOr<CalibrationSet> Calibration(const QuantizeRequest& request, const
   ASSIGN_OR_RETURN(const TokenizedDocuments documents,
                    LoadCalibrationData(data, request.model_path,
                                        model.hf_config.fields().value("model_type", ""), context));
-  ASSIGN_OR_RETURN(CalibrationSet set,
-                   MakeCalibrationSet(documents, {.samples = request.calibration.samples,
-                                                  .sequence_length =
-                                                      request.calibration.sequence_length,
-                                                  .seed = request.calibration.seed}));
-  for (const std::vector<std::string>* warnings : {&documents.warnings, &set.warnings}) {
-    for (const std::string& warning : *warnings) context.progress.OnWarning(warning);
-  }
+  ASSIGN_OR_RETURN(
+      CalibrationSet set,
+      MakeCalibrationSet(documents, {.samples = request.calibration.samples,
+                                     .sequence_length = request.calibration.sequence_length,
+                                     .seed = request.calibration.seed}));
+  for (const std::string& warning : documents.warnings) context.progress.OnWarning(warning);
+  for (const std::string& warning : set.warnings) context.progress.OnWarning(warning);
   return set;
 }
 
@@ -479,29 +542,28 @@ absl::StatusOr<CalibrationSet> Calibration(const QuantizeRequest& request, const
 QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& context) {
   QuantizeOutcome outcome;
   std::vector<std::unique_ptr<LevelJob>> jobs;
-  Model model;
+  std::optional<Model> model;
   CalibrationSet calibration;
   const auto prepare = [&]() -> absl::StatusOr<std::vector<CheckpointOptions>> {
     context.progress.OnPhase(Phase::kProbe);
     RETURN_IF_ERROR(CheckOutputs(request));
     context.progress.OnMessage(StrCat("Loading model: ", request.model_name));
     ASSIGN_OR_RETURN(model, OpenModel(request.model_path));
-    const uint32_t layers = model.config.geometry.layers;
-    context.progress.OnMessage(StrCat("Architecture: ", model.summary.architecture, " (", layers,
+    const uint32_t layers = model->config.geometry.layers;
+    context.progress.OnMessage(StrCat("Architecture: ", model->summary.architecture, " (", layers,
                                       layers == 1 ? " layer)" : " layers)"));
     // What does not fit the model is refused before its text is tokenized.
     for (const OutputRequest& output : request.outputs) {
-      RETURN_IF_ERROR(MakeDirectoryPlan(model.config, model.hf_config, *model.source,
+      RETURN_IF_ERROR(MakeDirectoryPlan(model->config, model->hf_config, *model->source,
                                         MethodOf(request.format), output.level, request.calibrated,
                                         output.path)
                           .status());
     }
     context.progress.OnPhase(Phase::kLoad);
-    ASSIGN_OR_RETURN(calibration, Calibration(request, model, context));
+    ASSIGN_OR_RETURN(calibration, Calibration(request, *model, context));
     std::vector<CheckpointOwner> owners;
     for (const OutputRequest& output : request.outputs) {
-      jobs.push_back(
-          std::make_unique<LevelJob>(request, output, model, calibration, context));
+      jobs.push_back(std::make_unique<LevelJob>(request, output, *model, calibration, context));
       RETURN_IF_ERROR(jobs.back()->Prepare());
       if (!jobs.back()->is_done()) owners.push_back(jobs.back()->owner());
     }

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -25,15 +26,9 @@ constexpr int kMaxOutputs = 64;    // more than there are levels
 constexpr int kMaxListed = 16384;  // patterns, names, layers
 constexpr size_t kMaxDeviceDigits = 4;
 
-struct FormatRow {
-  std::string_view name;
-  bool implemented;
-};
-constexpr std::array kFormats = {
-    FormatRow{"gguf", true},
-    FormatRow{"awq", false},
-    FormatRow{"gptq", false},
-};
+constexpr std::array<std::string_view, 3> kFormats = {"gguf", "awq", "gptq"};
+constexpr std::array<std::string_view, 5> kColumnOrders = {"", "none", "group", "static", "full"};
+constexpr uint32_t kMaxCalibration = 1 << 20;  // samples, tokens of one
 
 absl::Status BadField(std::string_view field, std::string_view problem) {
   return MakeError(Error::kInvalidArgument,
@@ -147,14 +142,39 @@ absl::Status CheckDevice(const std::string& device) {
 }
 
 absl::Status CheckFormat(const std::string& format) {
-  const auto row = std::ranges::find(kFormats, std::string_view(format), &FormatRow::name);
-  if (row == kFormats.end()) {
+  if (std::ranges::count(kFormats, format) == 0) {
     return BadField("format", absl::StrCat("found '", format, "', needed gguf, awq or gptq"));
   }
-  if (row->implemented) return absl::OkStatus();
-  return MakeError(Error::kNotImplemented,
-                   absl::StrCat("format '", format, "' is not implemented in this version"),
-                   "use format gguf");
+  return absl::OkStatus();
+}
+
+absl::Status CheckCalibration(const v1::QuantizeSpec& spec) {
+  const v1::CalibrationSpec& calibration = spec.calibration();
+  if (!calibration.data_path().empty()) {
+    RETURN_IF_ERROR(CheckPath("calibration.data_path", calibration.data_path()));
+  }
+  RETURN_IF_ERROR(CheckText("calibration.data_name", calibration.data_name()));
+  for (const auto& [field, value] :
+       {std::pair("calibration.samples", calibration.samples()),
+        std::pair("calibration.sequence_length", calibration.sequence_length())}) {
+    if (value == 0 || value > kMaxCalibration) {
+      return BadField(field, absl::StrCat("found ", value, ", needed 1 to ", kMaxCalibration));
+    }
+  }
+  const v1::PackedOptions& packed = spec.packed();
+  if (packed.group_size() < -1 || packed.group_size() > kMaxCalibration) {
+    return BadField("packed.group_size", absl::StrCat("found ", packed.group_size(),
+                                                      ", needed -1 to ", kMaxCalibration));
+  }
+  if (std::ranges::count(kColumnOrders, packed.column_order()) == 0) {
+    return BadField("packed.column_order", absl::StrCat("found '", packed.column_order(),
+                                                        "', needed none, group, static or full"));
+  }
+  if (!(packed.damping() >= 0) || packed.damping() >= 1) {
+    return BadField("packed.damping",
+                    absl::StrCat("found ", packed.damping(), ", needed 0 to below 1"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckCheckpoint(const v1::CheckpointPolicy& policy) {
@@ -174,6 +194,9 @@ absl::Status CheckQuantize(const v1::QuantizeSpec& spec) {
   RETURN_IF_ERROR(CheckText("model_name", spec.model_name()));
   RETURN_IF_ERROR(CheckOutputs(spec.outputs()));
   RETURN_IF_ERROR(CheckGguf(spec.gguf()));
+  if (spec.format() != "gguf") {
+    RETURN_IF_ERROR(CheckCalibration(spec));
+  }
   RETURN_IF_ERROR(CheckDevice(spec.device()));
   RETURN_IF_ERROR(CheckText("cuda_visible_devices", spec.cuda_visible_devices()));
   RETURN_IF_ERROR(CheckText("pre_tokenizer", spec.pre_tokenizer()));
@@ -185,13 +208,7 @@ absl::Status CheckQuantize(const v1::QuantizeSpec& spec) {
 
 }  // namespace
 
-std::vector<std::string_view> AcceptedFormats() {
-  std::vector<std::string_view> names;
-  for (const FormatRow& row : kFormats) {
-    if (row.implemented) names.push_back(row.name);
-  }
-  return names;
-}
+std::vector<std::string_view> AcceptedFormats() { return {kFormats.begin(), kFormats.end()}; }
 
 absl::Status CheckSubmit(const v1::SubmitJobRequest& request) {
   if (!IsUuid(request.request_id())) {

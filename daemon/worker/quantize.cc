@@ -9,11 +9,46 @@
 #include "core/base/error.h"
 #include "core/base/machine.h"
 #include "core/base/thread_pool.h"
+#include "core/pipeline/quantize_directory.h"
 
 namespace quantized {
 namespace {
 
-constexpr std::string_view kFormat = "gguf";
+// What makes each format.
+struct Format {
+  std::string_view name;
+  QuantizeOutcome (*quantize)(const QuantizeRequest& request, JobContext& context);
+};
+constexpr Format kFormats[] = {
+    {"gguf", Quantize}, {"awq", QuantizeToDirectory}, {"gptq", QuantizeToDirectory}};
+
+const Format* FindFormat(std::string_view name) {
+  for (const Format& format : kFormats) {
+    if (format.name == name) return &format;
+  }
+  return nullptr;
+}
+
+struct OrderName {
+  std::string_view name;
+  ColumnOrder order;
+};
+constexpr OrderName kOrders[] = {{"none", ColumnOrder::kNatural},
+                                 {"group", ColumnOrder::kGroupAware},
+                                 {"static", ColumnOrder::kStaticActivation},
+                                 {"full", ColumnOrder::kActivation}};
+
+CalibratedOptions FromProto(const v1::PackedOptions& spec) {
+  CalibratedOptions options;
+  options.group_size = spec.group_size();
+  options.symmetric = !spec.asymmetric();
+  for (const OrderName& row : kOrders) {
+    if (row.name == spec.column_order()) options.order = row.order;
+  }
+  if (spec.damping() > 0) options.damping = spec.damping();
+  options.all_tokens_to_experts = spec.all_tokens_to_experts();
+  return options;
+}
 
 QuantizeResult FromProto(const v1::QuantizeResult& stored) {
   QuantizeResult result;
@@ -33,6 +68,12 @@ QuantizeResult FromProto(const v1::QuantizeResult& stored) {
   result.files.assign(stored.files().begin(), stored.files().end());
   if (!stored.device().empty()) result.device = stored.device();
   result.device_memory_bytes = stored.device_memory_bytes();
+  result.format = stored.format();
+  result.group_size = stored.group_size();
+  result.calibration = {stored.calibration().description(), stored.calibration().hash(),
+                        stored.calibration().windows(), stored.calibration().sequence_length()};
+  result.mean_module_error = stored.mean_module_error();
+  result.notes.assign(stored.notes().begin(), stored.notes().end());
   return result;
 }
 
@@ -66,9 +107,9 @@ std::optional<QuantizeResult> PreviousResultAt(const v1::StartAttempt& start,
 }  // namespace
 
 absl::Status CheckRunnable(const v1::QuantizeSpec& spec) {
-  if (spec.format() != kFormat || spec.outputs().empty()) {
+  if (FindFormat(spec.format()) == nullptr || spec.outputs().empty()) {
     return MakeError(Error::kNotImplemented,
-                     absl::StrCat("this worker makes outputs of format gguf, found ",
+                     absl::StrCat("this worker makes outputs of format gguf, awq and gptq, found ",
                                   spec.outputs_size(), " of format '", spec.format(), "'"));
   }
   return absl::OkStatus();
@@ -88,7 +129,15 @@ QuantizeRequest QuantizeRequestOf(const v1::StartAttempt& start) {
                                .path = output.path(),
                                .previous = PreviousResultAt(start, output.path())});
   }
+  request.format = spec.format();
   request.gguf = FromProto(spec.gguf());
+  const v1::CalibrationSpec& calibration = spec.calibration();
+  request.calibration = {.data = calibration.data_path(),
+                         .name = calibration.data_name(),
+                         .samples = calibration.samples(),
+                         .sequence_length = calibration.sequence_length(),
+                         .seed = calibration.seed()};
+  request.calibrated = FromProto(spec.packed());
   request.strict = spec.strict();
   request.device = spec.device();
   request.overwrite = spec.overwrite();
@@ -103,7 +152,7 @@ QuantizeRequest QuantizeRequestOf(const v1::StartAttempt& start) {
 v1::QuantizeResult ToProto(const QuantizeResult& result) {
   v1::QuantizeResult proto;
   proto.set_output_path(result.output_path.string());
-  proto.set_format(std::string(kFormat));
+  proto.set_format(result.format);
   proto.set_level(result.level);
   proto.set_file_size_bytes(result.file_size_bytes);
   if (result.original_size_bytes > 0) {
@@ -129,6 +178,16 @@ v1::QuantizeResult ToProto(const QuantizeResult& result) {
   for (const std::filesystem::path& file : result.files) proto.add_files(file.string());
   proto.set_device(result.device);
   proto.set_device_memory_bytes(result.device_memory_bytes);
+  proto.set_group_size(result.group_size);
+  if (!result.calibration.hash.empty()) {
+    v1::CalibrationSummary& calibration = *proto.mutable_calibration();
+    calibration.set_description(result.calibration.description);
+    calibration.set_hash(result.calibration.hash);
+    calibration.set_windows(result.calibration.windows);
+    calibration.set_sequence_length(result.calibration.sequence_length);
+  }
+  proto.set_mean_module_error(result.mean_module_error);
+  for (const std::string& note : result.notes) proto.add_notes(note);
   return proto;
 }
 
@@ -138,7 +197,8 @@ JobOutcome RunQuantize(const v1::StartAttempt& start, std::stop_token stop,
   if (absl::Status status = CheckRunnable(spec); !status.ok()) return {std::move(status), {}};
   ThreadPool threads(ThreadsOf(spec));
   JobContext context{std::move(stop), progress, threads};
-  QuantizeOutcome done = Quantize(QuantizeRequestOf(start), context);
+  const Format& format = *FindFormat(spec.format());
+  QuantizeOutcome done = format.quantize(QuantizeRequestOf(start), context);
 
   JobOutcome outcome{std::move(done.status), {}};
   for (const QuantizeResult& result : done.finished) {

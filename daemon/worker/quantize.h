@@ -1,5 +1,5 @@
-// The job kind that makes GGUF files of a model: a QuantizeSpec becomes a request of
-// core/pipeline/quantize.h, its results become QuantizeResults of the wire.
+// The job kind that makes quantized models: a QuantizeSpec becomes a request of
+// core/pipeline/quantize.h or quantize_directory.h, its results become QuantizeResults of the wire.
 #pragma once
 
 #include <stop_token>

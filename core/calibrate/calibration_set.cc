@@ -44,12 +44,29 @@ class Random {
   uint64_t state_;
 };
 
-// Fisher-Yates from the end.
-std::vector<size_t> ShuffledOrder(size_t count, uint64_t seed) {
-  std::vector<size_t> order(count);
-  std::iota(order.begin(), order.end(), size_t{0});
-  Random random(seed);
-  for (size_t i = count; i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);
+// Runs of neighbours that fill a window together, shuffled by Fisher-Yates from the end. What stood
+// together in a file, such as the paragraphs of an article, stays together: most tokens then have
+// the context that they were written in.
+std::vector<size_t> ShuffledOrder(const TokenizedDocuments& data,
+                                  const CalibrationOptions& options) {
+  std::vector<size_t> firsts;  // of each run
+  size_t tokens = options.sequence_length;
+  for (size_t i = 0; i < data.documents.size(); ++i) {
+    if (tokens >= options.sequence_length) {
+      firsts.push_back(i);
+      tokens = 0;
+    }
+    tokens += data.documents[i].size();
+  }
+  std::vector<size_t> runs(firsts.size());
+  std::iota(runs.begin(), runs.end(), size_t{0});
+  Random random(options.seed);
+  for (size_t i = runs.size(); i > 1; --i) std::swap(runs[i - 1], runs[random.Below(i)]);
+  std::vector<size_t> order;
+  for (const size_t run : runs) {
+    const size_t end = run + 1 < firsts.size() ? firsts[run + 1] : data.documents.size();
+    for (size_t i = firsts[run]; i < end; ++i) order.push_back(i);
+  }
   return order;
 }
 
@@ -57,9 +74,7 @@ std::vector<size_t> ShuffledOrder(size_t count, uint64_t seed) {
 class Cutter {
  public:
   Cutter(const TokenizedDocuments& data, const CalibrationOptions& options)
-      : data_(data),
-        options_(options),
-        order_(ShuffledOrder(data.documents.size(), options.seed)) {}
+      : data_(data), options_(options), order_(ShuffledOrder(data, options)) {}
 
   // Up to `count` windows from where the last ended.
   std::vector<std::vector<uint32_t>> Cut(uint32_t count) {

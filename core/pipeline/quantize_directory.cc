@@ -254,6 +254,31 @@ class OutputSink : public QuantizedLayerSink {
   uint64_t bytes_written_ = 0;
 };
 
+// What a layer takes while it is quantized: its weights as floats, the Gram matrix of its widest
+// inputs with what GPTQ makes of it, and the activations.
+uint64_t NeededMemoryBytes(const ForwardConfig& config, const DirectoryPlan& plan, uint64_t tokens,
+                           const WalkOptions& walk) {
+  constexpr uint64_t kProgramBytes = 96 << 20;
+  constexpr uint64_t kLargestLinears = 8;  // of a layer, and copies while one is worked on
+  constexpr uint64_t kGrams = 4;           // as summed, damped, factorized, in double
+  uint64_t widest = 0, largest = 0;
+  for (const LinearShape& linear : plan.linears) {
+    widest = std::max<uint64_t>(widest, linear.in);
+    largest = std::max<uint64_t>(largest, uint64_t{linear.out} * linear.in);
+  }
+  return kProgramBytes + (kLargestLinears * largest + kGrams * widest * widest) * sizeof(float) +
+         LayerWalk::MemoryBytes(config, tokens, walk);
+}
+
+absl::Status CheckAvailable(uint64_t needed_bytes, const QuantizeRequest& request) {
+  const uint64_t available_bytes = AvailableMemoryBytes();
+  if (needed_bytes <= available_bytes) return absl::OkStatus();
+  return MakeError(Error::kOutOfMemory,
+                   StrCat("quantizing ", request.model_name, " needs ", HumanBytes(needed_bytes),
+                          " of memory, available are ", HumanBytes(available_bytes)),
+                   "Free memory, or use fewer --calibration-samples");
+}
+
 // One level, from its plan to its final name.
 class LevelJob {
  public:
@@ -338,25 +363,9 @@ class LevelJob {
             .all_tokens_to_experts = request_.calibrated.all_tokens_to_experts};
   }
 
-  // What a layer takes while it is quantized: its weights as floats, the Gram matrix of its widest
-  // inputs with what GPTQ makes of it, and the activations.
   absl::Status CheckMemory() const {
-    constexpr uint64_t kProgramBytes = 96 << 20;
-    uint64_t widest = 0, largest = 0;
-    for (const LinearShape& linear : plan_.linears) {
-      widest = std::max<uint64_t>(widest, linear.in);
-      largest = std::max<uint64_t>(largest, uint64_t{linear.out} * linear.in);
-    }
     const uint64_t tokens = calibration_.windows.size() * calibration_.windows[0].size();
-    const uint64_t needed = kProgramBytes + 8 * largest * sizeof(float) +
-                            4 * widest * widest * sizeof(float) +
-                            LayerWalk::MemoryBytes(model_.config, tokens, Walk());
-    const uint64_t available = AvailableMemoryBytes();
-    if (needed <= available) return absl::OkStatus();
-    return MakeError(Error::kOutOfMemory,
-                     StrCat("quantizing ", request_.model_name, " needs ", HumanBytes(needed),
-                            " of memory, available are ", HumanBytes(available)),
-                     "Free memory, or use fewer --calibration-samples");
+    return CheckAvailable(NeededMemoryBytes(model_.config, plan_, tokens, Walk()), request_);
   }
 
   absl::Status Make(const CheckpointOptions& checkpoint) {
@@ -538,6 +547,54 @@ absl::StatusOr<CalibrationSet> Calibration(const QuantizeRequest& request, const
 }
 
 }  // namespace
+
+absl::StatusOr<QuantizeForecast> ForecastToDirectory(const QuantizeRequest& request,
+                                                     size_t threads) {
+  RETURN_IF_ERROR(CheckOutputs(request));
+  ASSIGN_OR_RETURN(const Model model, OpenModel(request.model_path));
+  const uint64_t tokens =
+      uint64_t{request.calibration.samples} * request.calibration.sequence_length;
+  QuantizeForecast forecast;
+  forecast.model = model.summary;
+  forecast.threads = threads;
+  forecast.memory_available_bytes = AvailableMemoryBytes();
+  const WalkOptions walk = {.memory_budget_bytes =
+                                forecast.memory_available_bytes / kActivationShare};
+  for (const OutputRequest& output : request.outputs) {
+    const fs::path path = fs::absolute(output.path).lexically_normal();
+    ASSIGN_OR_RETURN(
+        const DirectoryPlan plan,
+        MakeDirectoryPlan(model.config, model.hf_config, *model.source, MethodOf(request.format),
+                          output.level, request.calibrated, path));
+    OutputForecast& one = forecast.outputs.emplace_back();
+    one.level = plan.level.name;
+    one.bits_per_weight = plan.bits_per_weight();
+    for (const safetensors::PlannedFile& file : plan.layout.files) {
+      one.files.push_back(path / file.name);
+      one.size_bytes += file.size_bytes;
+    }
+    forecast.disk_needed_bytes += one.size_bytes;
+    forecast.memory_needed_bytes =
+        std::max(forecast.memory_needed_bytes, NeededMemoryBytes(model.config, plan, tokens, walk));
+    std::error_code ignored;
+    if (fs::exists(path, ignored)) {
+      forecast.warnings.push_back(StrCat("the output ", path.string(), " exists already"));
+    }
+    for (const LoaderNote& note : LoaderNotes(plan.packed, plan.linears, 1)) {
+      if (note.verdict == Verdict::kLoads) continue;
+      forecast.warnings.push_back(
+          StrCat(plan.level.name, ": ", note.loader, " ", NameOf(note.verdict), ": ", note.why));
+    }
+  }
+  const fs::path folder =
+      OutputFolder(fs::absolute(request.outputs[0].path).parent_path()).Existing();
+  ASSIGN_OR_RETURN(forecast.disk_free_bytes, FreeDiskBytes(folder));
+  for (const absl::Status& status : {CheckAvailable(forecast.memory_needed_bytes, request),
+                                     CheckDisk(forecast.disk_needed_bytes, folder)}) {
+    if (!status.ok()) forecast.warnings.push_back(std::string(status.message()));
+  }
+  return forecast;
+}
 
 QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& context) {
   QuantizeOutcome outcome;

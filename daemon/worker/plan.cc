@@ -72,9 +72,7 @@ absl::StatusOr<Json> Plan(std::FILE* input) {
   v1::StartAttempt start;
   v1::QuantizeSpec& spec = *start.mutable_spec()->mutable_quantize();
   ASSIGN_OR_RETURN(spec, ReadSpec(input));
-  RETURN_IF_ERROR(CheckRunnable(spec));
-  ASSIGN_OR_RETURN(const QuantizeForecast forecast,
-                   ForecastQuantize(QuantizeRequestOf(start), ThreadsOf(spec)));
+  ASSIGN_OR_RETURN(const QuantizeForecast forecast, Forecast(start));
   return PlanObject(forecast);
 }
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/machine.h"
+#include "core/base/status_macros.h"
 #include "core/base/thread_pool.h"
 #include "core/pipeline/quantize_directory.h"
 
@@ -18,9 +19,11 @@ namespace {
 struct Format {
   std::string_view name;
   QuantizeOutcome (*quantize)(const QuantizeRequest& request, JobContext& context);
+  absl::StatusOr<QuantizeForecast> (*forecast)(const QuantizeRequest& request, size_t threads);
 };
-constexpr Format kFormats[] = {
-    {"gguf", Quantize}, {"awq", QuantizeToDirectory}, {"gptq", QuantizeToDirectory}};
+constexpr Format kFormats[] = {{"gguf", Quantize, ForecastQuantize},
+                               {"awq", QuantizeToDirectory, ForecastToDirectory},
+                               {"gptq", QuantizeToDirectory, ForecastToDirectory}};
 
 const Format* FindFormat(std::string_view name) {
   for (const Format& format : kFormats) {
@@ -117,6 +120,12 @@ absl::Status CheckRunnable(const v1::QuantizeSpec& spec) {
 
 size_t ThreadsOf(const v1::QuantizeSpec& spec) {
   return spec.threads() > 0 ? spec.threads() : AvailableCpus();
+}
+
+absl::StatusOr<QuantizeForecast> Forecast(const v1::StartAttempt& start) {
+  const v1::QuantizeSpec& spec = start.spec().quantize();
+  RETURN_IF_ERROR(CheckRunnable(spec));
+  return FindFormat(spec.format())->forecast(QuantizeRequestOf(start), ThreadsOf(spec));
 }
 
 QuantizeRequest QuantizeRequestOf(const v1::StartAttempt& start) {

@@ -5,7 +5,9 @@
 #include <stop_token>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "core/base/job_context.h"
+#include "core/pipeline/forecast.h"
 #include "core/pipeline/quantize.h"
 #include "daemon/worker/job_outcome.h"
 #include "quantized/v1/worker.pb.h"
@@ -14,6 +16,9 @@ namespace quantized {
 
 // Errors: those of Quantize and of CheckRunnable.
 JobOutcome RunQuantize(const v1::StartAttempt& start, std::stop_token stop, ProgressSink& progress);
+
+// What a job of this spec would make and need. Errors: those of CheckRunnable and ForecastQuantize.
+absl::StatusOr<QuantizeForecast> Forecast(const v1::StartAttempt& start);
 
 // Whether this worker makes what the spec asks for. Errors: kNotImplemented for a format that is in
 // the contract and not in this version, and for no output at all.

@@ -4,8 +4,8 @@
 //   calibration_variants MODEL_DIR CALIBRATION.txt EVALUATION.txt [NAME_PART [WINDOWS
 //   [GROUP_SIZE]]]
 //
-// Calibration: the first WINDOWS (64) windows of 512 tokens; evaluation: the first 6. Only variants
-// with NAME_PART in their name are run.
+// Calibration: WINDOWS (64) windows of 512 tokens, as a job cuts them; evaluation: the first 6.
+// Only variants with NAME_PART in their name are run.
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -17,6 +17,7 @@
 #include "core/arch/architecture.h"
 #include "core/base/file.h"
 #include "core/base/machine.h"
+#include "core/calibrate/calibration_set.h"
 #include "core/forward/half_tensor_source.h"
 #include "core/forward/hf_tensor_source.h"
 #include "core/forward/layer_walk.h"
@@ -163,12 +164,15 @@ int Main(int argc, char** argv) {
   const HalfTensorSource half(*source);
   const auto tokenizer = Require(
       tokenizer::Tokenizer::FromDirectory(argv[1], hf_config.fields().value("model_type", "")));
-  const auto calibration = FirstWindows(*tokenizer, argv[2], windows);
   const auto evaluation = FirstWindows(*tokenizer, argv[3], 6);
 
   RecordingSink sink;
   ThreadPool threads(AvailableCpus());
   JobContext context{{}, sink, threads};
+  const TokenizedDocuments documents = Require(
+      LoadCalibrationData(argv[2], argv[1], hf_config.fields().value("model_type", ""), context));
+  const auto calibration =
+      Require(MakeCalibrationSet(documents, {.samples = static_cast<uint32_t>(windows)})).windows;
   std::printf("%-32s %9s %7s %7s %7s %7s %8s\n", "variant", "ppl", "ratio", "KL", "top-1", "error",
               "CPU s");
   for (const Variant& variant : Variants(group_size)) {

@@ -8,6 +8,8 @@
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/hf/tokenizer/file_error.h"
+#include "core/hf/tokenizer/sentencepiece_model.h"
+#include "core/hf/tokenizer/sentencepiece_tokenizer.h"
 #include "core/hf/tokenizer/tokenizer.h"
 #include "core/hf/tokenizer/tokenizer_config.h"
 
@@ -147,6 +149,23 @@ absl::StatusOr<TokenizerFile> ReadTokenizerFiles(const std::filesystem::path& di
                      "add the tokenizer files of the model to its directory");
   }
   return file;
+}
+
+absl::StatusOr<TokenizerFile> ReadAnyTokenizerFiles(const std::filesystem::path& directory,
+                                                    const nlohmann::json& config,
+                                                    std::string_view model_type) {
+  absl::StatusOr<TokenizerFile> file = ReadTokenizerFiles(directory, config, model_type);
+  if (file.ok() || ErrorOf(file.status()) != Error::kModelNotFound) return file;
+  const std::filesystem::path path = directory / "tokenizer.model";
+  const absl::StatusOr<SentencePieceModel> model = ReadSentencePieceModel(path);
+  if (!model.ok()) {
+    return ErrorOf(model.status()) == Error::kModelNotFound ? file.status() : model.status();
+  }
+  ASSIGN_OR_RETURN(TokenizerFile made,
+                   TokenizerFileOf(*model, ClassName(config, model_type), config, path));
+  ASSIGN_OR_RETURN(const std::vector<AddedToken> more, ReadAddedTokensJson(directory));
+  made.added_tokens.insert(made.added_tokens.end(), more.begin(), more.end());
+  return made;
 }
 
 absl::Status ApplyTokenizerConfig(const nlohmann::json& config, std::string_view model_type,

@@ -23,6 +23,12 @@ absl::StatusOr<TokenizerFile> ReadTokenizerFiles(const std::filesystem::path& di
                                                  const nlohmann::json& config,
                                                  std::string_view model_type);
 
+// As ReadTokenizerFiles, and where there are no such files, what tokenizer.model holds with
+// added_tokens.json. Errors: as above; kValidationFailed when its model is no byte-pair one.
+absl::StatusOr<TokenizerFile> ReadAnyTokenizerFiles(const std::filesystem::path& directory,
+                                                    const nlohmann::json& config,
+                                                    std::string_view model_type);
+
 // Changes `file` as `config` says. Errors: kValidationFailed when `config` is damaged.
 absl::Status ApplyTokenizerConfig(const nlohmann::json& config, std::string_view model_type,
                                   TokenizerFile* file);

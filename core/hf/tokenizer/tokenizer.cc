@@ -76,7 +76,7 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::Create(TokenizerFile
 absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::FromDirectory(
     const std::filesystem::path& directory, std::string_view model_type) {
   ASSIGN_OR_RETURN(const nlohmann::json config, ReadTokenizerConfig(directory));
-  ASSIGN_OR_RETURN(TokenizerFile file, ReadTokenizerFiles(directory, config, model_type));
+  ASSIGN_OR_RETURN(TokenizerFile file, ReadAnyTokenizerFiles(directory, config, model_type));
   RETURN_IF_ERROR(ApplyTokenizerConfig(config, model_type, &file));
   return Create(std::move(file));
 }

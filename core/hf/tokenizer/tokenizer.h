@@ -31,7 +31,8 @@ class Tokenizer {
   static absl::StatusOr<std::unique_ptr<const Tokenizer>> Create(TokenizerFile file);
 
   // The tokenizer of a model directory, as transformers' AutoTokenizer would load it:
-  // tokenizer.json, or vocab.json and merges.txt, with what tokenizer_config.json changes.
+  // tokenizer.json, or vocab.json and merges.txt, or tokenizer.model, with what
+  // tokenizer_config.json changes.
   // `model_type` is that of config.json; it matters only where tokenizer_config.json names no
   // class. Errors: kModelNotFound when there are no such files, kValidationFailed as above.
   static absl::StatusOr<std::unique_ptr<const Tokenizer>> FromDirectory(

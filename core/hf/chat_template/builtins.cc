@@ -191,7 +191,7 @@ absl::StatusOr<Value> Select(std::string_view name, const std::vector<Value>& it
   }
   std::vector<Value> kept;
   for (const Value& item : items) {
-    RETURN_IF_ERROR(work.Charge(32));
+    RETURN_IF_ERROR(work.Charge(64));
     Value subject = item;
     if (!attribute.empty()) {
       ASSIGN_OR_RETURN(subject, GetItem(item, Value(attribute)));
@@ -216,7 +216,7 @@ absl::StatusOr<Value> Map(const std::vector<Value>& items, const CallArguments& 
     RETURN_IF_ERROR(reader.Check());
     if (attribute.find('.') != std::string::npos) return Refuse("map with a path of attributes");
     for (const Value& item : items) {
-      RETURN_IF_ERROR(work.Charge(32));
+      RETURN_IF_ERROR(work.Charge(64));
       ASSIGN_OR_RETURN(Value value, GetItem(item, Value(attribute)));
       mapped.push_back(value.IsUndefined() && fallback != nullptr ? *fallback : std::move(value));
     }
@@ -660,7 +660,7 @@ absl::StatusOr<Value> CallGlobal(std::string_view name, const CallArguments& arg
     if (bounds[2] == 0) return Refuse("range with step 0");
     std::vector<Value> items;
     for (int64_t i = bounds[0]; bounds[2] > 0 ? i < bounds[1] : i > bounds[1];) {
-      RETURN_IF_ERROR(work.Charge(32));
+      RETURN_IF_ERROR(work.Charge(64));
       if (items.size() == kMaxRange) return Refuse(StrCat("a range longer than ", kMaxRange));
       items.emplace_back(i);
       if (__builtin_add_overflow(i, bounds[2], &i)) break;
@@ -703,10 +703,10 @@ absl::StatusOr<bool> Contains(const Value& haystack, const Value& needle, Work& 
 absl::StatusOr<std::vector<Value>> ItemsOf(const Value& value, Work& work) {
   std::vector<Value> items;
   if (const List* list = value.AsList()) {
-    RETURN_IF_ERROR(work.Charge(32 * list->items.size()));
+    RETURN_IF_ERROR(work.Charge(64 * list->items.size()));
     items = list->items;
   } else if (const auto* text = value.As<std::string>()) {
-    RETURN_IF_ERROR(work.Charge(32 * text->size()));
+    RETURN_IF_ERROR(work.Charge(64 * text->size()));
     for (const std::string_view c : Characters(*text)) items.emplace_back(std::string(c));
   } else if (const Dict* dict = value.AsDict(); dict && !dict->is_namespace && !dict->is_loop) {
     RETURN_IF_ERROR(work.Charge(64 * dict->members.size()));

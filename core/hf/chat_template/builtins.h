@@ -21,7 +21,7 @@ class Work {
   absl::Status Charge(size_t bytes);
 
  private:
-  size_t left_ = size_t{1} << 28;
+  size_t left_ = size_t{1} << 26;
 };
 
 struct CallArguments {

@@ -16,7 +16,7 @@ using SKind = Statement::Kind;
 
 constexpr size_t kMaxOutputBytes = size_t{64} << 20;
 constexpr size_t kMaxMacroDepth = 10;
-constexpr size_t kNodeWork = 16;
+constexpr size_t kNodeWork = 32;
 // Variables of the caller, and those that the template sets outside loops and macros; a macro sees
 // these and its own.
 constexpr size_t kOuterFrames = 2;
@@ -180,21 +180,28 @@ class Evaluator {
     return kept;
   }
 
-  static Value LoopOf(const std::vector<Value>& items, size_t i) {
-    auto loop = std::make_shared<Dict>();
+  // What `loop` says in turn `i`. It is one object for all turns, as in Jinja, and cheap to turn
+  // on.
+  static void SetLoop(const std::vector<Value>& items, size_t i, Dict& loop) {
     const auto at = [](size_t n) { return Value(static_cast<int64_t>(n)); };
-    loop->is_loop = true;
-    loop->members = {
-        {"index", at(i + 1)},
-        {"index0", at(i)},
-        {"revindex", at(items.size() - i)},
-        {"revindex0", at(items.size() - i - 1)},
-        {"first", Value(i == 0)},
-        {"last", Value(i + 1 == items.size())},
-        {"length", at(items.size())},
-        {"previtem", i == 0 ? Value(Undefined{"previtem"}) : items[i - 1]},
-        {"nextitem", i + 1 == items.size() ? Value(Undefined{"nextitem"}) : items[i + 1]}};
-    return Value(std::move(loop));
+    const bool last = i + 1 == items.size();
+    if (loop.members.empty()) {
+      loop.is_loop = true;
+      for (const char* name : {"index", "index0", "revindex", "revindex0", "first", "last",
+                               "length", "previtem", "nextitem"}) {
+        loop.members.emplace_back(name, Value());
+      }
+    }
+    Value values[] = {at(i + 1),
+                      at(i),
+                      at(items.size() - i),
+                      at(items.size() - i - 1),
+                      Value(i == 0),
+                      Value(last),
+                      at(items.size()),
+                      i == 0 ? Value(Undefined{"previtem"}) : items[i - 1],
+                      last ? Value(Undefined{"nextitem"}) : items[i + 1]};
+    for (size_t n = 0; n < std::size(values); ++n) loop.members[n].second = std::move(values[n]);
   }
 
   absl::Status ExecuteFor(const Statement& statement) {
@@ -205,6 +212,7 @@ class Evaluator {
       frames_.pop_back();
       return flow.status();
     }
+    const auto loop = std::make_shared<Dict>();
     for (size_t i = 0; i < items.size(); ++i) {
       frames_.emplace_back();  // what is set in a turn is forgotten in the next
       RETURN_IF_ERROR(work_.Charge(16 * kNodeWork));
@@ -214,7 +222,8 @@ class Evaluator {
       if (i + 1 < items.size()) {
         RETURN_IF_ERROR(work_.Charge(StringBytes(items[i + 1])));
       }
-      Set("loop", LoopOf(items, i));
+      SetLoop(items, i, *loop);
+      Set("loop", Value(loop));
       RETURN_IF_ERROR(Bind(statement.targets, items[i])) << "line " << statement.line;
       ASSIGN_OR_RETURN(const Flow flow, Execute(statement.bodies[0]));
       frames_.pop_back();
@@ -421,7 +430,9 @@ class Evaluator {
   absl::Status BindParameters(const MacroNode& macro, CallArguments arguments) {
     size_t used = 0;
     for (size_t i = 0; i < macro.parameters.size(); ++i) {
-      const auto& [name, fallback] = macro.parameters[i];
+      // Not bound by name: clang 14 refuses to capture that.
+      const std::string& name = macro.parameters[i].first;
+      const ExpressionPtr& fallback = macro.parameters[i].second;
       Value value = Value(Undefined{name});
       const auto named = std::find_if(arguments.named.begin(), arguments.named.end(),
                                       [&](const auto& a) { return a.first == name; });

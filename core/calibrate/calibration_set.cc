@@ -97,21 +97,24 @@ class Cutter {
   }
 
  private:
-  // Position at_ of a document that is not the last in order is behind its ids: its EOS.
+  // What stands behind the document at `place` in order: nothing behind the last one.
+  TokenIds Separator(size_t place) const {
+    if (place + 1 == order_.size()) return {};
+    const bool goes_on = order_[place] + 1 == order_[place + 1];
+    if (goes_on && !data_.paragraph_break.empty()) return data_.paragraph_break;
+    return data_.marks.eos.has_value() ? TokenIds{*data_.marks.eos} : TokenIds();
+  }
+
+  // Position at_ of a document goes on beyond its ids, through the separator behind it.
   void Fill(std::vector<uint32_t>& window) {
     while (window.size() < options_.sequence_length && document_ < order_.size()) {
       const TokenIds& ids = data_.documents[order_[document_]];
-      const size_t n = std::min<size_t>(options_.sequence_length - window.size(), ids.size() - at_);
-      const auto from = ids.begin() + static_cast<std::ptrdiff_t>(at_);
-      window.insert(window.end(), from, from + static_cast<std::ptrdiff_t>(n));
-      at_ += n;
-      if (at_ < ids.size()) return;
-      const bool last = document_ + 1 == order_.size();
-      if (data_.marks.eos.has_value() && !last) {
-        if (window.size() == options_.sequence_length) return;
-        window.push_back(*data_.marks.eos);
+      const TokenIds separator = Separator(document_);
+      const size_t end = ids.size() + separator.size();
+      for (; at_ < end && window.size() < options_.sequence_length; ++at_) {
+        window.push_back(at_ < ids.size() ? ids[at_] : separator[at_ - ids.size()]);
       }
-      if (last && order_.size() == 1) return;  // at_ stays at the end
+      if (at_ < end || order_.size() == 1) return;  // a single document stays where it is
       ++document_;
       at_ = 0;
     }
@@ -141,8 +144,9 @@ absl::Status CheckOptions(const TokenizedDocuments& data, const CalibrationOptio
 }
 
 uint64_t TokensOf(const TokenizedDocuments& data) {
-  uint64_t tokens =
-      data.marks.eos.has_value() && !data.documents.empty() ? data.documents.size() - 1 : 0;
+  const size_t separator =
+      data.paragraph_break.empty() ? data.marks.eos.has_value() : data.paragraph_break.size();
+  uint64_t tokens = data.documents.empty() ? 0 : (data.documents.size() - 1) * separator;
   for (const TokenIds& ids : data.documents) tokens += ids.size();
   return tokens;
 }
@@ -277,6 +281,9 @@ absl::StatusOr<TokenizedDocuments> TokenizeDocuments(const CalibrationDocuments&
   data.description = documents.name;
   data.marks = std::move(marks);
   data.warnings = documents.warnings;
+  if (documents.is_running_text) {
+    ASSIGN_OR_RETURN(data.paragraph_break, tokenizer.Encode("\n\n", /*add_special=*/false));
+  }
   if (!data.marks.eos.has_value() && count > 1) {
     data.warnings.push_back(
         "the model names no end-of-text token: documents are joined without one between");

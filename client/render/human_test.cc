@@ -44,6 +44,28 @@ TEST(HumanResultsTest, IsKeysAndValues) {
             "Substitution: 1 tensor is Q5_0 instead of Q4_K (576 columns)\n");
 }
 
+TEST(HumanResultsTest, TellsOfTheCalibrationWhereThereWasOne) {
+  v1::QuantizeResults results;
+  v1::QuantizeResult& result = *results.add_outputs();
+  EXPECT_THAT(HumanResults(results), Not(HasSubstr("Calibration")));
+  EXPECT_THAT(HumanResults(results), Not(HasSubstr("Group Size")));
+  result.set_group_size(64);
+  v1::CalibrationSummary& calibration = *result.mutable_calibration();
+  calibration.set_description("built-in text");
+  calibration.set_windows(64);
+  calibration.set_sequence_length(512);
+  result.set_mean_module_error(0.0123456);
+  result.add_notes("model.layers.0.mlp.up_proj: rounded");
+  result.add_notes("model.layers.1.mlp.up_proj: rounded");
+  EXPECT_THAT(HumanResults(results),
+              HasSubstr("Validation: \n"
+                        "Group Size: 64\n"
+                        "Calibration: 64 samples of 512 tokens, built-in text\n"
+                        "Mean Module Error: 0.01235\n"
+                        "Note: model.layers.0.mlp.up_proj: rounded\n"
+                        "Note: model.layers.1.mlp.up_proj: rounded\n"));
+}
+
 TEST(HumanResultsTest, SeveralAreBlocks) {
   v1::QuantizeResults results;
   results.add_outputs()->set_output_path("/o/a.gguf");

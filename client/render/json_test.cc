@@ -99,6 +99,29 @@ TEST(JsonResultTest, NumbersStayOfOneTypeWhenTheyAreWhole) {
   EXPECT_TRUE(object["file_size"].is_number_unsigned());
 }
 
+TEST(JsonResultTest, TellsOfTheCalibrationWhereThereWasOne) {
+  v1::QuantizeResult result = ContractResult();
+  for (const char* key : {"group_size", "calibration", "mean_module_error", "notes"}) {
+    EXPECT_FALSE(Json::parse(JsonResults(OneOf(result), ""))["metadata"].contains(key)) << key;
+  }
+  result.set_format("gptq");
+  result.set_level("4bit");
+  result.set_group_size(-1);
+  v1::CalibrationSummary& calibration = *result.mutable_calibration();
+  calibration.set_description("built-in text");
+  calibration.set_hash("abc");
+  calibration.set_windows(64);
+  calibration.set_sequence_length(512);
+  result.set_mean_module_error(0.0125);
+  result.add_notes("model.layers.0.mlp.up_proj: rounded");
+  const Json metadata = Json::parse(JsonResults(OneOf(result), ""))["metadata"];
+  EXPECT_EQ(metadata["group_size"], -1);
+  EXPECT_EQ(metadata["calibration"], Json::parse(R"({"data": "built-in text", "hash": "abc",
+                                                     "samples": 64, "sequence_length": 512})"));
+  EXPECT_EQ(metadata["mean_module_error"], 0.0125);
+  EXPECT_EQ(metadata["notes"], Json::array({"model.layers.0.mlp.up_proj: rounded"}));
+}
+
 TEST(JsonErrorTest, HasTheContractsKeysForEveryError) {
   for (const ErrorRow& row : AllErrors()) {
     const Json object = Json::parse(JsonError(MakeError(row.error, "what", "do this"), "", ""));
@@ -156,6 +179,27 @@ TEST(JsonJobTest, TellsStateSpecAndOutcome) {
   EXPECT_EQ(object["spec"]["output_paths"], Json::array({"/o/m.gguf"}));
   EXPECT_EQ(object["error"]["error_code"], 6);
   EXPECT_FALSE(object.contains("result"));
+}
+
+TEST(JsonJobTest, TellsHowACalibratedJobWasAskedFor) {
+  v1::Job job;
+  v1::QuantizeSpec& spec = *job.mutable_spec()->mutable_quantize();
+  EXPECT_TRUE(Json::parse(JsonJobs({&job, 1}))["jobs"][0]["spec"]["calibration"].is_null());
+  v1::CalibrationSpec& calibration = *spec.mutable_calibration();
+  calibration.set_data_path("/d.json");
+  calibration.set_samples(64);
+  calibration.set_sequence_length(512);
+  calibration.set_seed(7);
+  v1::PackedOptions& packed = *spec.mutable_packed();
+  packed.set_group_size(-1);
+  packed.set_asymmetric(true);
+  packed.set_column_order("static");
+  packed.set_damping(0.05);
+  packed.set_all_tokens_to_experts(true);
+  EXPECT_EQ(Json::parse(JsonJobs({&job, 1}))["jobs"][0]["spec"]["calibration"],
+            Json::parse(R"({"data": "/d.json", "samples": 64, "sequence_length": 512, "seed": 7,
+                            "group_size": -1, "asymmetric": true, "act_order": "static",
+                            "damping": 0.05, "all_experts": true})"));
 }
 
 TEST(JsonLineTest, IsOneObjectInOneLine) {

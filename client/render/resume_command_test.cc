@@ -67,5 +67,37 @@ TEST(ResumeCommandTest, NamesAllThatDecidesTheBytes) {
             "--allow-requantize");
 }
 
+TEST(ResumeCommandTest, NamesTheCalibration) {
+  v1::JobSpec spec = Spec();
+  v1::QuantizeSpec& quantize = *spec.mutable_quantize();
+  quantize.set_format("gptq");
+  quantize.mutable_outputs(0)->set_level("4bit");
+  quantize.mutable_outputs(0)->set_path("/out/a-gptq-4bit");
+  v1::CalibrationSpec& calibration = *quantize.mutable_calibration();
+  calibration.set_samples(64);
+  calibration.set_sequence_length(512);
+  v1::PackedOptions& packed = *quantize.mutable_packed();
+  packed.set_group_size(0);
+  const std::string common =
+      "llm-quantize quantize '/my models/a' gptq -q 4bit -o /out -n a-gptq-4bit "
+      "--checkpoint-dir /c";
+  EXPECT_EQ(ResumeCommand(spec),
+            common + " --calibration-samples 64 --sequence-length 512 --seed 0 --group-size auto");
+
+  calibration.set_data_path("/my data/d.json");
+  calibration.set_data_name("./d.json");
+  calibration.set_seed(7);
+  packed.set_group_size(-1);
+  packed.set_asymmetric(true);
+  packed.set_column_order("static");
+  packed.set_damping(0.05);
+  packed.set_all_tokens_to_experts(true);
+  EXPECT_EQ(ResumeCommand(spec),
+            common +
+                " --calibration-data '/my data/d.json' --calibration-samples 64 "
+                "--sequence-length 512 --seed 7 --group-size -1 --asymmetric --act-order static "
+                "--damping 0.05 --all-experts");
+}
+
 }  // namespace
 }  // namespace quantized

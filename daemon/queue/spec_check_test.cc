@@ -1,5 +1,6 @@
 #include "daemon/queue/spec_check.h"
 
+#include <cmath>
 #include <functional>
 
 #include "core/base/error.h"
@@ -21,7 +22,7 @@ TEST(CheckSubmit, AcceptsWhatIsWhole) {
   policy.set_directory("/checkpoints");
   policy.set_resume_from("/checkpoints/abc");
   EXPECT_TRUE(CheckSubmit(request).ok());
-  EXPECT_THAT(AcceptedFormats(), ElementsAre("gguf"));
+  EXPECT_THAT(AcceptedFormats(), ElementsAre("gguf", "awq", "gptq"));
 }
 
 v1::OutputSpec& AddOutput(Spec& spec, const std::string& level) {
@@ -51,6 +52,42 @@ TEST(CheckSubmit, AcceptsSeveralOutputsAndAllOptions) {
   }
 }
 
+// What the client sends of a calibrated job.
+void MakeCalibrated(Spec& spec, const std::string& format) {
+  spec.set_format(format);
+  spec.clear_gguf();
+  spec.mutable_outputs(0)->set_level("4bit");
+  spec.mutable_calibration()->set_samples(256);
+  spec.mutable_calibration()->set_sequence_length(512);
+  spec.mutable_packed()->set_group_size(128);
+}
+
+TEST(CheckSubmit, AcceptsCalibratedFormatsWithAllOptions) {
+  for (const char* format : {"awq", "gptq"}) {
+    SCOPED_TRACE(format);
+    v1::SubmitJobRequest request = testing::QuantizeRequest();
+    Spec& spec = *request.mutable_spec()->mutable_quantize();
+    MakeCalibrated(spec, format);
+    EXPECT_TRUE(CheckSubmit(request).ok()) << CheckSubmit(request);
+    spec.mutable_calibration()->set_data_path("/data.json");
+    spec.mutable_calibration()->set_data_name("./data.json");
+    spec.mutable_calibration()->set_samples(1 << 20);
+    spec.mutable_calibration()->set_sequence_length(1);
+    spec.mutable_calibration()->set_seed(~uint64_t{0});
+    spec.mutable_packed()->set_asymmetric(true);
+    spec.mutable_packed()->set_damping(0.99);
+    spec.mutable_packed()->set_all_tokens_to_experts(true);
+    for (const int64_t group_size : {-1, 0, 32, 1 << 20}) {
+      spec.mutable_packed()->set_group_size(group_size);
+      EXPECT_TRUE(CheckSubmit(request).ok()) << group_size;
+    }
+    for (const char* order : {"", "none", "group", "static", "full"}) {
+      spec.mutable_packed()->set_column_order(order);
+      EXPECT_TRUE(CheckSubmit(request).ok()) << order;
+    }
+  }
+}
+
 struct BadRow {
   const char* message;  // how it begins
   Error error;
@@ -61,10 +98,6 @@ TEST(CheckSubmit, NamesTheFieldThatIsWrong) {
   const Error invalid = Error::kInvalidArgument;
   const BadRow kRows[] = {
       {"format: found 'onnx', needed gguf", invalid, [](Spec& s) { s.set_format("onnx"); }},
-      {"format 'awq' is not implemented", Error::kNotImplemented,
-       [](Spec& s) { s.set_format("awq"); }},
-      {"format 'gptq' is not implemented", Error::kNotImplemented,
-       [](Spec& s) { s.set_format("gptq"); }},
       {"model_path: found 'model'", invalid, [](Spec& s) { s.set_model_path("model"); }},
       {"model_path: contains a zero byte", invalid,
        [](Spec& s) { s.set_model_path(std::string("/a\0b", 4)); }},
@@ -137,6 +170,50 @@ TEST(CheckSubmit, NamesTheFieldThatIsWrong) {
     ASSERT_FALSE(status.ok());
     EXPECT_EQ(ErrorOf(status), row.error);
     EXPECT_THAT(std::string(status.message()), StartsWith(row.message));
+  }
+}
+
+TEST(CheckSubmit, NamesTheFieldOfACalibrationThatIsWrong) {
+  const Error invalid = Error::kInvalidArgument;
+  const BadRow kRows[] = {
+      {"calibration.data_path: found 'd.json', needed an absolute", invalid,
+       [](Spec& s) { s.mutable_calibration()->set_data_path("d.json"); }},
+      {"calibration.data_name: found 4097 bytes", invalid,
+       [](Spec& s) { s.mutable_calibration()->set_data_name(std::string(4097, 'x')); }},
+      {"calibration.samples: found 0, needed 1 to 1048576", invalid,
+       [](Spec& s) { s.mutable_calibration()->set_samples(0); }},
+      {"calibration.samples: found 1048577, needed", invalid,
+       [](Spec& s) { s.mutable_calibration()->set_samples((1 << 20) + 1); }},
+      {"calibration.samples: found 0", invalid, [](Spec& s) { s.clear_calibration(); }},
+      {"calibration.sequence_length: found 0, needed 1 to 1048576", invalid,
+       [](Spec& s) { s.mutable_calibration()->set_sequence_length(0); }},
+      {"calibration.sequence_length: found 4294967295", invalid,
+       [](Spec& s) { s.mutable_calibration()->set_sequence_length(~uint32_t{0}); }},
+      {"packed.group_size: found -2, needed -1 to 1048576", invalid,
+       [](Spec& s) { s.mutable_packed()->set_group_size(-2); }},
+      {"packed.group_size: found 1048577", invalid,
+       [](Spec& s) { s.mutable_packed()->set_group_size((1 << 20) + 1); }},
+      {"packed.column_order: found 'desc', needed none, group, static or full", invalid,
+       [](Spec& s) { s.mutable_packed()->set_column_order("desc"); }},
+      {"packed.damping: found -0.5, needed 0 to below 1", invalid,
+       [](Spec& s) { s.mutable_packed()->set_damping(-0.5); }},
+      {"packed.damping: found 1, needed", invalid,
+       [](Spec& s) { s.mutable_packed()->set_damping(1); }},
+      {"packed.damping: found nan, needed", invalid,
+       [](Spec& s) { s.mutable_packed()->set_damping(std::nan("")); }},
+  };
+  for (const BadRow& row : kRows) {
+    for (const char* format : {"awq", "gptq"}) {
+      SCOPED_TRACE(std::string(format) + " " + row.message);
+      v1::SubmitJobRequest request = testing::QuantizeRequest();
+      Spec& spec = *request.mutable_spec()->mutable_quantize();
+      MakeCalibrated(spec, format);
+      row.spoil(spec);
+      const absl::Status status = CheckSubmit(request);
+      ASSERT_FALSE(status.ok());
+      EXPECT_EQ(ErrorOf(status), row.error);
+      EXPECT_THAT(std::string(status.message()), StartsWith(row.message));
+    }
   }
 }
 

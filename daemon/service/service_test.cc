@@ -143,11 +143,13 @@ TEST_F(ServiceTest, FailedCallsCarryTheErrorsRow) {
   {
     grpc::ClientContext context;
     v1::SubmitJobRequest request = QuantizeRequest();
-    request.mutable_spec()->mutable_quantize()->set_format("awq");
+    request.mutable_spec()->mutable_quantize()->set_format("awq");  // without a calibration
     v1::Job job;
     EXPECT_EQ(jobs_->SubmitJob(&context, request, &job).error_code(),
-              grpc::StatusCode::UNIMPLEMENTED);
-    EXPECT_EQ(DetailOf(context).exit_code(), 1);
+              grpc::StatusCode::INVALID_ARGUMENT);
+    const v1::ErrorDetail detail = DetailOf(context);
+    EXPECT_EQ(detail.exit_code(), 2);
+    EXPECT_EQ(detail.message(), "calibration.samples: found 0, needed 1 to 1048576");
   }
   {
     grpc::ClientContext context;
@@ -157,6 +159,24 @@ TEST_F(ServiceTest, FailedCallsCarryTheErrorsRow) {
     EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::NOT_FOUND);
     EXPECT_EQ(DetailOf(context).error(), static_cast<int>(Error::kJobNotFound));
   }
+}
+
+TEST_F(ServiceTest, TakesACalibratedJobAndHandsItOnWhole) {
+  v1::SubmitJobRequest request = QuantizeRequest();
+  v1::QuantizeSpec& spec = *request.mutable_spec()->mutable_quantize();
+  spec.set_format("gptq");
+  spec.mutable_outputs(0)->set_level("4bit");
+  spec.mutable_calibration()->set_data_path("/data.json");
+  spec.mutable_calibration()->set_samples(64);
+  spec.mutable_calibration()->set_sequence_length(512);
+  spec.mutable_packed()->set_group_size(-1);
+  spec.mutable_packed()->set_damping(0.05);
+  const v1::Job job = SubmitOverRpc(request);
+  auto run = executor_.NextRun();
+  run->Hello();
+  EXPECT_EQ(run->start().spec().SerializeAsString(), request.spec().SerializeAsString());
+  run->Succeed();
+  EXPECT_EQ(Ended(job.id()).state(), v1::Job::SUCCEEDED);
 }
 
 TEST_F(ServiceTest, WatchesAJobToItsEnd) {

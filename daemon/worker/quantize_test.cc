@@ -57,6 +57,18 @@ QuantizeResult FullResult() {
   return result;
 }
 
+QuantizeResult CalibratedResult() {
+  QuantizeResult result = FullResult();
+  result.output_path = "/out/m-Q4_K_M.gguf";
+  result.format = "gptq";
+  result.level = "4bit";
+  result.group_size = -1;
+  result.calibration = {"built-in text", "abc", 64, 512};
+  result.mean_module_error = 0.0125;
+  result.notes = {"model.layers.0.mlp.up_proj: rounded", "model.layers.1.mlp.up_proj: rounded"};
+  return result;
+}
+
 TEST(QuantizeTest, TheSpecBecomesTheRequest) {
   const QuantizeRequest request = QuantizeRequestOf(FullStart());
   EXPECT_EQ(request.model_path, "/models/m");
@@ -116,6 +128,57 @@ TEST(QuantizeTest, TheOptionsOfLlamaQuantizeReachTheRequest) {
   EXPECT_TRUE(request.gguf.allow_requantize);
 }
 
+TEST(QuantizeTest, TheOptionsOfACalibrationReachTheRequest) {
+  v1::StartAttempt start = FullStart();
+  v1::QuantizeSpec& spec = *start.mutable_spec()->mutable_quantize();
+  spec.set_format("gptq");
+  v1::CalibrationSpec& calibration = *spec.mutable_calibration();
+  calibration.set_data_path("/data.json");
+  calibration.set_data_name("./data.json");
+  calibration.set_samples(64);
+  calibration.set_sequence_length(1024);
+  calibration.set_seed(7);
+  v1::PackedOptions& packed = *spec.mutable_packed();
+  packed.set_group_size(-1);
+  packed.set_asymmetric(true);
+  packed.set_damping(0.05);
+  packed.set_all_tokens_to_experts(true);
+  const QuantizeRequest request = QuantizeRequestOf(start);
+  EXPECT_EQ(request.format, "gptq");
+  EXPECT_EQ(request.calibration.data, "/data.json");
+  EXPECT_EQ(request.calibration.name, "./data.json");
+  EXPECT_EQ(request.calibration.samples, 64u);
+  EXPECT_EQ(request.calibration.sequence_length, 1024u);
+  EXPECT_EQ(request.calibration.seed, 7u);
+  EXPECT_EQ(request.calibrated.group_size, -1);
+  EXPECT_FALSE(request.calibrated.symmetric);
+  EXPECT_EQ(request.calibrated.damping, 0.05);
+  EXPECT_TRUE(request.calibrated.all_tokens_to_experts);
+}
+
+TEST(QuantizeTest, WhatIsNotSaidOfACalibrationIsTheDefault) {
+  v1::StartAttempt start = FullStart();
+  start.mutable_spec()->mutable_quantize()->set_format("gptq");
+  const CalibratedOptions options = QuantizeRequestOf(start).calibrated;
+  EXPECT_EQ(options.group_size, kAutoGroupSize);
+  EXPECT_TRUE(options.symmetric);
+  EXPECT_EQ(options.order, ColumnOrder::kGroupAware);
+  EXPECT_EQ(options.damping, CalibratedOptions().damping);
+  EXPECT_FALSE(options.all_tokens_to_experts);
+}
+
+TEST(QuantizeTest, EachOrderOfColumnsHasItsName) {
+  const std::pair<const char*, ColumnOrder> kOrders[] = {{"none", ColumnOrder::kNatural},
+                                                         {"group", ColumnOrder::kGroupAware},
+                                                         {"static", ColumnOrder::kStaticActivation},
+                                                         {"full", ColumnOrder::kActivation}};
+  for (const auto& [name, order] : kOrders) {
+    v1::StartAttempt start = FullStart();
+    start.mutable_spec()->mutable_quantize()->mutable_packed()->set_column_order(name);
+    EXPECT_EQ(QuantizeRequestOf(start).calibrated.order, order) << name;
+  }
+}
+
 TEST(QuantizeTest, ALaterAttemptMayFindItsOwnOutput) {
   v1::StartAttempt start = FullStart();
   for (const int attempt : {1, 2, 7}) {
@@ -141,6 +204,26 @@ TEST(QuantizeTest, ResultsSurviveTheWayThereAndBack) {
   EXPECT_EQ(again.SerializeAsString(), proto.SerializeAsString());
 }
 
+TEST(QuantizeTest, ResultsOfACalibrationSurviveTheWayThereAndBack) {
+  EXPECT_FALSE(ToProto(FullResult()).has_calibration());
+  const v1::QuantizeResult proto = ToProto(CalibratedResult());
+  EXPECT_EQ(proto.format(), "gptq");
+  EXPECT_EQ(proto.group_size(), -1);
+  EXPECT_EQ(proto.calibration().description(), "built-in text");
+  EXPECT_EQ(proto.calibration().hash(), "abc");
+  EXPECT_EQ(proto.calibration().windows(), 64u);
+  EXPECT_EQ(proto.calibration().sequence_length(), 512u);
+  EXPECT_EQ(proto.mean_module_error(), 0.0125);
+  EXPECT_THAT(proto.notes(), ElementsAre("model.layers.0.mlp.up_proj: rounded",
+                                         "model.layers.1.mlp.up_proj: rounded"));
+
+  v1::StartAttempt start = FullStart();
+  *start.add_previous_results() = proto;
+  v1::QuantizeResult again = ToProto(QuantizeRequestOf(start).outputs[0].previous.value());
+  again.set_already_done(true);
+  EXPECT_EQ(again.SerializeAsString(), proto.SerializeAsString());
+}
+
 Error ErrorOfRun(const v1::StartAttempt& start) {
   testing::RecordingSink sink;
   const JobOutcome outcome = RunQuantize(start, {}, sink);
@@ -150,7 +233,7 @@ Error ErrorOfRun(const v1::StartAttempt& start) {
 
 TEST(QuantizeTest, RefusesWhatItCannotDo) {
   v1::StartAttempt start = FullStart();
-  start.mutable_spec()->mutable_quantize()->set_format("awq");
+  start.mutable_spec()->mutable_quantize()->set_format("onnx");
   EXPECT_EQ(ErrorOfRun(start), Error::kNotImplemented);
   start = FullStart();
   start.mutable_spec()->mutable_quantize()->clear_outputs();
@@ -161,6 +244,8 @@ TEST(QuantizeTest, PassesOnThePipelinesError) {
   v1::StartAttempt start = FullStart();
   start.mutable_spec()->mutable_quantize()->set_model_path("/there/is/no/such/model");
   EXPECT_EQ(ErrorOfRun(start), Error::kModelNotFound);
+  start.mutable_spec()->mutable_quantize()->set_format("gptq");
+  EXPECT_EQ(ErrorOfRun(start), Error::kInvalidArgument);  // of the level Q4_K_M
 }
 
 class RunQuantizeTest : public ::testing::Test {

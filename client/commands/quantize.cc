@@ -144,10 +144,6 @@ absl::Status CheckOptions(const Values& values) {
     }
   }
   RETURN_IF_ERROR(CheckDevice(values.Text("--device")));
-  if (values.Text("OUTPUT_FORMAT") != kGguf && values.Flag("--plan")) {
-    return MakeError(Error::kNotImplemented, "--plan for awq and gptq is not in this version",
-                     "Leave out --plan");
-  }
   if (values.Text("OUTPUT_FORMAT") == kGguf && values.Has("--calibration-data")) {
     return MakeError(Error::kNotImplemented,
                      "calibration data for gguf levels is not in this version",

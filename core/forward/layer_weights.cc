@@ -26,10 +26,8 @@ class Loader {
          uint32_t expert = 0)
       : config_(config), source_(source), layer_(layer), expert_(expert) {}
 
-  bool Has(std::string_view role) const {
-    const TensorRule* rule = RuleOf(config_, Name(role));
-    return rule != nullptr && source_.Find(StrCat(Module(*rule), ".weight")) != nullptr;
-  }
+  // Whether the family has it, so that it has to be there.
+  bool Has(std::string_view role) const { return RuleOf(config_, Name(role)) != nullptr; }
 
   // An empty norm where the family has none.
   absl::StatusOr<Norm> ReadNorm(std::string_view role, uint64_t size) const {

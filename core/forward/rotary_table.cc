@@ -35,14 +35,20 @@ class RopeBlock {
     ASSIGN_OR_RETURN(const double partial, Number("partial_rotary_factor", 1));
     ASSIGN_OR_RETURN(base_, Number("rope_theta", 10000));
     RotaryTable table;
-    table.dim = static_cast<uint32_t>(partial * geometry_.head_dim);
-    if (table.dim == 0 || table.dim > geometry_.head_dim || table.dim % 2 != 0) {
+    const double rotated = std::floor(partial * geometry_.head_dim);
+    if (rotated == 0 || rotated > geometry_.head_dim || std::fmod(rotated, 2) != 0) {
       return MakeError(Error::kValidationFailed,
                        StrCat("config.json: rotary part of a head: expected an even number up to ",
-                              geometry_.head_dim, ", found ", table.dim));
+                              geometry_.head_dim, ", found ", rotated));
     }
-    dim_ = table.dim;
+    dim_ = table.dim = static_cast<uint32_t>(rotated);
     ASSIGN_OR_RETURN(const std::vector<double> frequencies, Frequencies());
+    const auto finite = [](double value) { return std::isfinite(value); };
+    if (!finite(attention_factor_) || !std::ranges::all_of(frequencies, finite)) {
+      return MakeError(Error::kValidationFailed,
+                       StrCat(kBlock, "expected numbers that give finite angles, found ",
+                              JsonText(rope_), " with rope_theta ", base_));
+    }
     table.cos = Matrix(length_, dim_ / 2);
     table.sin = Matrix(length_, dim_ / 2);
     for (uint32_t position = 0; position < length_; ++position) {

@@ -99,7 +99,10 @@ absl::StatusOr<bool> IsWindowed(const ForwardRules& rules, const HfConfig& confi
     case Windowed::kPattern: {
       ASSIGN_OR_RETURN(const uint32_t pattern,
                        Whole(config, "sliding_window_pattern", kGemma3Pattern));
-      if (pattern == 0) return Wrong("sliding_window_pattern", "a number above 0", nullptr);
+      if (pattern == 0) {
+        return Wrong("sliding_window_pattern", "a number above 0",
+                     Present(config, "sliding_window_pattern"));
+      }
       return (layer + 1) % pattern != 0;
     }
   }

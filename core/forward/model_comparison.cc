@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <span>
 
 #include "core/base/check.h"
 #include "core/base/error.h"
@@ -26,6 +27,15 @@ absl::StatusOr<Matrix> LogitsOf(const Side& side, const OutputHead& head, size_t
   std::vector<float> hidden(rows * side.walk->hidden().width());
   RETURN_IF_ERROR(side.walk->hidden().Read(first, rows, hidden.data()));
   return head.Logits(rows, hidden.data(), threads);
+}
+
+// A row's divergence is NaN where either has a logit that is not finite.
+absl::Status NotFinite(std::span<const float> source_logits) {
+  const bool of_source =
+      !std::ranges::all_of(source_logits, [](float logit) { return std::isfinite(logit); });
+  return MakeError(Error::kValidationFailed,
+                   of_source ? "the model gives logits that are not finite"
+                             : "the quantized model gives logits that are not finite");
 }
 
 }  // namespace
@@ -67,7 +77,9 @@ absl::StatusOr<ModelComparison> CompareModels(const ForwardConfig& config,
         kernels::CompareLogitsSimd(1, want.cols, want.row(row), got.row(row), targets + row,
                                    &divergences[row]);
       });
-      for (const kernels::RowDivergence& row : divergences) {
+      for (size_t i = 0; i < rows; ++i) {
+        const kernels::RowDivergence& row = divergences[i];
+        if (!std::isfinite(row.kl)) return NotFinite({want.row(i), want.cols});
         source_loss += row.source_loss;
         loss += row.loss;
         kl += row.kl;
@@ -75,12 +87,6 @@ absl::StatusOr<ModelComparison> CompareModels(const ForwardConfig& config,
       }
       result.tokens += rows;
     }
-  }
-  if (!std::isfinite(source_loss + loss + kl)) {
-    return MakeError(Error::kValidationFailed,
-                     std::isfinite(source_loss)
-                         ? "the quantized model gives logits that are not finite"
-                         : "the model gives logits that are not finite");
   }
   const auto tokens = static_cast<double>(result.tokens);
   result.source_perplexity = std::exp(source_loss / tokens);

@@ -208,9 +208,9 @@ class OutputSink : public QuantizedLayerSink {
   // Of the layers that an earlier attempt finished, what it said of them: each layer beside its
   // weights, or all in the provenance, where that was written already.
   absl::Status TakeReports(uint64_t layers) {
-    const auto written = ReadFile(output_.part_path() / kProvenanceFile, kMaxReportBytes);
+    const auto text = ReadFile(output_.part_path() / kProvenanceFile, kMaxReportBytes);
     const auto provenance =
-        written.ok() ? nlohmann::json::parse(*written, nullptr, false) : nlohmann::json();
+        text.ok() ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
     if (layers + 1 == plan_.units && provenance.is_object() &&
         provenance.value("fingerprint", "") == plan_.fingerprint &&
         FromJson(provenance.value("modules", nlohmann::json()), reports_)) {

@@ -61,44 +61,12 @@ absl::StatusOr<std::optional<std::string>> DirectoryOutput::FindExisting() {
     const auto text = ReadFile(plan_.output_path / kProvenanceFile, kMaxProvenanceBytes);
     const auto json = text.ok() ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
     // The file is written before the folder gets its name: where it is, the rest is.
-    if (json.is_object() && json.value("fingerprint", "") == plan_.fingerprint) {
-      if (request_.retried) RemoveWhatPublishingLeft();
-      return *text;
-    }
+    if (json.is_object() && json.value("fingerprint", "") == plan_.fingerprint) return *text;
   }
   if (request_.overwrite) return std::nullopt;
   return MakeError(Error::kInvalidArgument,
                    StrCat("the output ", plan_.output_path.string(), " exists already"),
                    "Use --overwrite to replace it, or choose another name");
-}
-
-// An earlier attempt of this job may have died after the output got its name: beside it are its
-// checkpoint then and, where an output was replaced, the old one under the part's name.
-void DirectoryOutput::RemoveWhatPublishingLeft() {
-  if (!checkpoint_options_.enabled) return;
-  const absl::StatusOr<fs::path> folder = LocateCheckpoint(checkpoint_options_, owner_);
-  if (!folder.ok() || !Exists(*folder)) return;
-  absl::Status status = RemoveAll(part_path());
-  status.Update(RemoveCheckpoint(*folder));
-  if (!status.ok()) context_.progress.OnWarning(std::string(status.message()));
-  // Whether the folder around it was made for it may be no longer known.
-  std::error_code not_empty;
-  fs::remove(folder->parent_path(), not_empty);
-}
-
-// What is in OUTPUT.part of another job, whose output it would become part of.
-absl::Status DirectoryOutput::RemoveForeignFiles() const {
-  std::error_code error;
-  std::vector<fs::path> foreign;
-  for (fs::directory_iterator it(part_path(), error), end; !error && it != end;
-       it.increment(error)) {
-    const bool is_planned = std::ranges::any_of(
-        plan_.layout.files, [&](const auto& file) { return it->path().filename() == file.name; });
-    if (!is_planned) foreign.push_back(it->path());
-  }
-  if (error) return ErrnoError(error.value(), "list", part_path().string());
-  for (const fs::path& path : foreign) RETURN_IF_ERROR(RemoveAll(path));
-  return absl::OkStatus();
 }
 
 uint64_t DirectoryOutput::MissingDiskBytes() const {
@@ -129,9 +97,6 @@ absl::Status DirectoryOutput::Start(const CheckpointOptions& options) {
     RETURN_IF_ERROR(TakeOver(kept));
   }
   part_is_ours_ = true;
-  if (kept.empty()) {
-    RETURN_IF_ERROR(RemoveForeignFiles());
-  }
   for (size_t i = 0; i < files_.size(); ++i) {
     const safetensors::PlannedFile& file = plan_.layout.files[i];
     if (kept.empty()) {

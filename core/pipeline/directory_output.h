@@ -40,8 +40,8 @@ class DirectoryOutput {
   uint64_t MissingDiskBytes() const;
   const OutputFolder& folder() const { return folder_; }
 
-  // Makes OUTPUT.part ready and locks it; what the checkpoint has stays, and nothing else.
-  // `options` are those of this output (OptionsOfEach). Errors: kCheckpoint, kIo, kDiskFull.
+  // Makes OUTPUT.part ready and locks it; what the checkpoint has stays. `options` are those of
+  // this output (OptionsOfEach). Errors: kCheckpoint, kIo, kDiskFull.
   absl::Status Start(const CheckpointOptions& options);
   // Units that are there from an earlier attempt: 0 and so many layers, without a hole.
   size_t reused_units() const { return reused_units_; }
@@ -64,8 +64,6 @@ class DirectoryOutput {
   void CleanUp(const absl::Status& status);
 
  private:
-  void RemoveWhatPublishingLeft();
-  absl::Status RemoveForeignFiles() const;
   absl::StatusOr<uint64_t> HashOfUnit(size_t unit) const;
   absl::Status TakeOver(std::vector<UnitRecord>& kept);
   uint64_t UnitBytes(size_t unit) const;

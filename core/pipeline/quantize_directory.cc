@@ -205,18 +205,8 @@ class OutputSink : public QuantizedLayerSink {
     return output_.FinishUnit(unit);
   }
 
-  // Of the layers that an earlier attempt finished, what it said of them: each layer beside its
-  // weights, or all in the provenance, where that was written already.
+  // Of the layers that an earlier attempt finished, what it said of them.
   absl::Status TakeReports(uint64_t layers) {
-    const auto text = ReadFile(output_.part_path() / kProvenanceFile, kMaxReportBytes);
-    const auto provenance =
-        text.ok() ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
-    if (layers + 1 == plan_.units && provenance.is_object() &&
-        provenance.value("fingerprint", "") == plan_.fingerprint &&
-        FromJson(provenance.value("modules", nlohmann::json()), reports_)) {
-      return absl::OkStatus();
-    }
-    reports_.clear();
     for (uint64_t layer = 0; layer < layers; ++layer) {
       const fs::path path = output_.part_path() / ReportFile(layer);
       ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxReportBytes));
@@ -455,6 +445,7 @@ class LevelJob {
   }
 
   absl::Status WriteCompanions(const OutputSink& sink) {
+    RETURN_IF_ERROR(sink.RemoveReportFiles(model_.config.geometry.layers));
     double sum = 0;
     for (const ModuleReport& report : sink.reports()) {
       sum += report.relative_error;
@@ -495,11 +486,9 @@ class LevelJob {
                                        {"mean_module_error", mean_error_},
                                        {"notes", notes_},
                                        {"modules", ToJson(sink.reports())}};
-    RETURN_IF_ERROR(output_->WriteFile(
+    return output_->WriteFile(
         kProvenanceFile,
-        provenance.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"));
-    // Only now: an attempt that goes on from here has what they say.
-    return sink.RemoveReportFiles(model_.config.geometry.layers);
+        provenance.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   }
 
   void TakeExisting(const std::string& provenance) {

@@ -131,7 +131,7 @@ absl::StatusOr<fs::path> LocateCheckpoint(const CheckpointOptions& options,
 absl::StatusOr<std::vector<CheckpointOptions>> OptionsOfEach(
     const CheckpointOptions& options, std::span<const CheckpointOwner> owners) {
   std::vector<CheckpointOptions> each(owners.size(), options);
-  if (options.resume_from.empty()) return each;
+  if (options.resume_from.empty() || owners.empty()) return each;
   const bool is_checkpoint = Exists(options.resume_from / kJobFile);
   absl::Status first_error;
   size_t found = 0;

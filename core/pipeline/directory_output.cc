@@ -69,6 +69,13 @@ absl::StatusOr<std::optional<std::string>> DirectoryOutput::FindExisting() {
                    "Use --overwrite to replace it, or choose another name");
 }
 
+void DirectoryOutput::RemoveLeftCheckpoint() {
+  // With a part somebody may be at work.
+  if (!request_.checkpoint.enabled || Exists(part_path())) return;
+  const absl::StatusOr<fs::path> folder = LocateCheckpoint(request_.checkpoint, owner_);
+  if (folder.ok() && Exists(*folder)) RemoveCheckpoint(*folder).IgnoreError();
+}
+
 uint64_t DirectoryOutput::MissingDiskBytes() const {
   uint64_t missing = 0;
   for (const safetensors::PlannedFile& file : plan_.layout.files) {

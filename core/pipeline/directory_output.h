@@ -37,6 +37,8 @@ class DirectoryOutput {
   // provenance, else nothing. Errors: kInvalidArgument where something else is there and may not be
   // replaced.
   absl::StatusOr<std::optional<std::string>> FindExisting();
+  // The output stands: removes the checkpoint of a job that died between its renaming and this.
+  void RemoveLeftCheckpoint();
   uint64_t MissingDiskBytes() const;
   const OutputFolder& folder() const { return folder_; }
 

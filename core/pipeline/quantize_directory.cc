@@ -205,13 +205,17 @@ class OutputSink : public QuantizedLayerSink {
     return output_.FinishUnit(unit);
   }
 
-  // Of the layers that an earlier attempt finished, what it said of them.
+  // Of the layers that an earlier attempt finished, what it said of them: in a file for each; of
+  // all of them also in its provenance, which is there before these files go.
   absl::Status TakeReports(uint64_t layers) {
+    if (layers + 1 == plan_.units && TakeProvenance()) return absl::OkStatus();
     for (uint64_t layer = 0; layer < layers; ++layer) {
       const fs::path path = output_.part_path() / ReportFile(layer);
-      ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxReportBytes));
-      if (!FromJson(nlohmann::json::parse(text, nullptr, false), reports_)) {
-        return MakeError(Error::kCheckpoint, StrCat(path.string(), ": is damaged"),
+      const absl::StatusOr<std::string> text = ReadFile(path, kMaxReportBytes);
+      if (!text.ok() || !FromJson(nlohmann::json::parse(*text, nullptr, false), reports_)) {
+        return MakeError(Error::kCheckpoint,
+                         text.ok() ? StrCat(path.string(), ": is damaged")
+                                   : std::string(text.status().message()),
                          "Remove the checkpoint folder to start anew");
       }
     }
@@ -228,6 +232,18 @@ class OutputSink : public QuantizedLayerSink {
   const std::vector<ModuleReport>& reports() const { return reports_; }
 
  private:
+  bool TakeProvenance() {
+    const auto text = ReadFile(output_.part_path() / kProvenanceFile, kMaxReportBytes);
+    const auto json = text.ok() ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
+    std::vector<ModuleReport> found;
+    if (!json.is_object() || json.value("fingerprint", nlohmann::json()) != plan_.fingerprint ||
+        !FromJson(json.value("modules", nlohmann::json()), found)) {
+      return false;
+    }
+    reports_ = std::move(found);
+    return true;
+  }
+
   absl::Status WriteHalves(const std::string& name, std::span<const float> values) {
     written_.insert(name);
     bytes_written_ += values.size() * sizeof(uint16_t);
@@ -301,6 +317,7 @@ class LevelJob {
     ASSIGN_OR_RETURN(const std::optional<std::string> existing, output_->FindExisting());
     if (existing) {
       TakeExisting(*existing);
+      output_->RemoveLeftCheckpoint();
       return absl::OkStatus();
     }
     RETURN_IF_ERROR(CheckMemory());
@@ -382,6 +399,7 @@ class LevelJob {
     RETURN_IF_ERROR(WriteCompanions(sink));
     RETURN_IF_ERROR(output_->Validate(*model_.architecture));
     context_.progress.OnPhase(Phase::kPublish);
+    RETURN_IF_ERROR(sink.RemoveReportFiles(model_.config.geometry.layers));
     return output_->Publish();
   }
 
@@ -445,7 +463,6 @@ class LevelJob {
   }
 
   absl::Status WriteCompanions(const OutputSink& sink) {
-    RETURN_IF_ERROR(sink.RemoveReportFiles(model_.config.geometry.layers));
     double sum = 0;
     for (const ModuleReport& report : sink.reports()) {
       sum += report.relative_error;

@@ -69,11 +69,29 @@ absl::StatusOr<std::optional<std::string>> DirectoryOutput::FindExisting() {
                    "Use --overwrite to replace it, or choose another name");
 }
 
-void DirectoryOutput::RemoveLeftCheckpoint() {
-  // With a part somebody may be at work.
-  if (!request_.checkpoint.enabled || Exists(part_path())) return;
+void DirectoryOutput::RemoveLeftovers() {
+  if (!request_.checkpoint.enabled) return;
   const absl::StatusOr<fs::path> folder = LocateCheckpoint(request_.checkpoint, owner_);
-  if (folder.ok() && Exists(*folder)) RemoveCheckpoint(*folder).IgnoreError();
+  if (!folder.ok() || !Exists(*folder)) return;
+  // Where an output was replaced, the old one has the part's name now. Another process that is at
+  // work there is of another job: this one's is done.
+  if (request_.overwrite) RemoveAll(part_path()).IgnoreError();
+  if (!Exists(part_path())) RemoveCheckpoint(*folder).IgnoreError();
+}
+
+// What is in OUTPUT.part of another job, whose output it would become part of.
+absl::Status DirectoryOutput::RemoveForeignFiles() const {
+  std::error_code error;
+  std::vector<fs::path> foreign;
+  for (fs::directory_iterator it(part_path(), error), end; !error && it != end;
+       it.increment(error)) {
+    const bool is_planned = std::ranges::any_of(
+        plan_.layout.files, [&](const auto& file) { return it->path().filename() == file.name; });
+    if (!is_planned) foreign.push_back(it->path());
+  }
+  if (error) return ErrnoError(error.value(), "list", part_path().string());
+  for (const fs::path& path : foreign) RETURN_IF_ERROR(RemoveAll(path));
+  return absl::OkStatus();
 }
 
 uint64_t DirectoryOutput::MissingDiskBytes() const {
@@ -104,6 +122,9 @@ absl::Status DirectoryOutput::Start(const CheckpointOptions& options) {
     RETURN_IF_ERROR(TakeOver(kept));
   }
   part_is_ours_ = true;
+  if (kept.empty()) {
+    RETURN_IF_ERROR(RemoveForeignFiles());
+  }
   for (size_t i = 0; i < files_.size(); ++i) {
     const safetensors::PlannedFile& file = plan_.layout.files[i];
     if (kept.empty()) {

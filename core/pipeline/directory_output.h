@@ -37,8 +37,9 @@ class DirectoryOutput {
   // provenance, else nothing. Errors: kInvalidArgument where something else is there and may not be
   // replaced.
   absl::StatusOr<std::optional<std::string>> FindExisting();
-  // The output stands: removes the checkpoint of a job that died between its renaming and this.
-  void RemoveLeftCheckpoint();
+  // The output stands: removes what a job left that died between its renaming and its end, its
+  // checkpoint and the output that it replaced.
+  void RemoveLeftovers();
   uint64_t MissingDiskBytes() const;
   const OutputFolder& folder() const { return folder_; }
 
@@ -68,6 +69,7 @@ class DirectoryOutput {
  private:
   absl::StatusOr<uint64_t> HashOfUnit(size_t unit) const;
   absl::Status TakeOver(std::vector<UnitRecord>& kept);
+  absl::Status RemoveForeignFiles() const;
   uint64_t UnitBytes(size_t unit) const;
 
   const QuantizeRequest& request_;

@@ -317,7 +317,7 @@ class LevelJob {
     ASSIGN_OR_RETURN(const std::optional<std::string> existing, output_->FindExisting());
     if (existing) {
       TakeExisting(*existing);
-      output_->RemoveLeftCheckpoint();
+      output_->RemoveLeftovers();
       return absl::OkStatus();
     }
     RETURN_IF_ERROR(CheckMemory());

@@ -143,6 +143,9 @@ absl::StatusOr<WorkerProcess> SpawnWorker(const std::filesystem::path& binary) {
   std::string program = binary.string();
   char* arguments[] = {program.data(), nullptr};
   std::vector<std::string> variables = WithoutSecrets(environ);
+  // Else OpenBLAS starts threads while the worker is loaded, before it can block the signals that
+  // it waits for: SIGTERM would end it on one of them. It computes on the worker's own threads.
+  variables.insert(variables.begin(), "OPENBLAS_NUM_THREADS=1");
   std::vector<char*> environment;
   for (std::string& variable : variables) environment.push_back(variable.data());
   environment.push_back(nullptr);

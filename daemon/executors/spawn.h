@@ -1,6 +1,7 @@
 // Starts the worker program: a session of its own, standard input from /dev/null, output and errors
 // into one pipe, the socketpair at kWorkerSocket, no other descriptor, default signal dispositions,
-// "/" as working folder, and this process's environment without secrets.
+// "/" as working folder, and this process's environment without secrets and with
+// OPENBLAS_NUM_THREADS=1.
 #pragma once
 
 #include <sys/types.h>

@@ -218,7 +218,8 @@ absl::StatusOr<Value> Map(const std::vector<Value>& items, const CallArguments& 
     for (const Value& item : items) {
       RETURN_IF_ERROR(work.Charge(64));
       ASSIGN_OR_RETURN(Value value, GetItem(item, Value(attribute)));
-      mapped.push_back(value.IsUndefined() && fallback != nullptr ? *fallback : std::move(value));
+      if (value.IsUndefined() && fallback != nullptr) value = *fallback;
+      mapped.push_back(std::move(value));
     }
     return MakeList(std::move(mapped));
   }

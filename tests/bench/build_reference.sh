@@ -1,17 +1,32 @@
 #!/usr/bin/env bash
 # Builds the reference tools in build/reference, unless they are there, and prints that folder:
-# bin/llama-quantize, bin/llama-gguf-split, bin/libggml-base.so, and gguf-py, their Python reader.
+# bin/llama-quantize, bin/llama-gguf-split, bin/libggml-base.so, and source/gguf-py, their Python reader.
 # The source comes from the package index; the build has its default flags, because others change
 # the bytes that the encoders give (docs/design/exactness.md).
-#   build_reference.sh [--converter]
-# --converter  also converter/bin/python, which can run source/convert_hf_to_gguf.py (several GB)
+#   build_reference.sh [--converter] [--calibration]
+# --converter    also converter/bin/python, which can run source/convert_hf_to_gguf.py (several GB)
+# --calibration  also bin/llama-imatrix and bin/llama-perplexity
 set -euo pipefail
 
 readonly version=0.3.36  # of llama-cpp-python, which carries llama.cpp of October 2026
 top=$(cd "$(dirname "$0")/../.." && pwd)
 folder=$top/build/reference
 
-if [[ ! -x $folder/bin/llama-quantize || ! -x $folder/bin/llama-gguf-split ]]; then
+converter=no
+tools=(llama-quantize llama-gguf-split)
+for option in "$@"; do
+  case $option in
+    --converter) converter=yes ;;
+    --calibration) tools+=(llama-imatrix llama-perplexity) ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  esac
+done
+complete=yes
+for tool in "${tools[@]}"; do
+  [[ -x $folder/bin/$tool ]] || complete=no
+done
+
+if [[ $complete == no ]]; then
   mkdir -p "$folder"
   if [[ ! -d $folder/source ]]; then
     python3 -m venv "$folder/venv"
@@ -24,13 +39,15 @@ if [[ ! -x $folder/bin/llama-quantize || ! -x $folder/bin/llama-gguf-split ]]; t
       "llama_cpp_python-$version/vendor/llama.cpp"
     mv "$folder/source.part" "$folder/source"
   fi
+  # Names a repository that is not there: ninja would configure again and again, and give up.
+  rm -f "$folder/source/.git"
   cmake -G Ninja -S "$folder/source" -B "$folder" -DCMAKE_BUILD_TYPE=Release -DLLAMA_CURL=OFF \
     -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
     >"$folder/configure.log"
-  cmake --build "$folder" --target llama-quantize llama-gguf-split >"$folder/build.log" ||
+  cmake --build "$folder" --target "${tools[@]}" >"$folder/build.log" ||
     { tail -n 40 "$folder/build.log" >&2; exit 1; }
 fi
-if [[ ${1:-} == --converter && ! -e $folder/converter/complete ]]; then
+if [[ $converter == yes && ! -e $folder/converter/complete ]]; then
   python3 -m venv "$folder/converter"
   "$folder/converter/bin/pip" install --quiet \
     torch==2.15.0 transformers==4.57.6 sentencepiece==0.2.3 numpy==2.4.6

@@ -59,8 +59,11 @@ perplexity() {
   OMP_WAIT_POLICY=PASSIVE "$tools/llama-perplexity" -m "$file" -f "$evaluation" -c 512 -t "$threads" \
     --chunks "${EVALUATION_CHUNKS:-6}" --kl-divergence-base "$out/f16.logits" "$@" \
     >"$out/$name.ppl.log" 2>&1 || { tail -n 20 "$out/$name.ppl.log" >&2; exit 1; }
-  awk '/^Final estimate: PPL/ { ppl = $5 } /^Mean PPL\(Q\)/ { ppl = $4 } /^Mean +KLD:/ { kl = $3 }
-    END { if (ppl == "") exit 1; print ppl, kl == "" ? 0 : kl }' "$out/$name.ppl.log" >"$out/$name.ppl"
+  # Lines may begin with a time stamp.
+  sed -nE 's/^.*(Final estimate: PPL|Mean PPL\(Q\)) *[=:] *([0-9.]+).*$/ppl \2/p
+    s/^.*Mean +KLD: *([0-9.]+).*$/kl \1/p' "$out/$name.ppl.log" |
+    awk '{ value[$1] = $2 } END { if (!value["ppl"]) exit 1; print value["ppl"], value["kl"] + 0 }' \
+      >"$out/$name.ppl" || { echo "$out/$name.ppl.log: no perplexity in it" >&2; exit 1; }
 }
 
 # quality MATRIX: quantizes with OUT/MATRIX.imatrix.gguf, or without for `none`, and measures.

@@ -2,7 +2,7 @@
 """Proves that an AWQ or GPTQ output directory can be served, and measures how good it is.
 
     build/serving/bin/python tests/serving/check_directory.py QDIR --source DIR --text FILE
-        [--windows 6] [--context 512] [--loaders own,gptqmodel,transformers]
+        [--windows 6] [--context 512] [--bos] [--loaders own,gptqmodel,transformers]
         [--max-ratio 1.25] [--max-kl 0.25] [--json OUT]
 
  1. The format: every rule of packed_checkpoint.py, against the source's configuration and tensors.
@@ -52,9 +52,10 @@ def read_weights(checkpoint, source, findings):
         weight = packed_checkpoint.dequantize(checkpoint, name, findings)
         original = packed_checkpoint.load(source_tensors[f"{name}.weight"]).float()
         if comparable:
+            # GPTQ trades error between weights, more in them for less in what they compute: up to 4.5
+            # times that of rounding was seen. Zero points that are off by one have 13 times.
+            limit = 8 * round_off(module.bits)
             error = float((weight - original).square().mean() / original.square().mean())
-            # GPTQ trades error between weights: more in them, less in what they compute.
-            limit = 4 * round_off(module.bits)
             findings.require(error <= limit, f"{name}: relative squared error {error:.4g} of the weight, at most {limit:.4g}")
         weights[f"{name}.weight"] = weight
     for name, tensor in checkpoint.tensors.items():
@@ -139,9 +140,10 @@ def check_values(checkpoint, options, findings, result):
     import torch
 
     tokenizer = AutoTokenizer.from_pretrained(options.source)
-    windows = text_windows(tokenizer, options.text, options.windows, options.context)
+    cut = options.text, options.windows, options.context, options.bos
+    windows = text_windows(tokenizer, *cut)
     try:
-        copied = text_windows(AutoTokenizer.from_pretrained(options.qdir), options.text, options.windows, options.context)
+        copied = text_windows(AutoTokenizer.from_pretrained(options.qdir), *cut)
         findings.require(torch.equal(copied, windows), "tokenizer: gives other tokens than the source's")
     except Exception as error:  # noqa: BLE001 - whatever transformers throws, the copy is unusable
         findings.require(False, f"tokenizer: {type(error).__name__}: {error}")
@@ -165,6 +167,7 @@ def parse_options():
     parser.add_argument("--text", type=pathlib.Path, required=True)
     parser.add_argument("--windows", type=int, default=6)
     parser.add_argument("--context", type=int, default=512)
+    parser.add_argument("--bos", action="store_true", help="begin each window with the token that begins a text")
     parser.add_argument("--loaders", default=",".join(LOADERS))
     parser.add_argument("--max-ratio", type=float, default=1.25)
     parser.add_argument("--max-kl", type=float, default=0.25)
@@ -199,6 +202,7 @@ def main():
         print(f"check_directory: {error}; run it with the interpreter that setup.sh prints", file=sys.stderr)
         return 2
     transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
     findings, result = Findings(), {"directory": str(options.qdir)}
     checkpoint = packed_checkpoint.check_format(options.qdir, options.source, findings)
     if checkpoint is None:

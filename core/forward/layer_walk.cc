@@ -33,7 +33,7 @@ std::vector<Linear*> Pointers(std::vector<Linear>& linears) {
 class SlotBuffers {
  public:
   SlotBuffers(size_t slots, size_t rows, size_t width)
-      : width_(width), values_(slots, std::vector<float>(rows * width)), counts_(slots) {}
+      : values_(slots, std::vector<float>(rows * width)), counts_(slots) {}
 
   float* Use(size_t slot, size_t rows) {
     counts_[slot] = rows;
@@ -48,7 +48,6 @@ class SlotBuffers {
   }
 
  private:
-  size_t width_;
   std::vector<std::vector<float>> values_;
   std::vector<size_t> counts_;
 };

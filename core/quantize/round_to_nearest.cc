@@ -49,14 +49,7 @@ absl::StatusOr<QuantizedLinear> RoundToNearest(const Matrix& weight, const GridO
 
 Matrix Decoded(const QuantizedLinear& linear) {
   Matrix decoded(linear.out, linear.in);
-  const size_t groups = linear.scales.cols;
-  for (size_t row = 0; row < linear.out; ++row) {
-    for (size_t col = 0; col < linear.in; ++col) {
-      const size_t group = linear.group_of.empty() ? col / linear.group_size : linear.group_of[col];
-      const int steps = linear.codes[row * linear.in + col] - linear.zeros[row * groups + group];
-      decoded.at(row, col) = static_cast<float>(steps) * linear.scales.at(row, group);
-    }
-  }
+  linear.Dequantize(0, linear.out, decoded.values.data());
   return decoded;
 }
 

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -10,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
@@ -97,11 +97,7 @@ absl::Status DirectoryOutput::RemoveForeignFiles() const {
 uint64_t DirectoryOutput::MissingDiskBytes() const {
   uint64_t missing = 0;
   for (const safetensors::PlannedFile& file : plan_.layout.files) {
-    struct stat info;
-    const fs::path path = part_path() / file.name;
-    const uint64_t held =
-        ::stat(path.c_str(), &info) == 0 ? static_cast<uint64_t>(info.st_blocks) * 512 : 0;
-    missing += file.size_bytes - std::min(held, file.size_bytes);
+    missing += MissingBytes(part_path() / file.name, file.size_bytes);
   }
   return missing;
 }
@@ -224,8 +220,16 @@ absl::Status DirectoryOutput::Write(const std::string& name, std::span<const std
     return MakeError(Error::kInternal,
                      StrCat("tensor ", name, " of ", bytes.size(), " bytes is not planned"));
   }
+  return WritePiece(name, 0, bytes);
+}
+
+absl::Status DirectoryOutput::WritePiece(const std::string& name, uint64_t first_byte,
+                                         std::span<const std::byte> bytes) {
+  const auto found = plan_.index.find(name);
+  CHECK(found != plan_.index.end());
   const auto& place = plan_.layout.tensors[found->second];
-  return files_[place.file].WriteAt(place.offset, bytes);
+  CHECK(first_byte <= place.size_bytes && bytes.size() <= place.size_bytes - first_byte);
+  return files_[place.file].WriteAt(place.offset + first_byte, bytes);
 }
 
 absl::Status DirectoryOutput::FinishUnit(size_t unit) {

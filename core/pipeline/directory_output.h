@@ -52,8 +52,10 @@ class DirectoryOutput {
   // The weight files as far as they are made.
   std::filesystem::path part_path() const;
 
-  // Puts a tensor's bytes where they belong.
+  // Puts a tensor's bytes where they belong: all of them, or those from `first_byte` on.
   absl::Status Write(const std::string& name, std::span<const std::byte> bytes);
+  absl::Status WritePiece(const std::string& name, uint64_t first_byte,
+                          std::span<const std::byte> bytes);
   // All tensors of the unit are written: notes it in the checkpoint.
   absl::Status FinishUnit(size_t unit);
   // A file beside the weights.

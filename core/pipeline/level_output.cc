@@ -1,7 +1,5 @@
 #include "core/pipeline/level_output.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <string>
 #include <system_error>
@@ -26,12 +24,6 @@ bool Exists(const fs::path& path) {
 bool IsEmptyOrAbsent(const fs::path& path) {
   std::error_code absent;
   return fs::file_size(path, absent) == 0 || absent;
-}
-
-// Bytes that the file already holds on disk; 0 where there is none.
-uint64_t AllocatedBytes(const fs::path& path) {
-  struct stat info;
-  return ::stat(path.c_str(), &info) == 0 ? static_cast<uint64_t>(info.st_blocks) * 512 : 0;
 }
 
 }  // namespace
@@ -325,7 +317,7 @@ uint64_t LevelOutput::MissingDiskBytes() const {
   if (!is_open()) return 0;
   uint64_t missing = 0;
   for (const OutputFile& file : plan_.files) {
-    missing += file.size_bytes - std::min(AllocatedBytes(PartPath(file.path)), file.size_bytes);
+    missing += MissingBytes(PartPath(file.path), file.size_bytes);
   }
   return missing;
 }

@@ -3,6 +3,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <string>
@@ -50,6 +51,13 @@ absl::StatusOr<File> OpenLocked(const std::filesystem::path& path, const JobCont
     }
     if (IsAtItsPath(file)) return file;
   }
+}
+
+uint64_t MissingBytes(const std::filesystem::path& path, uint64_t size_bytes) {
+  struct stat info;
+  const uint64_t held_bytes =
+      ::stat(path.c_str(), &info) == 0 ? static_cast<uint64_t>(info.st_blocks) * 512 : 0;
+  return size_bytes - std::min(held_bytes, size_bytes);
 }
 
 }  // namespace quantized

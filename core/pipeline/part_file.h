@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 
 #include "absl/status/statusor.h"
@@ -21,5 +22,9 @@ std::filesystem::path PartPath(const std::filesystem::path& output_path);
 // stays; kCancelled.
 absl::StatusOr<File> OpenLocked(const std::filesystem::path& path, const JobContext& context,
                                 std::chrono::milliseconds patience = kLockPatience);
+
+// Bytes of disk that a part of `size_bytes` is still to claim: what the file at `path` does not
+// hold.
+uint64_t MissingBytes(const std::filesystem::path& path, uint64_t size_bytes);
 
 }  // namespace quantized

@@ -1,17 +1,15 @@
 #include "core/pipeline/quantize_directory.h"
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "core/arch/architecture.h"
-#include "core/arch/tensor_names.h"
 #include "core/base/error.h"
 #include "core/base/machine.h"
 #include "core/base/sha256.h"
@@ -24,16 +22,14 @@
 #include "core/forward/hf_tensor_source.h"
 #include "core/forward/layer_walk.h"
 #include "core/forward/packed_tensor_source.h"
-#include "core/packed/awq.h"
 #include "core/packed/companion_files.h"
-#include "core/packed/gptq.h"
 #include "core/packed/model_card.h"
 #include "core/pipeline/directory_output.h"
 #include "core/pipeline/directory_plan.h"
+#include "core/pipeline/layer_output.h"
 #include "core/pipeline/room.h"
 #include "core/quantize/layer_quantizer.h"
 #include "core/source/hf_summary.h"
-#include "kernels/types/half.h"
 
 namespace quantized {
 namespace {
@@ -41,21 +37,11 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kMaxCardBytes = 16 << 20;
-constexpr uint64_t kMaxReportBytes = 64 << 20;
 // Of the memory that is free, what activations of all tokens may take.
 constexpr uint64_t kActivationShare = 4;
 
 PackedMethod MethodOf(const std::string& format) {
   return format == NameOf(PackedMethod::kAwq) ? PackedMethod::kAwq : PackedMethod::kGptq;
-}
-
-std::vector<std::byte> Halves(std::span<const float> values) {
-  std::vector<std::byte> bytes(values.size() * sizeof(uint16_t));
-  for (size_t i = 0; i < values.size(); ++i) {
-    const uint16_t half = kernels::F32ToF16(values[i]);
-    std::memcpy(bytes.data() + i * sizeof(half), &half, sizeof(half));
-  }
-  return bytes;
 }
 
 // What is the same for all levels of a job.
@@ -107,168 +93,12 @@ absl::StatusOr<Model> OpenModel(const fs::path& path) {
   return model;
 }
 
-// While a job runs, each finished layer's reports lie beside its weights, for a later attempt.
-std::string ReportFile(uint64_t layer) { return StrCat(".layer-", layer, ".json"); }
-
-nlohmann::json ToJson(std::span<const ModuleReport> reports) {
-  nlohmann::json modules = nlohmann::json::array();
-  for (const ModuleReport& report : reports) {
-    modules.push_back({{"module", report.module},
-                       {"tokens", report.tokens},
-                       {"relative_error", report.relative_error},
-                       {"damping", report.damping},
-                       {"rounded", report.rounded},
-                       {"notes", report.notes}});
-  }
-  return modules;
+absl::StatusOr<DirectoryPlan> PlanOf(const QuantizeRequest& request, const OutputRequest& output,
+                                     const Model& model) {
+  return MakeDirectoryPlan(model.config, model.hf_config, *model.source, MethodOf(request.format),
+                           output.level, request.calibrated,
+                           fs::absolute(output.path).lexically_normal());
 }
-
-// Appends; false where `modules` is not what ToJson gives.
-bool FromJson(const nlohmann::json& modules, std::vector<ModuleReport>& reports) {
-  if (!modules.is_array()) return false;
-  for (const nlohmann::json& one : modules) {
-    const bool sound = one.is_object() && one.contains("module") && one["module"].is_string() &&
-                       one.contains("tokens") && one["tokens"].is_number_unsigned() &&
-                       one.contains("relative_error") && one["relative_error"].is_number() &&
-                       one.contains("damping") && one["damping"].is_number() &&
-                       one.contains("rounded") && one["rounded"].is_boolean() &&
-                       one.contains("notes") && one["notes"].is_array();
-    if (!sound) return false;
-    ModuleReport report;
-    report.module = one["module"];
-    report.tokens = one["tokens"];
-    report.relative_error = one["relative_error"];
-    report.damping = one["damping"];
-    report.rounded = one["rounded"];
-    for (const nlohmann::json& note : one["notes"]) {
-      if (!note.is_string()) return false;
-      report.notes.push_back(note);
-    }
-    reports.push_back(std::move(report));
-  }
-  return true;
-}
-
-// Writes what a layer becomes, and remembers how it went.
-class OutputSink : public QuantizedLayerSink {
- public:
-  OutputSink(DirectoryOutput& output, const DirectoryPlan& plan, const Architecture& architecture,
-             const TensorSource& half, ProgressSink& progress)
-      : output_(output),
-        plan_(plan),
-        architecture_(architecture),
-        half_(half),
-        progress_(progress) {}
-
-  absl::Status OnModule(uint32_t /*layer*/, const Linear& linear, const QuantizedLinear& quantized,
-                        ModuleReport report) override {
-    ASSIGN_OR_RETURN(const std::vector<PackedTensor> parts,
-                     plan_.method == PackedMethod::kAwq
-                         ? PackAwq(linear.module, quantized)
-                         : PackGptq(linear.module, quantized, plan_.packed.version));
-    for (const PackedTensor& part : parts) {
-      RETURN_IF_ERROR(output_.Write(StrCat(linear.module, ".", part.shape.suffix), part.bytes));
-      bytes_written_ += part.bytes.size();
-    }
-    if (!linear.bias.empty()) {
-      RETURN_IF_ERROR(WriteHalves(StrCat(linear.module, ".bias"), linear.bias));
-    }
-    layer_reports_.push_back(std::move(report));
-    return absl::OkStatus();
-  }
-
-  absl::Status OnTensor(uint32_t /*layer*/, const std::string& name,
-                        std::span<const float> values) override {
-    return WriteHalves(name, values);
-  }
-
-  absl::Status OnLayerDone(uint32_t layer) override {
-    RETURN_IF_ERROR(output_.WriteFile(ReportFile(layer), ToJson(layer_reports_).dump()));
-    std::ranges::move(layer_reports_, std::back_inserter(reports_));
-    layer_reports_.clear();
-    RETURN_IF_ERROR(FinishUnit(layer + 1));
-    progress_.OnProgress(layer + 1, plan_.units - 1, "layers", bytes_written_);
-    return absl::OkStatus();
-  }
-
-  // Copies what of the unit is not written yet, and notes it as finished.
-  absl::Status FinishUnit(size_t unit) {
-    for (size_t i = 0; i < plan_.tensors.size(); ++i) {
-      const safetensors::PlannedTensor& tensor = plan_.tensors[i];
-      if (plan_.unit_of[i] != unit || tensor.dtype != DType::kF16 ||
-          written_.contains(tensor.name) || tensor.name.ends_with(".scales")) {
-        continue;
-      }
-      RETURN_IF_ERROR(Copy(tensor));
-    }
-    written_.clear();
-    return output_.FinishUnit(unit);
-  }
-
-  // Of the layers that an earlier attempt finished, what it said of them: in a file for each; of
-  // all of them also in its provenance, which is there before these files go.
-  absl::Status TakeReports(uint64_t layers) {
-    if (layers + 1 == plan_.units && TakeProvenance()) return absl::OkStatus();
-    for (uint64_t layer = 0; layer < layers; ++layer) {
-      const fs::path path = output_.part_path() / ReportFile(layer);
-      const absl::StatusOr<std::string> text = ReadFile(path, kMaxReportBytes);
-      if (!text.ok() || !FromJson(nlohmann::json::parse(*text, nullptr, false), reports_)) {
-        return MakeError(Error::kCheckpoint,
-                         text.ok() ? StrCat(path.string(), ": is damaged")
-                                   : std::string(text.status().message()),
-                         "Remove the checkpoint folder to start anew");
-      }
-    }
-    return absl::OkStatus();
-  }
-  absl::Status RemoveReportFiles(uint64_t layers) const {
-    for (uint64_t layer = 0; layer < layers; ++layer) {
-      RETURN_IF_ERROR(RemoveAll(output_.part_path() / ReportFile(layer)));
-    }
-    return absl::OkStatus();
-  }
-
-  // In the order of layers.
-  const std::vector<ModuleReport>& reports() const { return reports_; }
-
- private:
-  bool TakeProvenance() {
-    const auto text = ReadFile(output_.part_path() / kProvenanceFile, kMaxReportBytes);
-    const auto json = text.ok() ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
-    std::vector<ModuleReport> found;
-    if (!json.is_object() || json.value("fingerprint", nlohmann::json()) != plan_.fingerprint ||
-        !FromJson(json.value("modules", nlohmann::json()), found)) {
-      return false;
-    }
-    reports_ = std::move(found);
-    return true;
-  }
-
-  absl::Status WriteHalves(const std::string& name, std::span<const float> values) {
-    written_.insert(name);
-    bytes_written_ += values.size() * sizeof(uint16_t);
-    return output_.Write(name, Halves(values));
-  }
-
-  // In the source's own name; HalfTensorSource refuses what float16 cannot hold.
-  absl::Status Copy(const safetensors::PlannedTensor& planned) {
-    const TensorSource::Tensor* tensor = half_.Find(PlainName(architecture_, planned.name));
-    uint64_t rows = 1;
-    for (size_t i = 0; i + 1 < planned.shape.size(); ++i) rows *= planned.shape[i];
-    std::vector<float> values(rows * (planned.shape.empty() ? 1 : planned.shape.back()));
-    RETURN_IF_ERROR(half_.ReadRows(*tensor, 0, rows, values.data()));
-    return WriteHalves(planned.name, values);
-  }
-
-  DirectoryOutput& output_;
-  const DirectoryPlan& plan_;
-  const Architecture& architecture_;
-  const TensorSource& half_;
-  ProgressSink& progress_;
-  std::set<std::string> written_;  // of the unit, in 16 bits
-  std::vector<ModuleReport> layer_reports_, reports_;
-  uint64_t bytes_written_ = 0;
-};
 
 // What a layer takes while it is quantized: its weights as floats, the Gram matrix of its widest
 // inputs with what GPTQ makes of it, and the activations.
@@ -298,20 +128,15 @@ absl::Status CheckAvailable(uint64_t needed_bytes, const QuantizeRequest& reques
 // One level, from its plan to its final name.
 class LevelJob {
  public:
-  LevelJob(const QuantizeRequest& request, const OutputRequest& output, const Model& model,
-           const CalibrationSet& calibration, JobContext& context)
+  LevelJob(const QuantizeRequest& request, const Model& model, const CalibrationSet& calibration,
+           DirectoryPlan plan, JobContext& context)
       : request_(request),
-        output_request_(output),
         model_(model),
         calibration_(calibration),
-        context_(context) {}
+        context_(context),
+        plan_(std::move(plan)) {}
 
   absl::Status Prepare() {
-    ASSIGN_OR_RETURN(
-        plan_,
-        MakeDirectoryPlan(model_.config, model_.hf_config, *model_.source,
-                          MethodOf(request_.format), output_request_.level, request_.calibrated,
-                          fs::absolute(output_request_.path).lexically_normal()));
     plan_.fingerprint = Fingerprint();
     output_.emplace(request_, plan_, context_);
     ASSIGN_OR_RETURN(const std::optional<std::string> existing, output_->FindExisting());
@@ -328,7 +153,6 @@ class LevelJob {
   CheckpointOwner owner() const {
     return {plan_.fingerprint, request_.model_name, plan_.level.name, plan_.output_path.string()};
   }
-  const DirectoryPlan& plan() const { return plan_; }
 
   absl::Status Run(const CheckpointOptions& checkpoint) {
     absl::Status status = Make(checkpoint);
@@ -388,10 +212,11 @@ class LevelJob {
   absl::Status Make(const CheckpointOptions& checkpoint) {
     RETURN_IF_ERROR(output_->Start(checkpoint));
     context_.progress.OnPhase(Phase::kQuantize);
-    context_.progress.OnMessage(StrCat("Quantizing to ", Upper(request_.format), " ",
-                                       plan_.level.name, ", group size ", plan_.packed.group_size));
+    context_.progress.OnMessage(StrCat("Quantizing to ", absl::AsciiStrToUpper(request_.format),
+                                       " ", plan_.level.name, ", group size ",
+                                       plan_.packed.group_size));
     const HalfTensorSource half(*model_.source);
-    OutputSink sink(*output_, plan_, *model_.architecture, half, context_.progress);
+    LayerOutput sink(*output_, plan_, *model_.architecture, half, context_.progress);
     RETURN_IF_ERROR(QuantizeLayers(half, sink));
 
     context_.progress.OnPhase(Phase::kValidate);
@@ -403,7 +228,7 @@ class LevelJob {
     return output_->Publish();
   }
 
-  absl::Status QuantizeLayers(const HalfTensorSource& half, OutputSink& sink) {
+  absl::Status QuantizeLayers(const HalfTensorSource& half, LayerOutput& sink) {
     const uint32_t layers = model_.config.geometry.layers;
     const size_t reused = output_->reused_units();
     if (reused == 0) {
@@ -441,7 +266,7 @@ class LevelJob {
     return absl::OkStatus();
   }
 
-  std::unique_ptr<LayerVisitor> MakeQuantizer(OutputSink& sink) const {
+  std::unique_ptr<LayerVisitor> MakeQuantizer(LayerOutput& sink) const {
     if (plan_.method == PackedMethod::kAwq) {
       AwqOptions options;
       options.group_size = plan_.group_size();
@@ -457,12 +282,7 @@ class LevelJob {
     return std::make_unique<GptqQuantizer>(options, sink, context_.threads);
   }
 
-  static std::string Upper(std::string text) {
-    for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    return text;
-  }
-
-  absl::Status WriteCompanions(const OutputSink& sink) {
+  absl::Status WriteCompanions(const LayerOutput& sink) {
     double sum = 0;
     for (const ModuleReport& report : sink.reports()) {
       sum += report.relative_error;
@@ -502,7 +322,7 @@ class LevelJob {
                                          {"seed", request_.calibration.seed}}},
                                        {"mean_module_error", mean_error_},
                                        {"notes", notes_},
-                                       {"modules", ToJson(sink.reports())}};
+                                       {"modules", ReportsToJson(sink.reports())}};
     return output_->WriteFile(
         kProvenanceFile,
         provenance.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
@@ -521,7 +341,6 @@ class LevelJob {
   }
 
   const QuantizeRequest& request_;
-  const OutputRequest& output_request_;
   const Model& model_;
   const CalibrationSet& calibration_;
   JobContext& context_;
@@ -578,11 +397,8 @@ absl::StatusOr<QuantizeForecast> ForecastToDirectory(const QuantizeRequest& requ
   const WalkOptions walk = {.memory_budget_bytes =
                                 forecast.memory_available_bytes / kActivationShare};
   for (const OutputRequest& output : request.outputs) {
-    const fs::path path = fs::absolute(output.path).lexically_normal();
-    ASSIGN_OR_RETURN(
-        const DirectoryPlan plan,
-        MakeDirectoryPlan(model.config, model.hf_config, *model.source, MethodOf(request.format),
-                          output.level, request.calibrated, path));
+    ASSIGN_OR_RETURN(const DirectoryPlan plan, PlanOf(request, output, model));
+    const fs::path& path = plan.output_path;
     OutputForecast& one = forecast.outputs.emplace_back();
     one.level = plan.level.name;
     one.bits_per_weight = plan.bits_per_weight();
@@ -627,17 +443,17 @@ QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& 
     context.progress.OnMessage(StrCat("Architecture: ", model->summary.architecture, " (", layers,
                                       layers == 1 ? " layer)" : " layers)"));
     // What does not fit the model is refused before its text is tokenized.
+    std::vector<DirectoryPlan> plans;
     for (const OutputRequest& output : request.outputs) {
-      RETURN_IF_ERROR(MakeDirectoryPlan(model->config, model->hf_config, *model->source,
-                                        MethodOf(request.format), output.level, request.calibrated,
-                                        output.path)
-                          .status());
+      ASSIGN_OR_RETURN(DirectoryPlan plan, PlanOf(request, output, *model));
+      plans.push_back(std::move(plan));
     }
     context.progress.OnPhase(Phase::kLoad);
     ASSIGN_OR_RETURN(calibration, Calibration(request, *model, context));
     std::vector<CheckpointOwner> owners;
-    for (const OutputRequest& output : request.outputs) {
-      jobs.push_back(std::make_unique<LevelJob>(request, output, *model, calibration, context));
+    for (DirectoryPlan& plan : plans) {
+      jobs.push_back(
+          std::make_unique<LevelJob>(request, *model, calibration, std::move(plan), context));
       RETURN_IF_ERROR(jobs.back()->Prepare());
       if (!jobs.back()->is_done()) owners.push_back(jobs.back()->owner());
     }
@@ -651,10 +467,7 @@ QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& 
         jobs[i]->is_done() ? absl::OkStatus() : jobs[i]->Run((*options)[open++]);
     if (status.ok()) outcome.finished.push_back(jobs[i]->result());
     outcome.status.Update(status);
-    if (ErrorOf(outcome.status.ok() ? MakeError(Error::kInternal, "") : outcome.status) ==
-        Error::kCancelled) {
-      break;
-    }
+    if (!status.ok() && ErrorOf(status) == Error::kCancelled) break;
   }
   return outcome;
 }

@@ -16,7 +16,8 @@
 namespace quantized {
 
 // The level of each output of the request. Errors: kInvalidArgument for levels that are unknown or
-// the same under two names, one error that names each; for two outputs of one path; for none at all.
+// the same under two names, one error that names each; for two outputs of one path; for none at
+// all.
 absl::StatusOr<std::vector<const Recipe*>> RecipesOf(const QuantizeRequest& request);
 
 class ModelSources {

@@ -1,9 +1,6 @@
 #include "kernels/cuda/cuda_module.h"
 
-#include <dlfcn.h>
-
-#include <cstdlib>
-#include <system_error>
+#include "kernels/cuda/module_file.h"
 
 namespace quantized::kernels {
 namespace {
@@ -30,23 +27,13 @@ CudaStatus CudaEncoder::Encode(const CudaEncodeArguments& arguments) {
 }
 
 std::optional<CudaModule> CudaModule::Open(std::string& why_not) {
-  if (const char* file = std::getenv("QUANTIZED_CUDA_MODULE")) return OpenFile(file, why_not);
-  std::error_code error;
-  const fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
-  for (const fs::path& file : {folder / kModuleName, folder.parent_path() / "lib" / kModuleName}) {
-    if (fs::exists(file, error)) return OpenFile(file, why_not);
-  }
-  why_not = std::string("this build has no ") + kModuleName + " beside its programs";
-  return std::nullopt;
+  const auto file = FindModule(kModuleName, "QUANTIZED_CUDA_MODULE", why_not);
+  return file ? OpenFile(*file, why_not) : std::nullopt;
 }
 
 std::optional<CudaModule> CudaModule::OpenFile(const fs::path& file, std::string& why_not) {
-  void* module = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  void* symbol = module != nullptr ? dlsym(module, kSymbol) : nullptr;
-  if (symbol == nullptr) {
-    why_not = dlerror();
-    return std::nullopt;
-  }
+  void* symbol = OpenModule(file, kSymbol, why_not);
+  if (symbol == nullptr) return std::nullopt;
   const CudaApi* api = reinterpret_cast<decltype(&quantized_cuda_api)>(symbol)();
   if (api->version != kCudaApiVersion) {
     why_not = file.string() + " is of another build";

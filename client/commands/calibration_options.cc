@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-#include <cmath>
 #include <filesystem>
 #include <system_error>
 
 #include "client/commands/model_argument.h"
+#include "client/commands/number.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 
@@ -20,12 +19,6 @@ constexpr std::string_view kAuto = "auto";
 absl::Status BadValue(std::string_view option, std::string_view value, std::string_view needed) {
   return MakeError(Error::kInvalidArgument,
                    fmt::format("option '{}': '{}' is not {}", option, value, needed));
-}
-
-template <typename Number>
-bool ParseNumber(std::string_view text, Number& number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && end == text.data() + text.size();
 }
 
 absl::StatusOr<uint32_t> CountOf(const Values& values, std::string_view option) {

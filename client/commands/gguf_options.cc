@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <filesystem>
 #include <limits>
 #include <string>
@@ -11,6 +10,7 @@
 
 #include "absl/strings/str_split.h"
 #include "client/commands/model_argument.h"
+#include "client/commands/number.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
@@ -23,13 +23,6 @@ constexpr uint64_t kMaxTensorTypeFileBytes = 256 << 10;
 
 absl::Status BadValue(std::string_view option, std::string_view problem) {
   return MakeError(Error::kInvalidArgument, fmt::format("option '{}': {}", option, problem));
-}
-
-// True where all of `text` is a number that fits.
-template <typename Number>
-bool ParseNumber(std::string_view text, Number& number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && end == text.data() + text.size();
 }
 
 bool IsTensorType(std::string_view text) {

@@ -42,6 +42,7 @@ absl::StatusOr<ActivationStore> ActivationStore::Create(uint64_t rows, uint64_t 
 
 absl::Status ActivationStore::Read(uint64_t first, uint64_t count, float* out) const {
   CHECK(first + count <= rows_);
+  if (count == 0) return absl::OkStatus();
   if (!spilled()) {
     std::memcpy(out, memory_.data() + first * width_, count * width_ * sizeof(float));
     return absl::OkStatus();
@@ -52,6 +53,7 @@ absl::Status ActivationStore::Read(uint64_t first, uint64_t count, float* out) c
 
 absl::Status ActivationStore::Write(uint64_t first, uint64_t count, const float* values) {
   CHECK(first + count <= rows_);
+  if (count == 0) return absl::OkStatus();
   if (!spilled()) {
     std::memcpy(memory_.data() + first * width_, values, count * width_ * sizeof(float));
     return absl::OkStatus();

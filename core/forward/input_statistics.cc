@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 #include "kernels/blas/blas.h"
@@ -32,8 +33,12 @@ InputAccumulator::InputAccumulator(StatisticsKind kind, size_t width) : kind_(ki
   sums_.magnitudes.resize(width);
 }
 
-void InputAccumulator::Add(std::span<const Chunk> chunks, ThreadPool& threads) {
+void InputAccumulator::Add(std::span<const Chunk> all_chunks, ThreadPool& threads) {
   if (kind_ == StatisticsKind::kNone) return;
+  // Those without rows may have no memory, either.
+  std::vector<Chunk> chunks;
+  std::ranges::copy_if(all_chunks, std::back_inserter(chunks),
+                       [](const Chunk& chunk) { return chunk.count > 0; });
   for (const Chunk& chunk : chunks) sums_.tokens += chunk.count;
   const size_t tiles = Tiles(width_);
   const size_t gram_tiles = kind_ == StatisticsKind::kGram ? tiles * (tiles + 1) / 2 : 0;

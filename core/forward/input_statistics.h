@@ -34,9 +34,9 @@ class InputAccumulator {
 
   InputAccumulator(StatisticsKind kind, size_t width);
 
-  // Adds the tokens of `chunks`, in this order. Each chunk is summed in f32, by OpenBLAS for the
-  // Gram matrix; chunks are added to each other in f32 (gram) or double.
-  void Add(std::span<const Chunk> chunks, ThreadPool& threads);
+  // Adds the tokens of `all_chunks`, in this order. Each chunk is summed in f32, by OpenBLAS for
+  // the Gram matrix; chunks are added to each other in f32 (gram) or double.
+  void Add(std::span<const Chunk> all_chunks, ThreadPool& threads);
 
   // Divides the sums by the tokens. Without tokens all is 0.
   InputStatistics Finish() &&;

@@ -358,11 +358,8 @@ absl::StatusOr<CalibrationDocuments> ParseCalibrationDocuments(std::string_view 
   RETURN_IF_ERROR(CheckText(text, name));
   Collector collector(name);
   switch (format) {
-    case CalibrationFormat::kText: {
-      ASSIGN_OR_RETURN(CalibrationDocuments documents, ParseText(text, std::move(collector)));
-      documents.is_running_text = true;
-      return documents;
-    }
+    case CalibrationFormat::kText:
+      return ParseText(text, std::move(collector));
     case CalibrationFormat::kJson:
       return ParseJsonText(text, name, std::move(collector));
     case CalibrationFormat::kJsonLines:

@@ -31,8 +31,6 @@ struct CalibrationDocuments {
   std::string name;  // of the file, without its folder
   std::vector<CalibrationDocument> documents;
   std::vector<std::string> warnings;  // of records without text, which are left out
-  // The documents are the paragraphs of a text: neighbours have a blank line between them.
-  bool is_running_text = false;
 };
 
 enum class CalibrationFormat {

@@ -44,29 +44,12 @@ class Random {
   uint64_t state_;
 };
 
-// Runs of neighbours that fill a window together, shuffled by Fisher-Yates from the end. What stood
-// together in a file, such as the paragraphs of an article, stays together: most tokens then have
-// the context that they were written in.
-std::vector<size_t> ShuffledOrder(const TokenizedDocuments& data,
-                                  const CalibrationOptions& options) {
-  std::vector<size_t> firsts;  // of each run
-  size_t tokens = options.sequence_length;
-  for (size_t i = 0; i < data.documents.size(); ++i) {
-    if (tokens >= options.sequence_length) {
-      firsts.push_back(i);
-      tokens = 0;
-    }
-    tokens += data.documents[i].size();
-  }
-  std::vector<size_t> runs(firsts.size());
-  std::iota(runs.begin(), runs.end(), size_t{0});
-  Random random(options.seed);
-  for (size_t i = runs.size(); i > 1; --i) std::swap(runs[i - 1], runs[random.Below(i)]);
-  std::vector<size_t> order;
-  for (const size_t run : runs) {
-    const size_t end = run + 1 < firsts.size() ? firsts[run + 1] : data.documents.size();
-    for (size_t i = firsts[run]; i < end; ++i) order.push_back(i);
-  }
+// Fisher-Yates from the end.
+std::vector<size_t> ShuffledOrder(size_t count, uint64_t seed) {
+  std::vector<size_t> order(count);
+  std::iota(order.begin(), order.end(), size_t{0});
+  Random random(seed);
+  for (size_t i = count; i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);
   return order;
 }
 
@@ -74,7 +57,9 @@ std::vector<size_t> ShuffledOrder(const TokenizedDocuments& data,
 class Cutter {
  public:
   Cutter(const TokenizedDocuments& data, const CalibrationOptions& options)
-      : data_(data), options_(options), order_(ShuffledOrder(data, options)) {}
+      : data_(data),
+        options_(options),
+        order_(ShuffledOrder(data.documents.size(), options.seed)) {}
 
   // Up to `count` windows from where the last ended.
   std::vector<std::vector<uint32_t>> Cut(uint32_t count) {
@@ -97,24 +82,21 @@ class Cutter {
   }
 
  private:
-  // What stands behind the document at `place` in order: nothing behind the last one.
-  TokenIds Separator(size_t place) const {
-    if (place + 1 == order_.size()) return {};
-    const bool goes_on = order_[place] + 1 == order_[place + 1];
-    if (goes_on && !data_.paragraph_break.empty()) return data_.paragraph_break;
-    return data_.marks.eos.has_value() ? TokenIds{*data_.marks.eos} : TokenIds();
-  }
-
-  // Position at_ of a document goes on beyond its ids, through the separator behind it.
+  // Position at_ of a document that is not the last in order is behind its ids: its EOS.
   void Fill(std::vector<uint32_t>& window) {
     while (window.size() < options_.sequence_length && document_ < order_.size()) {
       const TokenIds& ids = data_.documents[order_[document_]];
-      const TokenIds separator = Separator(document_);
-      const size_t end = ids.size() + separator.size();
-      for (; at_ < end && window.size() < options_.sequence_length; ++at_) {
-        window.push_back(at_ < ids.size() ? ids[at_] : separator[at_ - ids.size()]);
+      const size_t n = std::min<size_t>(options_.sequence_length - window.size(), ids.size() - at_);
+      const auto from = ids.begin() + static_cast<std::ptrdiff_t>(at_);
+      window.insert(window.end(), from, from + static_cast<std::ptrdiff_t>(n));
+      at_ += n;
+      if (at_ < ids.size()) return;
+      const bool last = document_ + 1 == order_.size();
+      if (data_.marks.eos.has_value() && !last) {
+        if (window.size() == options_.sequence_length) return;
+        window.push_back(*data_.marks.eos);
       }
-      if (at_ < end || order_.size() == 1) return;  // a single document stays where it is
+      if (last && order_.size() == 1) return;  // at_ stays at the end
       ++document_;
       at_ = 0;
     }
@@ -144,9 +126,8 @@ absl::Status CheckOptions(const TokenizedDocuments& data, const CalibrationOptio
 }
 
 uint64_t TokensOf(const TokenizedDocuments& data) {
-  const size_t separator =
-      data.paragraph_break.empty() ? data.marks.eos.has_value() : data.paragraph_break.size();
-  uint64_t tokens = data.documents.empty() ? 0 : (data.documents.size() - 1) * separator;
+  uint64_t tokens =
+      data.marks.eos.has_value() && !data.documents.empty() ? data.documents.size() - 1 : 0;
   for (const TokenIds& ids : data.documents) tokens += ids.size();
   return tokens;
 }
@@ -281,9 +262,6 @@ absl::StatusOr<TokenizedDocuments> TokenizeDocuments(const CalibrationDocuments&
   data.description = documents.name;
   data.marks = std::move(marks);
   data.warnings = documents.warnings;
-  if (documents.is_running_text) {
-    ASSIGN_OR_RETURN(data.paragraph_break, tokenizer.Encode("\n\n", /*add_special=*/false));
-  }
   if (!data.marks.eos.has_value() && count > 1) {
     data.warnings.push_back(
         "the model names no end-of-text token: documents are joined without one between");

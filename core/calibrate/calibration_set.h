@@ -43,9 +43,6 @@ struct TokenizedDocuments {
   std::string description;
   std::vector<TokenIds> documents;  // in file order
   TextMarks marks;
-  // What stands between a document and the next one of the file, where they are paragraphs of one
-  // text: the tokens of a blank line. Empty: EOS stands there, too.
-  TokenIds paragraph_break;
   std::vector<std::string> warnings;
 };
 

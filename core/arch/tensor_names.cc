@@ -148,6 +148,18 @@ std::string GgufName(const TensorRule& rule, uint32_t layer) {
   return StrCat(WithNumbers(rule.gguf, layer, 0), ".weight");
 }
 
+std::vector<uint64_t> ShapeOf(const TensorRule& rule, bool is_bias, const Geometry& geometry) {
+  const uint64_t cols = geometry.Size(rule.cols);
+  if (rule.rows == Dim::kNone) return {cols};
+  const uint64_t rows = geometry.Size(rule.rows);
+  return is_bias ? std::vector<uint64_t>{rows} : std::vector<uint64_t>{rows, cols};
+}
+
+Transform TransformOf(const TensorRule& rule, bool is_bias) {
+  const bool of_weights_only = rule.transform == Transform::kAddOne;
+  return is_bias && of_weights_only ? Transform::kNone : rule.transform;
+}
+
 std::string CheckpointName(const TensorRule& rule, uint32_t layer, uint32_t expert) {
   return StrCat(rule.hf == "lm_head" ? "" : "model.", WithNumbers(rule.hf, layer, expert),
                 ".weight");

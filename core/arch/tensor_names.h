@@ -5,9 +5,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/arch/architecture.h"
+#include "core/arch/geometry.h"
 
 namespace quantized {
 
@@ -38,6 +40,13 @@ bool IsStacked(const TensorRule& rule);
 
 // The name under which a rule's weight is written: "blk.3.ffn_up.weight".
 std::string GgufName(const TensorRule& rule, uint32_t layer);
+
+// The shape that the configuration gives a rule's weight or bias (of a stacked rule, an expert's),
+// outermost dimension first; 0 for a vocabulary that it does not give.
+std::vector<uint64_t> ShapeOf(const TensorRule& rule, bool is_bias, const Geometry& geometry);
+
+// What is done to the values of a rule's weight or bias.
+Transform TransformOf(const TensorRule& rule, bool is_bias);
 
 // The checkpoint's name of a rule's weight, for messages: "model.layers.3.mlp.up_proj.weight".
 std::string CheckpointName(const TensorRule& rule, uint32_t layer, uint32_t expert = 0);

@@ -19,22 +19,17 @@ namespace {
 
 using kernels::TypeId;
 
-// The shape that the configuration gives the tensor, outermost dimension first. A vocabulary that
-// the configuration does not give, or that is cut to its size later, is taken from `found`.
+// The shape that the configuration gives the tensor. A vocabulary that it does not give, or that is
+// cut to its size later, is taken from `found`.
 std::vector<uint64_t> ExpectedShape(const TensorMatch& match, const Geometry& geometry,
                                     std::span<const uint64_t> found) {
-  const auto size = [&](Dim dim, size_t axis) {
-    const bool cut = match.rule->transform == Transform::kCutToVocabulary;
-    if (dim == Dim::kVocabulary && axis < found.size() &&
-        (geometry.vocabulary == 0 || (cut && found[axis] > geometry.vocabulary))) {
-      return found[axis];
-    }
-    return geometry.Size(dim);
-  };
-  const TensorRule& rule = *match.rule;
-  if (match.is_bias) return {size(rule.rows == Dim::kNone ? rule.cols : rule.rows, 0)};
-  if (rule.rows == Dim::kNone) return {size(rule.cols, 0)};
-  return {size(rule.rows, 0), size(rule.cols, 1)};
+  std::vector<uint64_t> shape = ShapeOf(*match.rule, match.is_bias, geometry);
+  const bool cut = match.rule->transform == Transform::kCutToVocabulary;
+  if (match.rule->rows == Dim::kVocabulary && !found.empty() &&
+      (geometry.vocabulary == 0 || (cut && found[0] > geometry.vocabulary))) {
+    shape[0] = found[0];
+  }
+  return shape;
 }
 
 // Vectors, norms, routers and whatever is no weight are F32, whatever the matrices are.
@@ -43,11 +38,6 @@ TypeId TypeFor(std::string_view gguf_name, size_t dimensions, TypeId conversion_
                          !gguf_name.ends_with("_norm.weight") &&
                          !gguf_name.ends_with(".ffn_gate_inp.weight");
   return is_matrix ? conversion_type : TypeId::kF32;
-}
-
-Transform TransformFor(const TensorMatch& match) {
-  const bool of_weights_only = match.rule->transform == Transform::kAddOne;
-  return match.is_bias && of_weights_only ? Transform::kNone : match.rule->transform;
 }
 
 class Planner {
@@ -96,7 +86,7 @@ class Planner {
     tensor.rows = shape[0];
     tensor.cols = shape.size() > 1 ? shape[1] : 1;
     tensor.type = TypeFor(match->gguf_name, shape.size(), conversion_type_);
-    tensor.transform = TransformFor(*match);
+    tensor.transform = TransformOf(*match->rule, match->is_bias);
     RETURN_IF_ERROR(SetHeads(tensor));
     return Add(std::move(match->gguf_name), {shape.rbegin(), shape.rend()}, source.Origin(),
                std::move(tensor));

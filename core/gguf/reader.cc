@@ -37,17 +37,20 @@ uint64_t SplitCount(const FileHeader& header) {
   return header.metadata.GetUnsigned(kSplitCountKey).value_or(1);
 }
 
-// A file of a split model must say itself what its name says.
-absl::Status CheckSplitKeys(std::string_view file_name, const FileHeader& header,
-                            const SplitName& name) {
-  const auto number = header.metadata.GetUnsigned(kSplitNumberKey);
-  if (SplitCount(header) != name.count || number != name.number - 1) {
-    return Damaged(file_name,
-                   StrCat("split.no ", number ? StrCat(*number) : "is missing", " and split.count ",
-                          SplitCount(header), ", expected ", name.number - 1, " and ", name.count,
-                          " from the file's name"));
+// A file of a split model must say itself that it is file `expected` (from 0) of `count`, as
+// `reason` has it.
+absl::Status CheckSplitKeys(const OpenFile& file, uint64_t expected, uint64_t count,
+                            std::string_view reason) {
+  const auto number = file.header.metadata.GetUnsigned(kSplitNumberKey);
+  if (SplitCount(file.header) != count || number != expected) {
+    return Damaged(file.bytes->name(), StrCat("split.no ", number ? StrCat(*number) : "is missing",
+                                              " and split.count ", SplitCount(file.header),
+                                              ", expected ", expected, " and ", count, reason));
   }
   return absl::OkStatus();
+}
+absl::Status CheckSplitKeys(const OpenFile& file, const SplitName& name) {
+  return CheckSplitKeys(file, name.number - 1, name.count, " from the file's name");
 }
 
 }  // namespace
@@ -107,7 +110,7 @@ absl::StatusOr<std::unique_ptr<GgufReader>> GgufReader::Open(const std::filesyst
                    StrCat("split.count is ", SplitCount(given.header),
                           ", but the name does not end in -NNNNN-of-NNNNN.gguf"));
   }
-  RETURN_IF_ERROR(CheckSplitKeys(given.bytes->name(), given.header, *name));
+  RETURN_IF_ERROR(CheckSplitKeys(given, *name));
   for (name->number = 1; name->number <= name->count; ++name->number) {
     const std::filesystem::path part_path = path.parent_path() / FormatSplitName(*name);
     std::error_code ignored;  // what is there but cannot be looked at fails when it is opened
@@ -117,7 +120,24 @@ absl::StatusOr<std::unique_ptr<GgufReader>> GgufReader::Open(const std::filesyst
                      StrCat("missing, the model has ", name->count, " files"));
     }
     ASSIGN_OR_RETURN(OpenFile part, OpenOne(part_path));
-    RETURN_IF_ERROR(CheckSplitKeys(part.bytes->name(), part.header, *name));
+    RETURN_IF_ERROR(CheckSplitKeys(part, *name));
+    reader->AddPart(std::move(part.bytes), std::move(part.header));
+  }
+  RETURN_IF_ERROR(reader->CheckJoined());
+  return reader;
+}
+
+absl::StatusOr<std::unique_ptr<GgufReader>> GgufReader::Open(
+    std::span<const std::filesystem::path> files) {
+  CHECK(!files.empty());
+  if (files.size() == 1) {
+    ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> bytes, OpenFileBytes(files[0]));
+    return Open(std::move(bytes));
+  }
+  std::unique_ptr<GgufReader> reader(new GgufReader);
+  for (size_t i = 0; i < files.size(); ++i) {
+    ASSIGN_OR_RETURN(OpenFile part, OpenOne(files[i]));
+    RETURN_IF_ERROR(CheckSplitKeys(part, i, files.size(), " from its place in the list"));
     reader->AddPart(std::move(part.bytes), std::move(part.header));
   }
   RETURN_IF_ERROR(reader->CheckJoined());

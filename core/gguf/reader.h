@@ -33,6 +33,10 @@ class GgufReader {
   // A single file; one that is part of a split model is refused.
   static absl::StatusOr<std::unique_ptr<GgufReader>> Open(std::unique_ptr<ByteSource> bytes);
 
+  // These files, whatever they are called: one, or all of a split model in order.
+  static absl::StatusOr<std::unique_ptr<GgufReader>> Open(
+      std::span<const std::filesystem::path> files);
+
   // Of the first file, `split.` keys included.
   const Metadata& metadata() const { return metadata_; }
   // In file order, the files one after the other. Offsets count from the start of their file.

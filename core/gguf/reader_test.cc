@@ -344,6 +344,27 @@ TEST_F(SplitModelTest, AnyFileOpensTheWholeModel) {
   }
 }
 
+TEST_F(SplitModelTest, ListedFilesAreTheModelWhateverTheirNames) {
+  WritePart(1, 2, "a", 0);
+  WritePart(2, 2, "b", 1);
+  std::vector<std::filesystem::path> files = {folder_.path() / "x.part", folder_.path() / "y.part"};
+  std::filesystem::rename(Path(1, 2), files[0]);
+  std::filesystem::rename(Path(2, 2), files[1]);
+  const auto reader = GgufReader::Open(files);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  ASSERT_THAT((*reader)->tensors(), SizeIs(2));
+  std::string bytes(4, '\0');
+  ASSERT_TRUE(
+      (*reader)->Read((*reader)->tensors()[1], 0, std::as_writable_bytes(std::span(bytes))).ok());
+  EXPECT_EQ(bytes, "dat2");
+  std::swap(files[0], files[1]);
+  EXPECT_EQ(GgufReader::Open(files).status().message(),
+            "y.part: split.no 1 and split.count 2, expected 0 and 2 from its place in the list");
+  files.resize(1);
+  EXPECT_EQ(GgufReader::Open(files).status().message(),
+            "y.part: split.count is 2, expected a model in one file");
+}
+
 TEST_F(SplitModelTest, MissingFileIsNamed) {
   WritePart(1, 2, "a", 0);
   EXPECT_EQ(Refusal(Path(1, 2)), "m-00002-of-00002.gguf: missing, the model has 2 files");

@@ -7,8 +7,8 @@
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
-#include "core/pipeline/room.h"
 #include "core/pipeline/slices.h"
+#include "core/tensor/text.h"
 
 namespace quantized {
 namespace {

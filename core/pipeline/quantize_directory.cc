@@ -30,6 +30,7 @@
 #include "core/pipeline/room.h"
 #include "core/quantize/layer_quantizer.h"
 #include "core/source/hf_summary.h"
+#include "core/tensor/text.h"
 
 namespace quantized {
 namespace {

@@ -2,20 +2,14 @@
 
 #include <string>
 
-#include "absl/strings/str_format.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/machine.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/tensor/text.h"
 
 namespace quantized {
-
-std::string HumanBytes(uint64_t bytes) {
-  const double value = static_cast<double>(bytes);
-  return bytes < 1'000'000'000 ? absl::StrFormat("%.1f MB", value / 1e6)
-                               : absl::StrFormat("%.1f GB", value / 1e9);
-}
 
 absl::Status CheckMemory(std::span<const QuantizePlan* const> plans, size_t threads) {
   const uint64_t needed = PlannedMemoryBytes(plans, threads);

@@ -5,15 +5,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
-#include <string>
 
 #include "absl/status/status.h"
 #include "core/pipeline/plan.h"
 
 namespace quantized {
-
-// "2.5 MB", "1.2 GB": decimal units, for messages.
-std::string HumanBytes(uint64_t bytes);
 
 // For the plans of one pass. Errors: kOutOfMemory, naming what is needed and what is available.
 absl::Status CheckMemory(std::span<const QuantizePlan* const> plans, size_t threads);

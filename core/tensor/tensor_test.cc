@@ -109,5 +109,11 @@ TEST(TextTest, NamesBecomePrintable) {
   EXPECT_EQ(PrintableName(std::string(1000, 'x')), std::string(120, 'x') + "...");
 }
 
+TEST(TextTest, BytesAreInDecimalUnits) {
+  EXPECT_EQ(HumanBytes(0), "0.0 MB");
+  EXPECT_EQ(HumanBytes(2'540'000), "2.5 MB");
+  EXPECT_EQ(HumanBytes(1'249'999'999), "1.2 GB");
+}
+
 }  // namespace
 }  // namespace quantized

@@ -29,6 +29,7 @@ absl::StatusOr<std::unique_ptr<HfTensorSource>> HfTensorSource::Open(
     Stored stored;
     stored.name = tensor.info->name;
     stored.shape = tensor.info->shape;
+    stored.type = std::string(RowOf(tensor.info->dtype).name);
     stored.source = tensor;
     std::string plain = PlainName(architecture, tensor.info->name);
     if (!source->tensors_.emplace(std::move(plain), std::move(stored)).second) {

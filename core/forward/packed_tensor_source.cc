@@ -55,6 +55,7 @@ absl::StatusOr<std::unique_ptr<PackedTensorSource>> PackedTensorSource::Open(
     Packed packed;
     packed.name = StrCat(module.name, ".weight");
     packed.shape = {module.out, module.in};
+    packed.type = StrCat(module.bits, "-bit");
     packed.module = i;
     std::string plain = PlainName(architecture, packed.name);
     source->packed_.emplace(std::move(plain), std::move(packed));

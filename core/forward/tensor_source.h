@@ -20,6 +20,7 @@ class TensorSource {
     virtual ~Tensor() = default;
     std::string name;             // as the checkpoint spells it, wrapper names and all
     std::vector<uint64_t> shape;  // of the values that ReadRows gives, outermost first
+    std::string type;             // as stored, for people: "BF16", "Q4_K", "4-bit"
   };
 
   // `name` is the plain one (core/arch/tensor_names.h): "layers.0.mlp.up_proj.weight". Null where

@@ -18,6 +18,7 @@ namespace quantized {
 namespace {
 
 using testing::AlteredSource;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::HiddenOf;
 using testing::OpenModel;
@@ -82,6 +83,9 @@ TEST(ModelComparisonTest, AModelIsItself) {
     EXPECT_LT(std::fabs(got->kl_divergence), 1e-9);
     EXPECT_EQ(got->top1_agreement, 1.0);
     EXPECT_EQ(got->perplexity_ratio(), 1.0);
+    EXPECT_EQ(got->ratio_standard_error, 0.0);
+    EXPECT_LT(got->kl_percentiles.maximum, 1e-9);
+    EXPECT_EQ(got->kl_histogram.below, 57u);
     EXPECT_GT(got->perplexity, 1.0);
   }
 }
@@ -118,6 +122,144 @@ TEST(ModelComparisonTest, IsWhatTheLogitsSay) {
   EXPECT_LT(agreed, 1);
 }
 
+TEST(ModelComparisonTest, SpreadsAreThoseOfTheTokens) {
+  const OpenModel model("llama");
+  const AlteredSource other = Perturbed(model, 0.2f);
+  const auto windows = TestWindows(3, 150);
+  const auto got = Compare(model, model.source(), other, windows);
+  ASSERT_TRUE(got.ok()) << got.status();
+  const Matrix want = LogitsOf(model, model.source(), windows);
+  const Matrix changed = LogitsOf(model, other, windows);
+  std::vector<double> divergences, log_ratios;
+  double mean = 0, log_ratio = 0;
+  for (size_t window = 0; window < 3; ++window) {
+    double window_kl = 0, window_log_ratio = 0;
+    for (size_t position = 0; position + 1 < 150; ++position) {
+      const std::vector<double> p = LogSoftmax(want, window * 150 + position);
+      const std::vector<double> q = LogSoftmax(changed, window * 150 + position);
+      const uint32_t next = windows[window][position + 1];
+      double kl = 0;
+      for (size_t i = 0; i < p.size(); ++i) kl += std::exp(p[i]) * (p[i] - q[i]);
+      divergences.push_back(kl);
+      log_ratios.push_back(p[next] - q[next]);
+      window_kl += kl / 149;
+      window_log_ratio += (p[next] - q[next]) / 149;
+    }
+    ASSERT_EQ(got->windows.size(), 3u);
+    EXPECT_NEAR(got->windows[window].kl_divergence, window_kl, 1e-4 * window_kl);
+    EXPECT_NEAR(got->windows[window].perplexity_ratio, std::exp(window_log_ratio), 1e-4);
+    mean += window_kl / 3;
+    log_ratio += window_log_ratio / 3;
+  }
+  const auto standard_error = [](const std::vector<double>& values, double of) {
+    double squares = 0;
+    for (const double value : values) squares += (value - of) * (value - of);
+    return std::sqrt(squares / 446 / 447);
+  };
+  EXPECT_NEAR(got->kl_standard_error, standard_error(divergences, mean), 1e-5);
+  EXPECT_NEAR(got->ratio_standard_error,
+              std::exp(log_ratio) * standard_error(log_ratios, log_ratio), 1e-5);
+
+  // Ranks 224, 403, 443, 447 and 447 of 447.
+  std::ranges::sort(divergences);
+  const ModelComparison::Percentiles& percentiles = got->kl_percentiles;
+  EXPECT_NEAR(percentiles.median, divergences[223], 1e-5);
+  EXPECT_NEAR(percentiles.p90, divergences[402], 1e-5);
+  EXPECT_NEAR(percentiles.p99, divergences[442], 1e-5);
+  EXPECT_NEAR(percentiles.p99_9, divergences[446], 1e-5);
+  EXPECT_EQ(percentiles.maximum, percentiles.p99_9);
+
+  LogHistogram histogram;
+  for (const double divergence : divergences) histogram.Add(divergence);
+  uint64_t counted = got->kl_histogram.below + got->kl_histogram.above;
+  for (size_t bin = 0; bin < LogHistogram::kBins; ++bin) {
+    counted += got->kl_histogram.bins[bin];
+    EXPECT_NEAR(got->kl_histogram.bins[bin], histogram.bins[bin], 1) << "one may be at an edge";
+  }
+  EXPECT_EQ(counted, 447u);
+}
+
+TEST(ModelComparisonTest, HistogramsHaveExactEdges) {
+  LogHistogram histogram;
+  EXPECT_DOUBLE_EQ(LogHistogram::Edge(0), 1e-7);
+  EXPECT_DOUBLE_EQ(LogHistogram::Edge(5), 1e-6);
+  EXPECT_DOUBLE_EQ(LogHistogram::Edge(LogHistogram::kBins), 100);
+  for (size_t bin = 0; bin < LogHistogram::kBins; ++bin) {
+    const double edge = LogHistogram::Edge(bin);
+    histogram.Add(edge);
+    histogram.Add(std::nextafter(LogHistogram::Edge(bin + 1), 0.0));
+    EXPECT_EQ(histogram.bins[bin], 2u) << bin;
+  }
+  histogram.Add(0);
+  histogram.Add(std::nextafter(LogHistogram::Edge(0), 0.0));
+  histogram.Add(100);
+  histogram.Add(1e9);
+  EXPECT_EQ(histogram.below, 2u);
+  EXPECT_EQ(histogram.above, 2u);
+}
+
+// A source of fewer tokens than another.
+class CutSource : public TensorSource {
+ public:
+  CutSource(const TensorSource& source, std::string_view name, uint64_t rows)
+      : source_(source), name_(name), cut_(*source.Find(name)) {
+    cut_.shape[0] = rows;
+  }
+  const Tensor* Find(std::string_view name) const override {
+    return name == name_ ? &cut_ : source_.Find(name);
+  }
+  absl::Status ReadRows(const Tensor& tensor, uint64_t first, uint64_t count,
+                        float* out) const override {
+    return source_.ReadRows(&tensor == &cut_ ? *source_.Find(name_) : tensor, first, count, out);
+  }
+
+ private:
+  const TensorSource& source_;
+  const std::string name_;
+  Tensor cut_;
+};
+
+TEST(ModelComparisonTest, OfACutVocabularyTheCommonTokensCount) {
+  const OpenModel model("gemma3");
+  const AlteredSource other = Perturbed(model, 0.1f);
+  const CutSource cut(other, "embed_tokens.weight", 90);
+  const CutSource cut_source(model.source(), "embed_tokens.weight", 90);
+  auto windows = TestWindows(2, 20);
+  const auto refused = Compare(model, model.source(), cut, windows);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(ErrorOf(refused.status()), Error::kValidationFailed);
+  EXPECT_THAT(std::string(refused.status().message()),
+              HasSubstr("expected less than the 90 tokens that both models have"));
+  for (auto& window : windows) {
+    for (uint32_t& id : window) id %= 90;
+  }
+  const auto want = Compare(model, cut_source, cut, windows);
+  ASSERT_TRUE(want.ok()) << want.status();
+  for (const auto& got :
+       {Compare(model, model.source(), cut, windows), Compare(model, cut_source, other, windows)}) {
+    ASSERT_TRUE(got.ok()) << got.status();
+    EXPECT_NEAR(got->kl_divergence, want->kl_divergence, 1e-6 * want->kl_divergence);
+    EXPECT_NEAR(got->perplexity, want->perplexity, 1e-6 * want->perplexity);
+  }
+}
+
+TEST(ModelComparisonTest, TellsTheLayersOfBothModels) {
+  const OpenModel model("llama");
+  ThreadPool threads(2);
+  RecordingSink sink;
+  JobContext context{{}, sink, threads};
+  ASSERT_TRUE(CompareModels(model.config(), model.hf_config(), model.source(), model.source(),
+                            TestWindows(1, 4), {}, context)
+                  .ok());
+  std::vector<uint64_t> done;
+  for (const RecordingSink::Progress& progress : sink.progress) {
+    EXPECT_EQ(progress.total, 4u);
+    EXPECT_EQ(progress.unit, "layers");
+    done.push_back(progress.done);
+  }
+  EXPECT_THAT(done, ElementsAre(1, 2, 3, 4));
+}
+
 TEST(ModelComparisonTest, MoreChangeIsMoreDivergence) {
   const OpenModel model("qwen3");
   const auto windows = TestWindows(3, 20);
@@ -144,6 +286,9 @@ TEST(ModelComparisonTest, ThreadsShowNowhere) {
     EXPECT_EQ(got->perplexity, want->perplexity);
     EXPECT_EQ(got->source_perplexity, want->source_perplexity);
     EXPECT_EQ(got->top1_agreement, want->top1_agreement);
+    EXPECT_EQ(got->kl_standard_error, want->kl_standard_error);
+    EXPECT_EQ(got->kl_percentiles.maximum, want->kl_percentiles.maximum);
+    EXPECT_EQ(got->kl_histogram.bins, want->kl_histogram.bins);
   }
 }
 

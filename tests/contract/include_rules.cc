@@ -49,6 +49,7 @@ constexpr Row kRows[] = {
     {"core/forward", 6},
     {"core/calibrate", 6},
     {"core/quantize", 7},
+    {"core/report", 7},
     {"core/pipeline", 8},
     {"daemon/hub", 0},
     {"daemon/worker", 1},

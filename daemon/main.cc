@@ -104,6 +104,7 @@ absl::Status Serve(const DaemonOptions& options, const sigset_t& end_signals, Da
   ASSIGN_OR_RETURN(const std::unique_ptr<JobQueue> queue,
                    JobQueue::Start({.store = {.path = state_dir.store_path()},
                                     .logs_dir = state_dir.logs_path(),
+                                    .cache_dir = state_dir.cache_path(),
                                     .slots = options.slots,
                                     .threads = options.threads,
                                     .log = log.sink(),

@@ -6,28 +6,14 @@
 #include <system_error>
 
 #include "client/commands/model_argument.h"
-#include "client/commands/number.h"
+#include "client/commands/option_value.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 
 namespace quantized {
 namespace {
 
-constexpr uint64_t kMaxCount = 1 << 20;  // samples, tokens of a sample, channels of a group
 constexpr std::string_view kAuto = "auto";
-
-absl::Status BadValue(std::string_view option, std::string_view value, std::string_view needed) {
-  return MakeError(Error::kInvalidArgument,
-                   fmt::format("option '{}': '{}' is not {}", option, value, needed));
-}
-
-absl::StatusOr<uint32_t> CountOf(const Values& values, std::string_view option) {
-  const uint64_t count = values.Count(option);
-  if (count > kMaxCount) {
-    return BadValue(option, values.Text(option), fmt::format("a whole number up to {}", kMaxCount));
-  }
-  return static_cast<uint32_t>(count);
-}
 
 }  // namespace
 
@@ -52,6 +38,7 @@ absl::StatusOr<v1::CalibrationSpec> CalibrationSpecOf(const Values& values) {
   spec.set_samples(samples);
   spec.set_sequence_length(length);
   spec.set_seed(seed);
+  spec.set_all_tokens_to_experts(values.Flag("--all-experts"));
   return spec;
 }
 
@@ -75,7 +62,6 @@ absl::StatusOr<v1::PackedOptions> PackedOptionsOf(const Values& values) {
     return BadValue("--damping", values.Text("--damping"), "a number between 0 and 1");
   }
   options.set_damping(damping);
-  options.set_all_tokens_to_experts(values.Flag("--all-experts"));
   return options;
 }
 

@@ -1,4 +1,5 @@
-// The options of `quantize` about calibration: the text, and how awq and gptq use it. What can be
+// The options of `quantize` about calibration: the text that awq, gptq and the measuring of an
+// importance matrix run on, and how awq and gptq use it. What can be
 // refused without a model is refused here; what the values mean is core's to say
 // (core/pipeline/quantize.h).
 #pragma once

@@ -43,7 +43,7 @@ TEST(CalibrationOptionsTest, DefaultsAreTheDocumentedOnes) {
   EXPECT_FALSE(packed->asymmetric());
   EXPECT_EQ(packed->column_order(), "group");
   EXPECT_EQ(packed->damping(), 0.01);
-  EXPECT_FALSE(packed->all_tokens_to_experts());
+  EXPECT_FALSE(calibration->all_tokens_to_experts());
 }
 
 TEST(CalibrationOptionsTest, TakesEachOption) {
@@ -64,7 +64,7 @@ TEST(CalibrationOptionsTest, TakesEachOption) {
   ASSERT_TRUE(packed.ok()) << packed.status();
   EXPECT_TRUE(packed->asymmetric());
   EXPECT_EQ(packed->damping(), 0.05);
-  EXPECT_TRUE(packed->all_tokens_to_experts());
+  EXPECT_TRUE(calibration->all_tokens_to_experts());
 }
 
 TEST(CalibrationOptionsTest, TheDataIsNamedAsTypedAndFoundFromAnywhere) {

@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_split.h"
 #include "client/commands/model_argument.h"
-#include "client/commands/number.h"
+#include "client/commands/option_value.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
@@ -21,7 +21,7 @@ namespace {
 // A type for each tensor of a large model, with long names.
 constexpr uint64_t kMaxTensorTypeFileBytes = 256 << 10;
 
-absl::Status BadValue(std::string_view option, std::string_view problem) {
+absl::Status OptionError(std::string_view option, std::string_view problem) {
   return MakeError(Error::kInvalidArgument, fmt::format("option '{}': {}", option, problem));
 }
 
@@ -33,19 +33,19 @@ bool IsTensorType(std::string_view text) {
 absl::Status AddTensorTypes(const Values& values, v1::GgufOptions& options) {
   for (const std::string& one : values.Texts("--tensor-type")) {
     if (!IsTensorType(one)) {
-      return BadValue("--tensor-type", fmt::format("'{}' is not REGEX=TYPE", one));
+      return OptionError("--tensor-type", fmt::format("'{}' is not REGEX=TYPE", one));
     }
     options.add_tensor_types(one);
   }
   if (!values.Has("--tensor-type-file")) return absl::OkStatus();
   const std::string& path = values.Text("--tensor-type-file");
   const absl::StatusOr<std::string> text = ReadFile(path, kMaxTensorTypeFileBytes);
-  if (!text.ok()) return BadValue("--tensor-type-file", std::string(text.status().message()));
+  if (!text.ok()) return OptionError("--tensor-type-file", std::string(text.status().message()));
   for (const absl::string_view one :
        absl::StrSplit(*text, absl::ByAnyChar(" \t\r\n\v\f"), absl::SkipEmpty())) {
     if (!IsTensorType(std::string_view(one.data(), one.size()))) {
-      return BadValue("--tensor-type-file",
-                      fmt::format("'{}' in {} is not REGEX=TYPE", std::string(one), path));
+      return OptionError("--tensor-type-file",
+                         fmt::format("'{}' in {} is not REGEX=TYPE", std::string(one), path));
     }
     options.add_tensor_types(std::string(one));
   }
@@ -56,7 +56,7 @@ absl::Status AddPrunedLayers(const std::string& text, v1::GgufOptions& options) 
   for (const std::string& one : std::vector<std::string>(absl::StrSplit(text, ','))) {
     uint32_t layer = 0;
     if (!ParseNumber(one, layer)) {
-      return BadValue("--prune-layers", fmt::format("'{}' is not the number of a layer", one));
+      return OptionError("--prune-layers", fmt::format("'{}' is not the number of a layer", one));
     }
     options.add_prune_layers(layer);
   }
@@ -72,7 +72,7 @@ absl::Status CheckOverride(const std::string& text) {
       if (type == known) return absl::OkStatus();
     }
   }
-  return BadValue(
+  return OptionError(
       "--override-kv",
       fmt::format("'{}' is not KEY=TYPE:VALUE with int, float, bool or str as TYPE", text));
 }
@@ -83,7 +83,7 @@ absl::StatusOr<uint64_t> ParseSplitSize(std::string_view text) {
   const bool fits = unit > 0 && ParseNumber(text.substr(0, text.size() - 1), count) && count > 0 &&
                     count <= std::numeric_limits<uint64_t>::max() / unit;
   if (!fits) {
-    return BadValue("--split-max-size", fmt::format("'{}' is not a size like 500M or 2G", text));
+    return OptionError("--split-max-size", fmt::format("'{}' is not a size like 500M or 2G", text));
   }
   return count * unit;
 }
@@ -92,15 +92,20 @@ absl::StatusOr<uint64_t> ParseSplitSize(std::string_view text) {
 
 absl::StatusOr<v1::GgufOptions> GgufOptionsOf(const Values& values) {
   v1::GgufOptions options;
-  if (values.Has("--imatrix")) {
-    const std::string& path = values.Text("--imatrix");
+  for (const std::string& path : values.Texts("--imatrix")) {
     std::error_code error;
     if (!std::filesystem::is_regular_file(path, error)) {
-      return BadValue("--imatrix", fmt::format("'{}' is no file", path));
+      return OptionError("--imatrix", fmt::format("'{}' is no file", path));
     }
-    options.set_imatrix_path(AbsolutePath(path));
-    options.set_imatrix_name(path);
+    options.add_imatrix_paths(AbsolutePath(path));
+    options.add_imatrix_names(path);
   }
+  if (values.Has("--imatrix-out")) {
+    options.set_imatrix_out_path(AbsolutePath(values.Text("--imatrix-out")));
+    options.set_imatrix_out_name(values.Text("--imatrix-out"));
+  }
+  options.set_measure_importance(values.Has("--calibration-data") ||
+                                 (values.Has("--imatrix-out") && options.imatrix_paths().empty()));
   for (const std::string& name : values.Texts("--include-weights")) {
     options.add_include_weights(name);
   }

@@ -39,6 +39,8 @@ TEST(GgufOptionsTest, TakesEachOption) {
   std::ofstream(imatrix) << "matrix";
   const auto options = Parse({"--imatrix",
                               imatrix,
+                              "--imatrix-out",
+                              "/out/i.dat",
                               "--include-weights",
                               "attn_q",
                               "--include-weights",
@@ -62,8 +64,11 @@ TEST(GgufOptionsTest, TakesEachOption) {
                               "2G",
                               "--allow-requantize"});
   ASSERT_TRUE(options.ok()) << options.status();
-  EXPECT_EQ(options->imatrix_path(), imatrix);
-  EXPECT_EQ(options->imatrix_name(), imatrix);
+  EXPECT_THAT(options->imatrix_paths(), ElementsAre(imatrix));
+  EXPECT_THAT(options->imatrix_names(), ElementsAre(imatrix));
+  EXPECT_EQ(options->imatrix_out_path(), "/out/i.dat");
+  EXPECT_EQ(options->imatrix_out_name(), "/out/i.dat");
+  EXPECT_FALSE(options->measure_importance());
   EXPECT_THAT(options->include_weights(), ElementsAre("attn_q", "attn_k"));
   EXPECT_THAT(options->tensor_types(), ElementsAre("blk\\.(0|1)\\.ffn=q6_k"));
   EXPECT_EQ(options->output_tensor_type(), "q8_0");
@@ -76,6 +81,17 @@ TEST(GgufOptionsTest, TakesEachOption) {
   EXPECT_EQ(options->split_max_bytes(), 2'000'000'000u);
   EXPECT_TRUE(options->allow_requantize());
   EXPECT_THAT(Parse({"--exclude-weights", "x"})->exclude_weights(), ElementsAre("x"));
+}
+
+TEST(GgufOptionsTest, AMatrixIsMeasuredWhereItsTextOrItsFileIsNamed) {
+  const testing::TempDir dir;
+  const std::string file = dir.path() / "f";
+  std::ofstream(file) << "text";
+  EXPECT_TRUE(Parse({"--imatrix-out", "i.gguf"})->measure_importance());
+  EXPECT_TRUE(Parse({"--calibration-data", file})->measure_importance());
+  EXPECT_FALSE(Parse({"--imatrix", file, "--imatrix", file})->measure_importance());
+  EXPECT_THAT(Parse({"--imatrix", file, "--imatrix", file})->imatrix_names(),
+              ElementsAre(file, file));
 }
 
 TEST(GgufOptionsTest, ReadsAFileOfTensorTypes) {

@@ -16,6 +16,7 @@
 #include "client/commands/levels.h"
 #include "client/commands/model_argument.h"
 #include "client/commands/output_name.h"
+#include "client/commands/quality_options.h"
 #include "client/render/plan.h"
 #include "core/base/error.h"
 #include "core/base/ids.h"
@@ -96,8 +97,11 @@ constexpr std::array kOwnOptions = {
 };
 
 constexpr auto kOptions = [] {
-  std::array<OptionRow, kOwnOptions.size() + kCalibrationOptions.size() + kGgufOptions.size()> rows;
+  std::array<OptionRow, kOwnOptions.size() + kQualityOptions.size() + kCalibrationOptions.size() +
+                            kGgufOptions.size()>
+      rows;
   auto end = std::copy(kOwnOptions.begin(), kOwnOptions.end(), rows.begin());
+  end = std::copy(kQualityOptions.begin(), kQualityOptions.end(), end);
   end = std::copy(kCalibrationOptions.begin(), kCalibrationOptions.end(), end);
   std::copy(kGgufOptions.begin(), kGgufOptions.end(), end);
   return rows;
@@ -107,7 +111,7 @@ constexpr auto kOptions = [] {
 constexpr std::pair<std::string_view, std::string_view> kOpposites[] = {
     {"--resume", "--no-checkpoints"},           {"--plan", "--detach"},
     {"--include-weights", "--exclude-weights"}, {"--leave-output-tensor", "--output-tensor-type"},
-    {"--keep-split", "--split-max-size"},
+    {"--keep-split", "--split-max-size"},       {"--imatrix", "--calibration-data"},
 };
 
 constexpr std::string_view kNotes =
@@ -120,6 +124,8 @@ constexpr std::string_view kNotes =
     ".txt (documents between blank lines), .json or .jsonl (texts, chats or token ids).\n"
     "The same command given again after an interruption resumes by itself. Ctrl-C cancels the job\n"
     "and keeps its checkpoint; closing the terminal leaves it running.\n"
+    "gguf levels that need an importance matrix get one measured on the same text; --imatrix-out "
+    "or\n--calibration-data has one measured for other levels, too.\n"
     "Several levels, as in -q Q4_K_M,Q6_K, are made in one job; where one fails the others stay.\n"
     "From --imatrix on the options are those of llama-quantize.\n";
 
@@ -143,35 +149,28 @@ absl::Status CheckOptions(const Values& values) {
                        "Leave out one of them");
     }
   }
-  RETURN_IF_ERROR(CheckDevice(values.Text("--device")));
-  if (values.Text("OUTPUT_FORMAT") == kGguf && values.Has("--calibration-data")) {
-    return MakeError(Error::kNotImplemented,
-                     "calibration data for gguf levels is not in this version",
-                     "Leave out --calibration-data to quantize without an importance matrix");
-  }
-  return absl::OkStatus();
+  return CheckDevice(values.Text("--device"));
 }
 
-template <typename Rows>
-void WarnOfOptionsOf(const Rows& rows, const Values& values, Output& output) {
-  for (const OptionRow& row : rows) {
-    if (!values.Has(row.name)) continue;
-    output.Warn(
-        fmt::format("{} has no effect on {} levels", row.name, values.Text("OUTPUT_FORMAT")));
-  }
-}
+// What a text is calibrated with, beside --calibration-data.
+constexpr std::string_view kTextOptions[] = {"--calibration-samples", "--sequence-length", "--seed",
+                                             "--all-experts"};
+constexpr std::string_view kPackedOptions[] = {"--group-size", "--asymmetric", "--act-order",
+                                               "--damping"};
 
 void WarnOfOptionsWithoutEffect(const Values& values, Output& output) {
-  if (values.Text("OUTPUT_FORMAT") != kGguf) return WarnOfOptionsOf(kGgufOptions, values, output);
-  WarnOfOptionsOf(kCalibrationOptions, values, output);
-  for (const std::string_view name : {"--calibration-samples", "--group-size"}) {
-    if (values.Has(name)) output.Warn(fmt::format("{} has no effect on gguf levels", name));
+  const auto warn = [&](std::string_view name, std::string_view why) {
+    if (values.Has(name)) output.Warn(fmt::format("{} has no effect {}", name, why));
+  };
+  const std::string& format = values.Text("OUTPUT_FORMAT");
+  const std::string on_levels = fmt::format("on {} levels", format);
+  if (format != kGguf) {
+    for (const OptionRow& row : kGgufOptions) warn(row.name, on_levels);
+    return;
   }
-  for (const std::string_view name : {"--include-weights", "--exclude-weights"}) {
-    if (values.Has(name) && !values.Has("--imatrix")) {
-      output.Warn(fmt::format("{} has no effect without --imatrix", name));
-    }
-  }
+  for (const std::string_view name : kPackedOptions) warn(name, on_levels);
+  if (!values.Has("--imatrix")) return;
+  for (const std::string_view name : kTextOptions) warn(name, "with --imatrix");
 }
 
 // The name that the user gave the output; empty where it is to be made.
@@ -196,10 +195,17 @@ absl::StatusOr<v1::QuantizeSpec> MakeSpec(const Values& values, const Environmen
   ASSIGN_OR_RETURN(v1::CalibrationSpec calibration, CalibrationSpecOf(values));
   ASSIGN_OR_RETURN(v1::PackedOptions packed, PackedOptionsOf(values));
   ASSIGN_OR_RETURN(v1::GgufOptions gguf, GgufOptionsOf(values));
+  ASSIGN_OR_RETURN(std::optional<v1::QualitySpec> quality, QualitySpecOf(values));
+  if (quality) *spec.mutable_quality() = *std::move(quality);
+  // Without a word about it a gguf job that needs a matrix takes the defaults.
+  const bool has_text = format != kGguf || gguf.measure_importance() ||
+                        std::ranges::any_of(kTextOptions, [&values](std::string_view option) {
+                          return values.Has(option);
+                        });
+  if (has_text) *spec.mutable_calibration() = std::move(calibration);
   if (format == kGguf) {
     *spec.mutable_gguf() = std::move(gguf);
   } else {
-    *spec.mutable_calibration() = std::move(calibration);
     *spec.mutable_packed() = std::move(packed);
   }
   const std::string& model = values.Text("MODEL");
@@ -240,6 +246,9 @@ CommandResult RunQuantize(const Values& values, CommandContext& context) {
   auto spec = MakeSpec(values, context.environment);
   if (!spec.ok()) return {spec.status()};
   WarnOfOptionsWithoutEffect(values, context.output);
+  if (values.Has("--report-samples") && !spec->has_quality()) {
+    context.output.Warn("--report-samples has no effect without --report or --max-kld");
+  }
   if (values.Flag("--plan")) return {ShowPlan(*spec, context)};
   v1::SubmitJobRequest request;
   request.set_request_id(NewUuid());

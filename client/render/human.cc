@@ -70,12 +70,16 @@ std::string HumanResult(const v1::QuantizeResult& result) {
   text += Row("Validation", result.validation_status());
   if (result.has_calibration()) {
     const v1::CalibrationSummary& calibration = result.calibration();
-    text += Row("Group Size", std::to_string(result.group_size()));
+    const bool is_packed = result.group_size() != 0;  // awq or gptq
+    if (is_packed) text += Row("Group Size", std::to_string(result.group_size()));
     text +=
         Row("Calibration", fmt::format("{} samples of {} tokens, {}", calibration.windows(),
                                        calibration.sequence_length(), calibration.description()));
-    text += Row("Mean Module Error", fmt::format("{:.5f}", result.mean_module_error()));
+    if (is_packed) {
+      text += Row("Mean Module Error", fmt::format("{:.5f}", result.mean_module_error()));
+    }
   }
+  for (const std::string& file : result.quality().report_files()) text += Row("Report", file);
   for (const std::string& note : result.notes()) text += Row("Note", note);
   SubstitutionKinds substitutions;
   for (const v1::Substitution& one : result.substitutions()) {
@@ -92,6 +96,7 @@ std::string HumanResults(const v1::QuantizeResults& results) {
   for (const v1::QuantizeResult& result : results.outputs()) {
     if (!text.empty()) text += "\n";
     text += HumanResult(result);
+    if (!result.quality().table().empty()) text += "\n" + PrintableLines(result.quality().table());
   }
   return text;
 }

@@ -66,6 +66,16 @@ TEST(HumanResultsTest, TellsOfTheCalibrationWhereThereWasOne) {
                         "Note: model.layers.1.mlp.up_proj: rounded\n"));
 }
 
+TEST(HumanResultsTest, TheTableOfQualityComesLast) {
+  v1::QuantizeResults results;
+  v1::QuantizeResult& result = *results.add_outputs();
+  result.mutable_quality()->set_table("KL divergence  0.031\n\x1b[31mred\n");
+  result.mutable_quality()->add_report_files("/o/m.report.html");
+  result.add_notes("a note");
+  EXPECT_THAT(HumanResults(results), HasSubstr("Report: /o/m.report.html\nNote: a note\n\n"
+                                               "KL divergence  0.031\n[31mred\n"));
+}
+
 TEST(HumanResultsTest, SeveralAreBlocks) {
   v1::QuantizeResults results;
   results.add_outputs()->set_output_path("/o/a.gguf");

@@ -12,9 +12,21 @@ constexpr int kPlainPercentStep = 5;
 constexpr seconds kPlainPause{30};
 // Most jobs start at once; only a wait that is felt is told.
 constexpr seconds kWaitWorthTelling{1};
-// Progress counts the layers of this phase; what arrives in a later one was late.
-constexpr v1::Phase kCountedPhase = v1::QUANTIZE;
-constexpr std::string_view kLabel = "Quantizing";
+// The phases whose layers progress counts; what arrives in another one was late.
+struct CountedPhase {
+  v1::Phase phase;
+  std::string_view label;
+};
+constexpr CountedPhase kCountedPhases[] = {
+    {v1::CALIBRATE, "Calibrating"}, {v1::QUANTIZE, "Quantizing"}, {v1::ASSESS, "Assessing"}};
+
+// Empty for a phase that is not counted.
+std::string_view LabelOf(v1::Phase phase) {
+  for (const CountedPhase& row : kCountedPhases) {
+    if (row.phase == phase) return row.label;
+  }
+  return "";
+}
 
 }  // namespace
 
@@ -81,7 +93,7 @@ void JobDisplay::OnPhase(v1::Phase phase, TimePoint now) {
 }
 
 void JobDisplay::OnProgress(const v1::Progress& progress, TimePoint now) {
-  if (phase_ != kCountedPhase || progress.total() == 0) return;
+  if (LabelOf(phase_).empty() || progress.total() == 0) return;
   progress_ = progress;
   progress_received_ = now;
   Show(now);
@@ -149,7 +161,7 @@ void JobDisplay::Show(TimePoint now) {
 
 ProgressState JobDisplay::StateAt(TimePoint now) const {
   const std::chrono::duration<double> since = now - progress_received_;
-  return {std::string(kLabel), progress_.done(), progress_.total(), progress_.unit(),
+  return {std::string(LabelOf(phase_)), progress_.done(), progress_.total(), progress_.unit(),
           progress_.elapsed_seconds() + since.count()};
 }
 

@@ -87,6 +87,20 @@ TEST_F(JobDisplayTest, TellsAJobInTheContractsLines) {
             "[llm-quantize] Validating output...\n");
 }
 
+TEST_F(JobDisplayTest, EachPhaseThatCountsLayersHasItsName) {
+  const std::string text = Play({}, [](JobDisplay& display, TimePoint now) {
+    for (const v1::Phase phase : {v1::CALIBRATE, v1::LOAD, v1::QUANTIZE, v1::ASSESS}) {
+      display.OnEvent(Phase(phase), now);
+      display.OnEvent(Done(2, 2, 1), now);
+    }
+    display.OnEvent(Finished(v1::Job::SUCCEEDED), now);
+  });
+  EXPECT_EQ(text,
+            "Calibrating ━━━━━━━━━━━━━━━━━━━━ 100% 2/2 layers [00:01 elapsed]\n"
+            "Quantizing ━━━━━━━━━━━━━━━━━━━━ 100% 2/2 layers [00:01 elapsed]\n"
+            "Assessing ━━━━━━━━━━━━━━━━━━━━ 100% 2/2 layers [00:01 elapsed]\n");
+}
+
 TEST_F(JobDisplayTest, PlainProgressComesInStepsAndAfterPauses) {
   const std::string text = Play({}, [](JobDisplay& display, TimePoint now) {
     display.OnEvent(Phase(v1::QUANTIZE), now);

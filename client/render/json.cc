@@ -39,6 +39,17 @@ Json Texts(const google::protobuf::RepeatedPtrField<std::string>& texts) {
   return std::vector<std::string>(texts.begin(), texts.end());
 }
 
+Json QualityObject(const v1::QualitySummary& quality) {
+  return {{"text", quality.description()},
+          {"tokens", quality.tokens()},
+          {"source_perplexity", quality.source_perplexity()},
+          {"perplexity", quality.perplexity()},
+          {"kl_divergence", quality.kl_divergence()},
+          {"kl_standard_error", quality.kl_standard_error()},
+          {"top1_agreement", quality.top1_agreement()},
+          {"report_files", Texts(quality.report_files())}};
+}
+
 Json ResultObject(const v1::QuantizeResult& result, std::string_view job_id) {
   Json metadata = {{"original_dtype", result.original_dtype()},
                    {"original_size", result.original_size_bytes()},
@@ -69,14 +80,17 @@ Json ResultObject(const v1::QuantizeResult& result, std::string_view job_id) {
   metadata["substitutions"] = std::move(substitutions);
   if (result.has_calibration()) {
     const v1::CalibrationSummary& calibration = result.calibration();
-    metadata["group_size"] = result.group_size();
     metadata["calibration"] = {{"data", calibration.description()},
                                {"hash", calibration.hash()},
                                {"samples", calibration.windows()},
                                {"sequence_length", calibration.sequence_length()}};
-    metadata["mean_module_error"] = result.mean_module_error();
     metadata["notes"] = Texts(result.notes());
+    if (result.group_size() != 0) {  // of awq and gptq
+      metadata["group_size"] = result.group_size();
+      metadata["mean_module_error"] = result.mean_module_error();
+    }
   }
+  if (result.has_quality()) metadata["quality"] = QualityObject(result.quality());
   return {{"status", "success"},
           {"output_path", MainFileOf(result)},
           {"format", result.format()},
@@ -118,7 +132,8 @@ Json ErrorObject(const absl::Status& status, std::string_view log_tail, std::str
 
 // By the names of the command line.
 Json GgufOptionsObject(const v1::GgufOptions& options) {
-  return {{"imatrix", options.imatrix_path()},
+  return {{"imatrix", Texts(options.imatrix_paths())},
+          {"imatrix_out", options.imatrix_out_path()},
           {"include_weights", Texts(options.include_weights())},
           {"exclude_weights", Texts(options.exclude_weights())},
           {"tensor_types", Texts(options.tensor_types())},
@@ -134,20 +149,31 @@ Json GgufOptionsObject(const v1::GgufOptions& options) {
           {"allow_requantize", options.allow_requantize()}};
 }
 
-// Null for a format that is not calibrated.
+// Null where none was asked for.
 Json CalibrationObject(const v1::QuantizeSpec& spec) {
   if (!spec.has_calibration()) return nullptr;
   const v1::CalibrationSpec& calibration = spec.calibration();
+  Json object = {{"data", calibration.data_path()},
+                 {"samples", calibration.samples()},
+                 {"sequence_length", calibration.sequence_length()},
+                 {"seed", calibration.seed()},
+                 {"all_experts", calibration.all_tokens_to_experts()}};
+  if (!spec.has_packed()) return object;
   const v1::PackedOptions& packed = spec.packed();
-  return {{"data", calibration.data_path()},
-          {"samples", calibration.samples()},
-          {"sequence_length", calibration.sequence_length()},
-          {"seed", calibration.seed()},
-          {"group_size", packed.group_size()},
-          {"asymmetric", packed.asymmetric()},
-          {"act_order", packed.column_order()},
-          {"damping", packed.damping()},
-          {"all_experts", packed.all_tokens_to_experts()}};
+  object["group_size"] = packed.group_size();
+  object["asymmetric"] = packed.asymmetric();
+  object["act_order"] = packed.column_order();
+  object["damping"] = packed.damping();
+  return object;
+}
+
+// Null where quality is not to be measured.
+Json QualitySpecObject(const v1::QuantizeSpec& spec) {
+  if (!spec.has_quality()) return nullptr;
+  const v1::QualitySpec& quality = spec.quality();
+  return {{"report", quality.report()},
+          {"max_kld", quality.has_max_kld() ? Json(quality.max_kld()) : Json()},
+          {"samples", quality.samples()}};
 }
 
 Json SpecObject(const v1::JobSpec& spec) {
@@ -166,6 +192,7 @@ Json SpecObject(const v1::JobSpec& spec) {
           {"output_path", paths.empty() ? "" : paths.front()},
           {"output_paths", paths},
           {"overwrite", quantize.overwrite()},
+          {"quality", QualitySpecObject(quantize)},
           {"checkpoints", quantize.checkpoint().enabled()},
           {"checkpoint_dir", quantize.checkpoint().directory()},
           {"resume_from", quantize.checkpoint().resume_from()},

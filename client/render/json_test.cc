@@ -195,11 +195,45 @@ TEST(JsonJobTest, TellsHowACalibratedJobWasAskedFor) {
   packed.set_asymmetric(true);
   packed.set_column_order("static");
   packed.set_damping(0.05);
-  packed.set_all_tokens_to_experts(true);
+  calibration.set_all_tokens_to_experts(true);
   EXPECT_EQ(Json::parse(JsonJobs({&job, 1}))["jobs"][0]["spec"]["calibration"],
             Json::parse(R"({"data": "/d.json", "samples": 64, "sequence_length": 512, "seed": 7,
-                            "group_size": -1, "asymmetric": true, "act_order": "static",
-                            "damping": 0.05, "all_experts": true})"));
+                            "all_experts": true, "group_size": -1, "asymmetric": true,
+                            "act_order": "static", "damping": 0.05})"));
+}
+
+TEST(JsonResultTest, TellsOfTheQualityWhereItWasMeasured) {
+  v1::QuantizeResults results;
+  v1::QuantizeResult& result = *results.add_outputs();
+  EXPECT_FALSE(Json::parse(JsonResults(results, "J"))["metadata"].contains("quality"));
+  v1::QualitySummary& quality = *result.mutable_quality();
+  quality.set_description("t.txt, held out");
+  quality.set_tokens(62);
+  quality.set_source_perplexity(8);
+  quality.set_perplexity(8.5);
+  quality.set_kl_divergence(0.03125);
+  quality.set_kl_standard_error(0.0078125);
+  quality.set_top1_agreement(0.75);
+  quality.add_report_files("/o/m.report.json");
+  EXPECT_EQ(Json::parse(JsonResults(results, "J"))["metadata"]["quality"],
+            Json::parse(R"({"text": "t.txt, held out", "tokens": 62, "source_perplexity": 8,
+                            "perplexity": 8.5, "kl_divergence": 0.03125,
+                            "kl_standard_error": 0.0078125, "top1_agreement": 0.75,
+                            "report_files": ["/o/m.report.json"]})"));
+}
+
+TEST(JsonJobTest, TellsWhatIsToBeKnownOfTheQuality) {
+  v1::Job job;
+  v1::QuantizeSpec& spec = *job.mutable_spec()->mutable_quantize();
+  const auto object = [&job] {
+    return Json::parse(JsonJobs({&job, 1}))["jobs"][0]["spec"]["quality"];
+  };
+  EXPECT_TRUE(object().is_null());
+  spec.mutable_quality()->set_report(true);
+  spec.mutable_quality()->set_samples(16);
+  EXPECT_EQ(object(), Json::parse(R"({"report": true, "max_kld": null, "samples": 16})"));
+  spec.mutable_quality()->set_max_kld(0.5);
+  EXPECT_EQ(object()["max_kld"], 0.5);
 }
 
 TEST(JsonLineTest, IsOneObjectInOneLine) {

@@ -16,7 +16,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-enum class KeyKind { kText, kCount, kNumber, kArray };
+enum class KeyKind { kText, kFlag, kCount, kNumber, kNumberOrNull, kArray };
 
 struct KeyRow {
   std::string_view key;
@@ -30,6 +30,8 @@ constexpr std::array kPlanKeys = {
     KeyRow{"original_dtype", KeyKind::kText},
     KeyRow{"original_size", KeyKind::kCount},
     KeyRow{"outputs", KeyKind::kArray},
+    KeyRow{"measures_importance", KeyKind::kFlag},
+    KeyRow{"seconds", KeyKind::kNumberOrNull},
     KeyRow{"threads", KeyKind::kCount},
     KeyRow{"memory_needed_bytes", KeyKind::kCount},
     KeyRow{"memory_available_bytes", KeyKind::kCount},
@@ -55,8 +57,12 @@ bool Fits(KeyKind kind, const Json& value) {
       return value.is_string();
     case KeyKind::kCount:
       return value.is_number_unsigned();
+    case KeyKind::kFlag:
+      return value.is_boolean();
     case KeyKind::kNumber:
       return value.is_number();
+    case KeyKind::kNumberOrNull:
+      return value.is_number() || value.is_null();
     case KeyKind::kArray:
       return value.is_array();
   }
@@ -145,6 +151,12 @@ std::string Human(const Json& plan) {
                                            TextOf(plan, "original_dtype")));
   text += OutputTable(plan["outputs"]);
   for (const Json& output : plan["outputs"]) text += SubstitutionRows(output);
+  if (plan["measures_importance"].get<bool>()) text += Row("Importance Matrix", "measured first");
+  if (!plan["seconds"].is_null()) {
+    text += Row("Time", fmt::format("about {} for running the model on the calibration text, by a "
+                                    "probe of one layer",
+                                    FormatElapsed(plan["seconds"].get<double>())));
+  }
   text += Row(
       "Memory",
       fmt::format("{} needed with {} threads, {} available", BytesOf(plan, "memory_needed_bytes"),

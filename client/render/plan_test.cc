@@ -32,6 +32,8 @@ Json Plan() {
              {"file_size", 2'000'000},
              {"bits_per_weight", 16},
              {"substitutions", Json::array()}}}},
+          {"measures_importance", false},
+          {"seconds", nullptr},
           {"threads", 4},
           {"memory_needed_bytes", 30'000'000},
           {"memory_available_bytes", 8'000'000'000},
@@ -56,6 +58,19 @@ TEST(PlanTest, IsATableAndWhatTheJobNeeds) {
   EXPECT_EQ(Json::parse(text->json), Plan());
 }
 
+TEST(PlanTest, TellsOfTheTimeAndTheMatrixWhereThereIsOne) {
+  Json plan = Plan();
+  plan["measures_importance"] = true;
+  plan["seconds"] = 75.4;
+  const auto text = FormatPlan(plan.dump());
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_NE(text->human.find("Importance Matrix: measured first\n"
+                             "Time: about 01:15 for running the model on the calibration text, by "
+                             "a probe of one layer\nMemory: "),
+            std::string::npos)
+      << text->human;
+}
+
 TEST(PlanTest, WhatIsNoPlanIsRefused) {
   const auto refused = [](const std::string& text) {
     return ErrorOf(FormatPlan(text).status()) == Error::kInternal;
@@ -68,7 +83,7 @@ TEST(PlanTest, WhatIsNoPlanIsRefused) {
     Json plan = whole;
     plan.erase(key);
     EXPECT_TRUE(refused(plan.dump())) << key;
-    plan[key] = nullptr;
+    plan[key] = Json::object();  // of no key's kind
     EXPECT_TRUE(refused(plan.dump())) << key;
   }
   Json plan = Plan();

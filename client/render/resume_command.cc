@@ -31,9 +31,16 @@ class CommandText {
   std::string text_;
 };
 
+void AddQualityOptions(const v1::QualitySpec& quality, CommandText& command) {
+  command.Flag("--report", quality.report());
+  if (quality.has_max_kld()) command.Option("--max-kld", fmt::format("{}", quality.max_kld()));
+  command.Option("--report-samples", fmt::format("{}", quality.samples()));
+}
+
 void AddGgufOptions(const v1::GgufOptions& options, CommandText& command) {
   // As it was typed: it goes into the output.
-  command.Option("--imatrix", options.imatrix_name());
+  command.Options("--imatrix", options.imatrix_names());
+  command.Option("--imatrix-out", options.imatrix_out_name());
   command.Options("--include-weights", options.include_weights());
   command.Options("--exclude-weights", options.exclude_weights());
   command.Options("--tensor-type", options.tensor_types());
@@ -50,19 +57,20 @@ void AddGgufOptions(const v1::GgufOptions& options, CommandText& command) {
   command.Flag("--allow-requantize", options.allow_requantize());
 }
 
-void AddCalibrationOptions(const v1::QuantizeSpec& spec, CommandText& command) {
-  const v1::CalibrationSpec& calibration = spec.calibration();
+void AddCalibrationOptions(const v1::CalibrationSpec& calibration, CommandText& command) {
   command.Option("--calibration-data", calibration.data_path());
   command.Option("--calibration-samples", fmt::format("{}", calibration.samples()));
   command.Option("--sequence-length", fmt::format("{}", calibration.sequence_length()));
   command.Option("--seed", fmt::format("{}", calibration.seed()));
-  const v1::PackedOptions& packed = spec.packed();
+  command.Flag("--all-experts", calibration.all_tokens_to_experts());
+}
+
+void AddPackedOptions(const v1::PackedOptions& packed, CommandText& command) {
   command.Option("--group-size",
                  packed.group_size() == 0 ? "auto" : fmt::format("{}", packed.group_size()));
   command.Flag("--asymmetric", packed.asymmetric());
   command.Option("--act-order", packed.column_order());
   if (packed.damping() > 0) command.Option("--damping", fmt::format("{}", packed.damping()));
-  command.Flag("--all-experts", packed.all_tokens_to_experts());
 }
 
 }  // namespace
@@ -83,8 +91,10 @@ std::string ResumeCommand(const v1::JobSpec& spec) {
   command.Flag("--overwrite", quantize.overwrite());
   command.Option("--pre", quantize.pre_tokenizer());
   command.Flag("--strict", quantize.strict());
+  if (quantize.has_quality()) AddQualityOptions(quantize.quality(), command);
   AddGgufOptions(quantize.gguf(), command);
-  if (quantize.has_calibration()) AddCalibrationOptions(quantize, command);
+  if (quantize.has_calibration()) AddCalibrationOptions(quantize.calibration(), command);
+  if (quantize.has_packed()) AddPackedOptions(quantize.packed(), command);
   return std::move(command).text();
 }
 

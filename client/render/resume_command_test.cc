@@ -44,8 +44,12 @@ TEST(ResumeCommandTest, NamesAllThatDecidesTheBytes) {
   quantize.set_pre_tokenizer("llama-bpe");
   quantize.set_strict(true);
   v1::GgufOptions& gguf = *quantize.mutable_gguf();
-  gguf.set_imatrix_path("/here/i.gguf");
-  gguf.set_imatrix_name("./i.gguf");
+  for (const char* name : {"i.gguf", "j.dat"}) {
+    gguf.add_imatrix_paths(std::string("/here/") + name);
+    gguf.add_imatrix_names(std::string("./") + name);
+  }
+  gguf.set_imatrix_out_path("/here/sum.gguf");
+  gguf.set_imatrix_out_name("sum.gguf");
   gguf.add_include_weights("attn_q");
   gguf.add_tensor_types("ffn_.*=q6_k");
   gguf.add_tensor_types("attn_v=q8_0");
@@ -61,10 +65,22 @@ TEST(ResumeCommandTest, NamesAllThatDecidesTheBytes) {
   EXPECT_EQ(ResumeCommand(spec),
             "llm-quantize quantize '/my models/a' gguf -q Q4_K_M -o /out -n a-Q4_K_M.gguf "
             "--checkpoint-dir /c --overwrite --pre llama-bpe --strict --imatrix ./i.gguf "
+            "--imatrix ./j.dat --imatrix-out sum.gguf "
             "--include-weights attn_q --tensor-type 'ffn_.*=q6_k' --tensor-type attn_v=q8_0 "
             "--output-tensor-type q8_0 --token-embedding-type q6_k --leave-output-tensor --pure "
             "--prune-layers 1,3 --override-kv 'a=str:b c' --split-max-size 2000M "
             "--allow-requantize");
+}
+
+TEST(ResumeCommandTest, NamesWhatIsToBeKnownOfTheQuality) {
+  v1::JobSpec spec = Spec();
+  v1::QualitySpec& quality = *spec.mutable_quantize()->mutable_quality();
+  quality.set_report(true);
+  quality.set_max_kld(0.05);
+  quality.set_samples(16);
+  EXPECT_EQ(ResumeCommand(spec),
+            "llm-quantize quantize '/my models/a' gguf -q Q4_K_M -o /out -n a-Q4_K_M.gguf "
+            "--checkpoint-dir /c --report --max-kld 0.05 --report-samples 16");
 }
 
 TEST(ResumeCommandTest, NamesTheCalibration) {
@@ -91,12 +107,12 @@ TEST(ResumeCommandTest, NamesTheCalibration) {
   packed.set_asymmetric(true);
   packed.set_column_order("static");
   packed.set_damping(0.05);
-  packed.set_all_tokens_to_experts(true);
+  calibration.set_all_tokens_to_experts(true);
   EXPECT_EQ(ResumeCommand(spec),
             common +
                 " --calibration-data '/my data/d.json' --calibration-samples 64 "
-                "--sequence-length 512 --seed 7 --group-size -1 --asymmetric --act-order static "
-                "--damping 0.05 --all-experts");
+                "--sequence-length 512 --seed 7 --all-experts --group-size -1 --asymmetric "
+                "--act-order static --damping 0.05");
 }
 
 }  // namespace

@@ -15,7 +15,15 @@
 namespace quantized {
 
 // The parts of a job, in the order in which they happen. Numbers are those of the proto.
-enum class Phase { kProbe = 1, kLoad = 3, kQuantize = 5, kValidate = 7, kPublish = 8 };
+enum class Phase {
+  kProbe = 1,
+  kCalibrate = 2,  // an importance matrix is measured
+  kLoad = 3,
+  kQuantize = 5,
+  kAssess = 6,  // the result's quality is measured
+  kValidate = 7,
+  kPublish = 8,
+};
 
 // Receives what a job has to say. Implementations are thread-safe and return quickly.
 class ProgressSink {

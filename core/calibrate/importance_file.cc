@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/gguf/cursor.h"
+#include "core/gguf/layout.h"
 #include "core/gguf/reader.h"
 #include "core/tensor/text.h"
 
@@ -21,6 +23,8 @@ constexpr std::string_view kDatasetsKey = "imatrix.datasets";
 constexpr std::string_view kChunkCountKey = "imatrix.chunk_count";
 constexpr std::string_view kChunkSizeKey = "imatrix.chunk_size";
 constexpr std::string_view kSumsSuffix = ".in_sum2", kCountsSuffix = ".counts";
+// Tokens of a call of the older form, which does not tell them.
+constexpr uint32_t kLegacyCallTokens = 512;
 // Least bytes of an entry of the older form: three numbers, a letter and a value.
 constexpr uint64_t kMinLegacyEntryBytes = 3 * 4 + 1 + 4;
 
@@ -59,10 +63,11 @@ absl::Status ReadKeys(const gguf::Metadata& metadata, ImportanceFile& file) {
     return Damaged(StrCat("metadata key ", kDatasetsKey, " is array of ",
                           gguf::NameOf(gguf::ElementTypeOf(datasets)), ", expected of string"));
   }
-  if (!names->empty()) file.dataset = UpToZero(names->front());
+  for (const std::string& name : *names) file.datasets.push_back(UpToZero(name));
   ASSIGN_OR_RETURN(const auto chunks, RequiredKey<uint32_t>(metadata, kChunkCountKey, "uint32"));
   file.chunks = ChunksOf(static_cast<int32_t>(chunks));
-  return RequiredKey<uint32_t>(metadata, kChunkSizeKey, "uint32").status();
+  ASSIGN_OR_RETURN(file.chunk_tokens, RequiredKey<uint32_t>(metadata, kChunkSizeKey, "uint32"));
+  return absl::OkStatus();
 }
 
 struct EntryTensors {
@@ -99,33 +104,26 @@ absl::StatusOr<std::vector<float>> ReadFloats(const gguf::GgufReader& reader,
   return values;
 }
 
-// Makes the sums of squares of each matrix, in place, the mean over its tokens. A matrix that no
-// token reached has no preference for a column.
-absl::Status DivideByCounts(std::span<const float> counts, std::span<float> sums) {
-  if (sums.size() % counts.size() != 0) {
-    return Damaged(StrCat(counts.size(), " counts for ", sums.size(),
+absl::Status CheckCounts(const ImportanceEntry& entry) {
+  if (entry.sums.size() % entry.counts.size() != 0) {
+    return Damaged(StrCat(entry.counts.size(), " counts for ", entry.sums.size(),
                           " sums, expected a number that divides them"));
   }
-  const size_t cols = sums.size() / counts.size();
-  for (const float given : counts) {
-    if (!std::isfinite(given) || given < 0) {
-      return Damaged(StrCat("a count is ", given, ", expected 0 or more"));
+  for (const float count : entry.counts) {
+    if (!std::isfinite(count) || count < 0) {
+      return Damaged(StrCat("a count is ", count, ", expected 0 or more"));
     }
-    const std::span<float> matrix = sums.first(cols);
-    const float count = std::round(given);
-    for (float& sum : matrix) sum = count > 0 ? sum / count : 1.0f;
-    sums = sums.subspan(cols);
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<float>> ReadEntry(const gguf::GgufReader& reader,
-                                             const EntryTensors& tensors) {
-  ASSIGN_OR_RETURN(std::vector<float> sums, ReadFloats(reader, tensors.sums, kSumsSuffix));
-  ASSIGN_OR_RETURN(const std::vector<float> counts,
-                   ReadFloats(reader, tensors.counts, kCountsSuffix));
-  RETURN_IF_ERROR(DivideByCounts(counts, sums));
-  return sums;
+absl::StatusOr<ImportanceEntry> ReadEntry(const gguf::GgufReader& reader,
+                                          const EntryTensors& tensors) {
+  ImportanceEntry entry;
+  ASSIGN_OR_RETURN(entry.sums, ReadFloats(reader, tensors.sums, kSumsSuffix));
+  ASSIGN_OR_RETURN(entry.counts, ReadFloats(reader, tensors.counts, kCountsSuffix));
+  RETURN_IF_ERROR(CheckCounts(entry));
+  return entry;
 }
 
 absl::Status ReadGguf(const gguf::GgufReader& reader, ImportanceFile& file) {
@@ -152,14 +150,15 @@ absl::StatusOr<std::string> ReadText(gguf::Cursor& cursor, uint64_t length) {
 }
 
 // What follows the name. The values are means, multiplied with the number of calls.
-absl::StatusOr<std::vector<float>> ReadLegacyWeights(gguf::Cursor& cursor) {
+absl::StatusOr<ImportanceEntry> ReadLegacyEntry(gguf::Cursor& cursor) {
   ASSIGN_OR_RETURN(const int32_t calls, cursor.ReadNumber<int32_t>(), << "number of calls");
   ASSIGN_OR_RETURN(const uint64_t count, ReadLength(cursor, "number of values"));
-  ASSIGN_OR_RETURN(std::vector<float> values, cursor.ReadNumbers<float>(count), << "values");
-  if (calls > 0) {
-    for (float& value : values) value /= static_cast<float>(calls);
-  }
-  return values;
+  ImportanceEntry entry;
+  ASSIGN_OR_RETURN(entry.sums, cursor.ReadNumbers<float>(count), << "values");
+  // A power of two on both sides leaves the quotient as it was, bit for bit.
+  for (float& sum : entry.sums) sum *= kLegacyCallTokens;
+  entry.counts = {static_cast<float>(std::max(calls, 1)) * kLegacyCallTokens};
+  return entry;
 }
 
 // Chunks and data set stand behind the entries. The first files of this form ended before them.
@@ -172,7 +171,7 @@ absl::Status ReadLegacyTail(gguf::Cursor& cursor, uint64_t file_bytes, Importanc
   if (length <= 0) return absl::OkStatus();
   ASSIGN_OR_RETURN(std::string dataset, ReadText(cursor, static_cast<uint64_t>(length)),
                    << "name of data set");
-  file.dataset = UpToZero(std::move(dataset));
+  file.datasets.push_back(UpToZero(std::move(dataset)));
   return absl::OkStatus();
 }
 
@@ -186,11 +185,12 @@ absl::Status ReadLegacy(const ByteSource& bytes, ImportanceFile& file) {
     ASSIGN_OR_RETURN(const uint64_t length, ReadLength(cursor, "length of name"), << number);
     ASSIGN_OR_RETURN(std::string name, ReadText(cursor, length), << number << ": name");
     const std::string where = StrCat("entry ", PrintableName(name));
-    ASSIGN_OR_RETURN(std::vector<float> weights, ReadLegacyWeights(cursor), << where);
-    if (!file.entries.emplace(std::move(name), std::move(weights)).second) {
+    ASSIGN_OR_RETURN(ImportanceEntry entry, ReadLegacyEntry(cursor), << where);
+    if (!file.entries.emplace(std::move(name), std::move(entry)).second) {
       return Damaged(where + " is there twice");
     }
   }
+  file.chunk_tokens = kLegacyCallTokens;
   return ReadLegacyTail(cursor, bytes.size_bytes(), file);
 }
 
@@ -202,7 +202,99 @@ absl::StatusOr<bool> IsGguf(const ByteSource& bytes) {
   return std::string_view(start.data(), start.size()) == kMagic;
 }
 
+// --- writing ---
+
+template <typename T>
+void Append(T number, std::string& bytes) {
+  bytes.append(reinterpret_cast<const char*>(&number), sizeof(number));
+}
+void AppendText(std::string_view text, std::string& bytes) {
+  Append(static_cast<int32_t>(text.size()), bytes);
+  bytes += text;
+}
+
 }  // namespace
+
+std::vector<float> ImportanceEntry::Weights() const {
+  std::vector<float> weights = sums;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const float count = std::round(counts[i / columns()]);
+    weights[i] = count > 0 ? weights[i] / count : 1.0f;
+  }
+  return weights;
+}
+
+absl::Status AddImportance(const ImportanceFile& more, std::string_view name, ImportanceFile& sum) {
+  for (const auto& [tensor, entry] : more.entries) {
+    const auto [place, is_new] = sum.entries.emplace(tensor, entry);
+    if (is_new) continue;
+    ImportanceEntry& total = place->second;
+    if (total.sums.size() != entry.sums.size() || total.counts.size() != entry.counts.size()) {
+      return MakeError(Error::kInvalidArgument,
+                       StrCat(name, ": entry ", PrintableName(tensor), " has ", entry.sums.size(),
+                              " sums and ", entry.counts.size(), " counts, in the matrices before ",
+                              total.sums.size(), " and ", total.counts.size()),
+                       "Give importance matrices of one model");
+    }
+    std::ranges::transform(total.sums, entry.sums, total.sums.begin(), std::plus());
+    std::ranges::transform(total.counts, entry.counts, total.counts.begin(), std::plus());
+  }
+  for (const std::string& dataset : more.datasets) {
+    if (std::ranges::find(sum.datasets, dataset) == sum.datasets.end()) {
+      sum.datasets.push_back(dataset);
+    }
+  }
+  sum.chunks += more.chunks;
+  if (sum.chunk_tokens == 0) sum.chunk_tokens = more.chunk_tokens;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ImportanceGguf(const ImportanceFile& file) {
+  gguf::Metadata metadata;
+  metadata.SetLast("general.type", std::string("imatrix"));
+  metadata.SetLast(kDatasetsKey, gguf::Array(file.datasets));
+  metadata.SetLast(kChunkCountKey, file.chunks);
+  metadata.SetLast(kChunkSizeKey, file.chunk_tokens);
+  std::vector<gguf::PlannedTensor> tensors;
+  std::vector<const std::vector<float>*> values;
+  for (const auto& [name, entry] : file.entries) {
+    const uint64_t matrices = entry.counts.size();
+    tensors.push_back(
+        {StrCat(name, kSumsSuffix), kernels::TypeId::kF32, {entry.columns(), matrices}});
+    tensors.push_back({StrCat(name, kCountsSuffix), kernels::TypeId::kF32, {1, matrices}});
+    values.insert(values.end(), {&entry.sums, &entry.counts});
+  }
+  ASSIGN_OR_RETURN(const gguf::GgufLayout layout, gguf::Plan(metadata, tensors));
+  std::string bytes = layout.header;
+  for (size_t i = 0; i < values.size(); ++i) {
+    bytes.resize(layout.tensors[i].offset);
+    bytes.append(reinterpret_cast<const char*>(values[i]->data()), layout.tensors[i].size_bytes);
+  }
+  bytes.resize(layout.file_size_bytes);
+  return bytes;
+}
+
+std::string ImportanceLegacy(const ImportanceFile& file) {
+  const auto chunk_tokens = static_cast<float>(std::max(file.chunk_tokens, 1u));
+  std::string bytes;
+  Append(static_cast<int32_t>(file.entries.size()), bytes);
+  for (const auto& [name, entry] : file.entries) {
+    const auto calls = std::max(std::ceil(std::ranges::max(entry.counts) / chunk_tokens), 1.0f);
+    AppendText(name, bytes);
+    Append(static_cast<int32_t>(calls), bytes);
+    Append(static_cast<int32_t>(entry.sums.size()), bytes);
+    for (const float weight : entry.Weights()) Append(weight * calls, bytes);
+  }
+  Append(static_cast<int32_t>(file.chunks), bytes);
+  AppendText(file.datasets.empty() ? "" : file.datasets.front(), bytes);
+  return bytes;
+}
+
+absl::StatusOr<std::string> ImportanceBytes(const ImportanceFile& file,
+                                            const std::filesystem::path& path) {
+  if (path.extension() == ".dat") return ImportanceLegacy(file);
+  return ImportanceGguf(file);
+}
 
 absl::StatusOr<ImportanceFile> ReadImportanceFile(std::unique_ptr<ByteSource> bytes) {
   const std::string file_name = bytes->name();
@@ -217,6 +309,16 @@ absl::StatusOr<ImportanceFile> ReadImportanceFile(std::unique_ptr<ByteSource> by
     RETURN_IF_ERROR(ReadLegacy(*bytes, file)) << file_name;
   }
   return file;
+}
+
+absl::StatusOr<ImportanceFile> OpenImportanceFile(const std::filesystem::path& path) {
+  auto bytes = OpenFileBytes(path);
+  if (!bytes.ok() && ErrorOf(bytes.status()) == Error::kModelNotFound) {
+    return MakeError(Error::kInvalidArgument, StrCat("--imatrix ", path.string(), ": no such file"),
+                     "Give an importance matrix as llama-imatrix writes it");
+  }
+  RETURN_IF_ERROR(bytes.status()) << "--imatrix";
+  return ReadImportanceFile(*std::move(bytes));
 }
 
 }  // namespace quantized

@@ -18,6 +18,7 @@ namespace {
 using ::testing::ElementsAre;
 using testing::GgufBytes;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 constexpr uint32_t kUint32 = 4, kString = 8, kArray = 9;  // value types
 constexpr uint32_t kF32 = 0, kF16 = 1;                    // tensor types
@@ -64,22 +65,22 @@ std::string OneEntry(const std::vector<float>& sums, const std::vector<float>& c
 TEST(ImportanceFileTest, GgufSumsAreDividedByCounts) {
   const auto file = Read(OneEntry({1, 2, 4, 5, 0.5f, 7}, {3, 0, 2}));
   ASSERT_TRUE(file.ok()) << file.status();
-  EXPECT_EQ(file->dataset, "a.txt");
+  EXPECT_THAT(file->datasets, ElementsAre("a.txt", "b.txt"));
   EXPECT_EQ(file->chunks, 3u);
   ASSERT_EQ(file->entries.size(), 1u);
-  EXPECT_THAT(file->entries.at("x"), ElementsAre(1.0f / 3, 2.0f / 3, 1, 1, 0.25f, 3.5f));
+  EXPECT_THAT(file->entries.at("x").Weights(), ElementsAre(1.0f / 3, 2.0f / 3, 1, 1, 0.25f, 3.5f));
 }
 
 TEST(ImportanceFileTest, GgufCountsAreRounded) {
   const auto file = Read(OneEntry({6, 6, 6}, {1.5f, 2.4f, 0.4f}));
   ASSERT_TRUE(file.ok()) << file.status();
-  EXPECT_THAT(file->entries.at("x"), ElementsAre(3, 3, 1));
+  EXPECT_THAT(file->entries.at("x").Weights(), ElementsAre(3, 3, 1));
 }
 
 TEST(ImportanceFileTest, GgufMatricesMayShareOneCount) {
   const auto file = Read(OneEntry({2, 4, 6, 8}, {2}));
   ASSERT_TRUE(file.ok()) << file.status();
-  EXPECT_THAT(file->entries.at("x"), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(file->entries.at("x").Weights(), ElementsAre(1, 2, 3, 4));
 }
 
 TEST(ImportanceFileTest, GgufTensorsOfOtherNamesAreLeft) {
@@ -92,7 +93,8 @@ TEST(ImportanceFileTest, GgufTensorsOfOtherNamesAreLeft) {
                                 .Data(Bytes({2}));
   const auto file = Read(bytes);
   ASSERT_TRUE(file.ok()) << file.status();
-  EXPECT_EQ(file->entries, (ImportanceWeights{{"x", {3}}}));
+  ASSERT_EQ(file->entries.size(), 1u);
+  EXPECT_THAT(file->entries.at("x").Weights(), ElementsAre(3));
 }
 
 TEST(ImportanceFileTest, GgufChunksThatToolsTakeAsNegativeAreUnknown) {
@@ -196,9 +198,12 @@ class Legacy {
 TEST(ImportanceFileTest, LegacyValuesAreDividedByCalls) {
   const auto file = Read(Legacy(3).Entry("b", 3, {1, 2}).Entry("a", 0, {5}).Entry("c", -2, {7}));
   ASSERT_TRUE(file.ok()) << file.status();
-  EXPECT_EQ(file->entries,
-            (ImportanceWeights{{"a", {5}}, {"b", {1.0f / 3, 2.0f / 3}}, {"c", {7}}}));
-  EXPECT_EQ(file->dataset, std::nullopt);
+  ASSERT_EQ(file->entries.size(), 3u);
+  EXPECT_THAT(file->entries.at("a").Weights(), ElementsAre(5));
+  EXPECT_THAT(file->entries.at("b").Weights(), ElementsAre(1.0f / 3, 2.0f / 3));
+  EXPECT_THAT(file->entries.at("c").Weights(), ElementsAre(7));
+  EXPECT_THAT(file->entries.at("b").counts, ElementsAre(3 * 512));
+  EXPECT_THAT(file->datasets, IsEmpty());
   EXPECT_EQ(file->chunks, 0u);
 }
 
@@ -207,16 +212,16 @@ TEST(ImportanceFileTest, LegacyTailIsOptional) {
   const auto with_chunks = Read(Legacy(entries).Number(int32_t{7}));
   ASSERT_TRUE(with_chunks.ok()) << with_chunks.status();
   EXPECT_EQ(with_chunks->chunks, 7u);
-  EXPECT_EQ(with_chunks->dataset, std::nullopt);
+  EXPECT_THAT(with_chunks->datasets, IsEmpty());
   const auto with_all =
       Read(Legacy(entries).Number(int32_t{7}).Text(std::string_view("a.txt\0b", 7)));
   ASSERT_TRUE(with_all.ok()) << with_all.status();
-  EXPECT_EQ(with_all->dataset, "a.txt");
+  EXPECT_THAT(with_all->datasets, ElementsAre("a.txt"));
   // Numbers that mean nothing, and bytes that a later version may put behind.
   const auto odd = Read(Legacy(entries).Number(int32_t{-7}).Number(int32_t{-1}).Text("more"));
   ASSERT_TRUE(odd.ok()) << odd.status();
   EXPECT_EQ(odd->chunks, 0u);
-  EXPECT_EQ(odd->dataset, std::nullopt);
+  EXPECT_THAT(odd->datasets, IsEmpty());
 }
 
 TEST(ImportanceFileTest, LegacyLengthsAreNotBelieved) {
@@ -272,6 +277,78 @@ TEST(ImportanceFileTest, TruncatedFilesAreRefused) {
       EXPECT_THAT(Refusal(whole->substr(0, size)), HasSubstr("m: ")) << size;
     }
   }
+}
+
+// --- writing and adding ---
+
+ImportanceFile Measured() {
+  ImportanceFile file;
+  file.entries["blk.0.attn_q.weight"] = {{2, 4, 6}, {2}};
+  file.entries["blk.0.ffn_up_exps.weight"] = {{3, 9, 0, 0}, {3, 0}};
+  file.datasets = {"a.txt"};
+  file.chunks = 2;
+  file.chunk_tokens = 512;
+  return file;
+}
+
+TEST(ImportanceFileTest, WhatIsWrittenIsRead) {
+  const auto bytes = ImportanceGguf(Measured());
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  const auto file = Read(*bytes);
+  ASSERT_TRUE(file.ok()) << file.status();
+  for (const auto& [name, entry] : Measured().entries) {
+    EXPECT_EQ(file->entries.at(name).sums, entry.sums) << name;
+    EXPECT_EQ(file->entries.at(name).counts, entry.counts) << name;
+  }
+  EXPECT_EQ(file->entries.size(), 2u);
+  EXPECT_THAT(file->datasets, ElementsAre("a.txt"));
+  EXPECT_EQ(file->chunks, 2u);
+  EXPECT_EQ(file->chunk_tokens, 512u);
+  const auto legacy = Read(ImportanceLegacy(Measured()));
+  ASSERT_TRUE(legacy.ok()) << legacy.status();
+  for (const auto& [name, entry] : Measured().entries) {
+    EXPECT_EQ(legacy->entries.at(name).Weights(), entry.Weights()) << name;
+  }
+  EXPECT_THAT(legacy->datasets, ElementsAre("a.txt"));
+  EXPECT_EQ(legacy->chunks, 2u);
+}
+
+TEST(ImportanceFileTest, TheReferencesFilesAreWrittenAsTheyWere) {
+  for (const char* name : {"imatrix/experts.gguf", "imatrix/dense.gguf"}) {
+    SCOPED_TRACE(name);
+    const auto whole = ReadFile(testing::GoldenDir() / name, 1 << 20);
+    ASSERT_TRUE(whole.ok()) << whole.status();
+    const auto file = Read(*whole);
+    ASSERT_TRUE(file.ok()) << file.status();
+    const auto written = ImportanceGguf(*file);
+    ASSERT_TRUE(written.ok()) << written.status();
+    EXPECT_TRUE(*written == *whole);
+  }
+  const auto whole = ReadFile(testing::GoldenDir() / "imatrix/dense.gguf", 1 << 20);
+  const auto legacy = ReadFile(testing::GoldenDir() / "imatrix/dense.dat", 1 << 20);
+  EXPECT_TRUE(ImportanceLegacy(*Read(*whole)) == *legacy);
+}
+
+TEST(ImportanceFileTest, AddedMatricesAreThoseOfOneRun) {
+  ImportanceFile sum = Measured();
+  ImportanceFile more = Measured();
+  more.entries["output.weight"] = {{1}, {4}};
+  more.datasets = {"b.txt", "a.txt"};
+  const absl::Status status = AddImportance(more, "more.gguf", sum);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_THAT(sum.entries.at("blk.0.attn_q.weight").sums, ElementsAre(4, 8, 12));
+  EXPECT_THAT(sum.entries.at("blk.0.attn_q.weight").counts, ElementsAre(4));
+  EXPECT_THAT(sum.entries.at("blk.0.ffn_up_exps.weight").counts, ElementsAre(6, 0));
+  EXPECT_THAT(sum.entries.at("output.weight").sums, ElementsAre(1));
+  EXPECT_THAT(sum.datasets, ElementsAre("a.txt", "b.txt"));
+  EXPECT_EQ(sum.chunks, 4u);
+
+  more.entries["blk.0.attn_q.weight"] = {{1, 2}, {1}};
+  const absl::Status refused = AddImportance(more, "more.gguf", sum);
+  EXPECT_EQ(ErrorOf(refused), Error::kInvalidArgument);
+  EXPECT_EQ(refused.message(),
+            "more.gguf: entry blk.0.attn_q.weight has 2 sums and 1 counts, in the matrices before "
+            "3 and 1");
 }
 
 }  // namespace

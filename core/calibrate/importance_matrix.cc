@@ -35,23 +35,15 @@ void HashSize(uint64_t size, Sha256& hash) { hash.Update(std::as_bytes(std::span
 
 }  // namespace
 
-absl::StatusOr<ImportanceMatrix> ImportanceMatrix::Open(const std::filesystem::path& path,
-                                                        const Filter& filter) {
-  auto bytes = OpenFileBytes(path);
-  if (!bytes.ok() && ErrorOf(bytes.status()) == Error::kModelNotFound) {
-    return MakeError(Error::kInvalidArgument, StrCat("--imatrix ", path.string(), ": no such file"),
-                     "Give an importance matrix as llama-imatrix writes it");
+absl::StatusOr<ImportanceMatrix> ImportanceMatrix::Make(const ImportanceFile& file,
+                                                        std::string name, const Filter& filter) {
+  ImportanceMatrix matrix;
+  matrix.file_name_ = std::move(name);
+  for (const auto& [tensor, entry] : file.entries) {
+    if (IsKept(tensor, filter)) matrix.entries_.emplace(tensor, entry.Weights());
   }
-  RETURN_IF_ERROR(bytes.status()) << "--imatrix";
-  return Open(*std::move(bytes), filter);
-}
-
-absl::StatusOr<ImportanceMatrix> ImportanceMatrix::Open(std::unique_ptr<ByteSource> bytes,
-                                                        const Filter& filter) {
-  std::string file_name = bytes->name();
-  ASSIGN_OR_RETURN(ImportanceFile file, ReadImportanceFile(std::move(bytes)));
-  std::erase_if(file.entries, [&](const auto& entry) { return !IsKept(entry.first, filter); });
-  ImportanceMatrix matrix(std::move(file_name), std::move(file));
+  if (!file.datasets.empty()) matrix.dataset_ = file.datasets.front();
+  matrix.chunks_ = file.chunks;
   RETURN_IF_ERROR(matrix.CheckWeights());
   return matrix;
 }
@@ -101,7 +93,7 @@ void ImportanceMatrix::AppendMetadata(std::string_view path, gguf::Metadata& met
   const auto text = [](std::string_view given) {
     return std::string(given.substr(0, kMaxTextBytes));
   };
-  metadata.SetLast("quantize.imatrix.file", text(path));
+  if (!path.empty()) metadata.SetLast("quantize.imatrix.file", text(path));
   if (dataset()) metadata.SetLast("quantize.imatrix.dataset", text(*dataset()));
   metadata.SetLast("quantize.imatrix.entries_count", static_cast<uint32_t>(entries().size()));
   if (chunks() > 0) metadata.SetLast("quantize.imatrix.chunks_count", chunks());

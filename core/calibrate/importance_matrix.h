@@ -4,22 +4,23 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <memory>
+#include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/calibrate/importance_file.h"
 #include "core/gguf/metadata.h"
-#include "core/tensor/byte_source.h"
 
 namespace quantized {
+
+// By the name of a tensor: one weight per column of it, of several matrices one after the other.
+using ImportanceWeights = std::map<std::string, std::vector<float>, std::less<>>;
 
 class ImportanceMatrix {
  public:
@@ -30,18 +31,16 @@ class ImportanceMatrix {
     std::vector<std::string> exclude;
   };
 
-  // Errors: kInvalidArgument, naming --imatrix, when there is no such file; those of
-  // ReadImportanceFile; kValidationFailed for a weight that is kept and negative, infinite or NaN.
-  static absl::StatusOr<ImportanceMatrix> Open(const std::filesystem::path& path,
-                                               const Filter& filter);
-  static absl::StatusOr<ImportanceMatrix> Open(std::unique_ptr<ByteSource> bytes,
+  // `name` is of the file, for messages. Errors: kValidationFailed for a weight that is kept and
+  // negative, infinite or NaN.
+  static absl::StatusOr<ImportanceMatrix> Make(const ImportanceFile& file, std::string name,
                                                const Filter& filter);
 
   // The filter left nothing: quantization goes as without a matrix.
-  bool empty() const { return file_.entries.empty(); }
-  const ImportanceWeights& entries() const { return file_.entries; }
-  const std::optional<std::string>& dataset() const { return file_.dataset; }
-  uint32_t chunks() const { return file_.chunks; }
+  bool empty() const { return entries_.empty(); }
+  const ImportanceWeights& entries() const { return entries_; }
+  const std::optional<std::string>& dataset() const { return dataset_; }
+  uint32_t chunks() const { return chunks_; }  // 0: not known
 
   // The weights of tensor `name`, which has `matrices` matrices (the third dimension) with rows of
   // `cols`: cols * matrices of them, those of matrix m from m * cols on. Empty where there is no
@@ -56,16 +55,18 @@ class ImportanceMatrix {
   // Tells in the metadata of a model which matrix it was made with: keys `quantize.imatrix.`
   // file, dataset, entries_count, chunks_count, appended in this order; the second only where the
   // matrix names a data set, the last only where it tells its chunks. `path` is what the user
-  // typed. An empty matrix leaves nothing.
+  // typed; of a matrix that was made with the model and is in no file it is empty, and so is the
+  // first key left out. An empty matrix leaves nothing.
   void AppendMetadata(std::string_view path, gguf::Metadata& metadata) const;
 
  private:
-  ImportanceMatrix(std::string file_name, ImportanceFile file)
-      : file_name_(std::move(file_name)), file_(std::move(file)) {}
+  ImportanceMatrix() = default;
   absl::Status CheckWeights() const;
 
   std::string file_name_;  // for messages
-  ImportanceFile file_;
+  ImportanceWeights entries_;
+  std::optional<std::string> dataset_;
+  uint32_t chunks_ = 0;
 };
 
 }  // namespace quantized

@@ -302,10 +302,10 @@ absl::Status DirectoryOutput::Publish() {
   return absl::OkStatus();
 }
 
-void DirectoryOutput::CleanUp(const absl::Status& status) {
+void DirectoryOutput::CleanUp(const absl::Status& status, bool may_be_wanted) {
   if (status.ok() || !part_is_ours_) return;
   const bool resumable = checkpoint_ != nullptr;
-  if (resumable && ErrorOf(status) != Error::kValidationFailed) {
+  if (resumable && (may_be_wanted || ErrorOf(status) != Error::kValidationFailed)) {
     checkpoint_->Sync().IgnoreError();
     return;
   }

@@ -65,8 +65,9 @@ class DirectoryOutput {
   // packed linear is sound and each other value finite. Errors: kValidationFailed.
   absl::Status Validate(const Architecture& architecture);
   absl::Status Publish();
-  // After a failure with `status`.
-  void CleanUp(const absl::Status& status);
+  // After a failure with `status`. `may_be_wanted`: what is made is whole, and stays although it
+  // failed.
+  void CleanUp(const absl::Status& status, bool may_be_wanted);
 
  private:
   absl::StatusOr<uint64_t> HashOfUnit(size_t unit) const;

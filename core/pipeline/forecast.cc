@@ -9,6 +9,7 @@
 #include "core/base/machine.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/pipeline/measure_importance.h"
 #include "core/pipeline/output_folder.h"
 #include "core/pipeline/plan.h"
 #include "core/pipeline/room.h"
@@ -46,32 +47,46 @@ void WarnOf(const absl::Status& status, QuantizeForecast& forecast) {
 
 absl::StatusOr<QuantizeForecast> ForecastQuantize(const QuantizeRequest& request, size_t threads) {
   ASSIGN_OR_RETURN(const std::vector<const Recipe*> recipes, RecipesOf(request));
-  ASSIGN_OR_RETURN(const PlanOptions options, PlanOptions::Parse(request.gguf));
+  ASSIGN_OR_RETURN(PlanOptions options, PlanOptions::Parse(request.gguf));
   ModelSources sources;
   RETURN_IF_ERROR(sources.Open(request, recipes));
 
   QuantizeForecast forecast;
   forecast.threads = threads;
   forecast.model = sources.Of(*recipes[0]).summary();
-  std::map<const ModelSource*, std::vector<QuantizePlan>> passes;
+  const auto make_plans = [&]() -> absl::StatusOr<std::vector<QuantizePlan>> {
+    std::vector<QuantizePlan> plans;
+    for (size_t i = 0; i < recipes.size(); ++i) {
+      const fs::path path = fs::absolute(request.outputs[i].path).lexically_normal();
+      ASSIGN_OR_RETURN(QuantizePlan plan,
+                       MakePlan(sources.Of(*recipes[i]), *recipes[i], path, options));
+      plans.push_back(std::move(plan));
+    }
+    return plans;
+  };
+  ASSIGN_OR_RETURN(std::vector<QuantizePlan> plans, make_plans());
+  forecast.measures_importance = MustMeasureImportance(request, sources.Of(*recipes[0]), plans);
+  if (forecast.measures_importance) {
+    ASSIGN_OR_RETURN(forecast.memory_needed_bytes, ImportanceMemoryBytes(request));
+    ASSIGN_OR_RETURN(forecast.seconds, ImportanceSeconds(request, threads));
+    options.selection.has_importance = true;
+    ASSIGN_OR_RETURN(plans, make_plans());
+  }
+  std::map<const ModelSource*, std::vector<const QuantizePlan*>> passes;
   for (size_t i = 0; i < recipes.size(); ++i) {
-    const ModelSource& source = sources.Of(*recipes[i]);
-    const fs::path path = fs::absolute(request.outputs[i].path).lexically_normal();
-    ASSIGN_OR_RETURN(QuantizePlan plan, MakePlan(source, *recipes[i], path, options));
+    const QuantizePlan& plan = plans[i];
     forecast.outputs.push_back(ForecastOf(plan));
     forecast.disk_needed_bytes += plan.SizeBytes();
-    WarnOf(plan.missing_importance, forecast);
+    if (!forecast.measures_importance) WarnOf(plan.missing_importance, forecast);
     if (!request.overwrite) WarnOfExistingFiles(plan, forecast);
-    passes[&source].push_back(std::move(plan));
+    passes[&sources.Of(*recipes[i])].push_back(&plan);
   }
 
   forecast.memory_available_bytes = AvailableMemoryBytes();
-  for (const auto& [source, plans] : passes) {
-    std::vector<const QuantizePlan*> pointers;
-    for (const QuantizePlan& plan : plans) pointers.push_back(&plan);
+  for (const auto& [source, pass] : passes) {
     forecast.memory_needed_bytes =
-        std::max(forecast.memory_needed_bytes, PlannedMemoryBytes(pointers, threads));
-    WarnOf(CheckMemory(pointers, threads), forecast);
+        std::max(forecast.memory_needed_bytes, PlannedMemoryBytes(pass, threads));
+    WarnOf(CheckMemory(pass, threads), forecast);
   }
   const fs::path folder =
       OutputFolder(fs::absolute(request.outputs.front().path).parent_path()).Existing();

@@ -1,10 +1,12 @@
 // What a quantization would make, and what it would need, found without doing any of it: the answer
-// to `--plan`. Reads headers, configuration and tokenizer; writes nothing.
+// to `--plan`. Reads headers, configuration and tokenizer, and where the model is to be run on text
+// its first layer, which it runs; writes nothing.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,9 @@ struct OutputForecast {
 struct QuantizeForecast {
   ModelSummary model;
   std::vector<OutputForecast> outputs;  // in the order of the request
+  bool measures_importance = false;     // gguf: the job measures an importance matrix first
+  // Of all layers of all outputs, by a probe of the first one; nothing where there is no probe.
+  std::optional<double> seconds;
   size_t threads = 0;
   uint64_t memory_needed_bytes = 0, memory_available_bytes = 0;
   uint64_t disk_needed_bytes = 0, disk_free_bytes = 0;  // in the outputs' folder

@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/forward/gguf_tensor_source.h"
 #include "core/pipeline/part_file.h"
 #include "core/pipeline/resume.h"
 #include "core/pipeline/validate.h"
@@ -258,6 +259,31 @@ void LevelOutput::FinishEncoding(const absl::Status& walk) {
   });
 }
 
+void LevelOutput::Assess(const QualityMeter& meter, const CalibratedModel& model,
+                         const CalibrationSummary& calibration) {
+  const auto assess = [&]() -> absl::Status {
+    std::vector<fs::path> files;
+    for (const OutputFile& file : plan_.files) {
+      files.push_back(result_ ? file.path : PartPath(file.path));
+    }
+    ASSIGN_OR_RETURN(const auto quantized, GgufTensorSource::Open(files, model.config));
+    ASSIGN_OR_RETURN(quality_, meter.Measure(*quantized, {.output_path = plan_.output_path,
+                                                          .level = std::string(plan_.recipe->name),
+                                                          .bits_per_weight = plan_.bits_per_weight,
+                                                          .size_bytes = plan_.SizeBytes(),
+                                                          .calibration = calibration}));
+    if (result_) result_->quality = quality_;
+    const absl::Status status = meter.CheckLimit(*quality_, std::string(plan_.recipe->name));
+    is_too_bad_ = !status.ok();
+    return status;
+  };
+  if (!status_.ok()) return;
+  if (absl::Status status = assess(); !status.ok()) {
+    result_.reset();
+    Fail(std::move(status));
+  }
+}
+
 void LevelOutput::Validate() {
   Do([this] { return ValidateOutput(parts_, plan_, source_, hashes_, context_); });
 }
@@ -301,7 +327,7 @@ absl::Status LevelOutput::RemoveParts() {
 void LevelOutput::CleanUp() {
   if (status_.ok()) return;
   const bool resumable = checkpoint_ || has_reused_;
-  if (resumable && ErrorOf(status_) != Error::kValidationFailed) {
+  if (resumable && (is_too_bad_ || ErrorOf(status_) != Error::kValidationFailed)) {
     if (checkpoint_) checkpoint_->Sync().IgnoreError();
     return;
   }
@@ -338,6 +364,7 @@ QuantizeResult LevelOutput::MakeResult() const {
   result.substitutions = plan_.substitutions;
   result.device = device_;
   result.device_memory_bytes = device_memory_bytes_;
+  result.quality = quality_;
   if (plan_.files[0].path != plan_.output_path) {
     for (const OutputFile& file : plan_.files) result.files.push_back(file.path);
   }

@@ -22,6 +22,7 @@
 #include "core/pipeline/checkpoint.h"
 #include "core/pipeline/output_folder.h"
 #include "core/pipeline/plan.h"
+#include "core/pipeline/quality.h"
 #include "core/pipeline/quantize.h"
 #include "core/pipeline/slices.h"
 #include "core/source/model_source.h"
@@ -53,6 +54,9 @@ class LevelOutput {
   void NoteDevice(std::string name, uint64_t memory_bytes);
   // After the walk over the source, which ended with `walk`: makes data and journal durable.
   void FinishEncoding(const absl::Status& walk);
+  // Measures the result, also one that was there already.
+  void Assess(const QualityMeter& meter, const CalibratedModel& model,
+              const CalibrationSummary& calibration);
   void Validate();
   void Publish();
   // After a failure: what stays on disk is in docs/formats/checkpoint.md, "After a failure".
@@ -114,6 +118,8 @@ class LevelOutput {
   bool parts_are_ours_ = false;   // nothing of another run is in them any more
   bool has_reused_ = false;       // tensors of an earlier run are in them
   std::vector<uint64_t> hashes_;  // of each tensor that is in parts_
+  std::optional<QualitySummary> quality_;
+  bool is_too_bad_ = false;  // for the request's limit: what is made may still be wanted
   std::string device_ = "cpu";
   uint64_t device_memory_bytes_ = 0;
   std::vector<uint8_t> reused_;             // a flag for each tensor taken from the checkpoint

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "core/base/error.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
@@ -155,15 +156,32 @@ absl::StatusOr<PlanOptions> PlanOptions::Parse(const GgufOptions& options) {
   selection.keep_order = options.keep_split;
   parsed.keep_split = options.keep_split;
   parsed.split_max_bytes = options.split_max_bytes;
-  if (!options.imatrix_path.empty()) {
-    ASSIGN_OR_RETURN(ImportanceMatrix matrix,
-                     ImportanceMatrix::Open(options.imatrix_path,
-                                            {options.include_weights, options.exclude_weights}));
-    parsed.importance_name = options.imatrix_name;
-    if (!matrix.empty()) parsed.importance = std::move(matrix);
+  if (!options.imatrix_paths.empty()) {
+    ASSIGN_OR_RETURN(const ImportanceFile file, ReadImportance(options));
+    RETURN_IF_ERROR(parsed.UseImportance(file, absl::StrJoin(options.imatrix_names, ","), options));
   }
-  selection.has_importance = parsed.importance.has_value();
   return parsed;
+}
+
+absl::Status PlanOptions::UseImportance(const ImportanceFile& file, std::string name,
+                                        const GgufOptions& options) {
+  ASSIGN_OR_RETURN(ImportanceMatrix matrix,
+                   ImportanceMatrix::Make(file, name.empty() ? "the importance matrix" : name,
+                                          {options.include_weights, options.exclude_weights}));
+  importance_name = std::move(name);
+  importance.reset();
+  if (!matrix.empty()) importance = std::move(matrix);
+  selection.has_importance = importance.has_value();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ImportanceFile> ReadImportance(const GgufOptions& options) {
+  ImportanceFile sum;
+  for (const std::filesystem::path& path : options.imatrix_paths) {
+    ASSIGN_OR_RETURN(const ImportanceFile file, OpenImportanceFile(path));
+    RETURN_IF_ERROR(AddImportance(file, path.string(), sum));
+  }
+  return sum;
 }
 
 absl::StatusOr<QuantizePlan> MakePlan(const ModelSource& source, const Recipe& recipe,

@@ -67,14 +67,21 @@ struct PlanOptions {
   SelectionOptions selection;
   std::vector<gguf::Metadata::Entry> overrides;
   std::optional<ImportanceMatrix> importance;
-  std::string importance_name;  // as the user typed its path
+  std::string importance_name;  // as the user typed its path; empty where it was measured
   bool keep_split = false;
   uint64_t split_max_bytes = 0;  // 0: one file
 
-  // Reads the importance matrix, too. Errors: kInvalidArgument for what does not parse or exclude
-  // each other; those of ImportanceMatrix::Open.
+  // Reads the importance matrices, too. Errors: kInvalidArgument for what does not parse or exclude
+  // each other; those of ReadImportance and UseImportance.
   static absl::StatusOr<PlanOptions> Parse(const GgufOptions& options);
+  // What is left of `file` by the options' filter. Errors: those of ImportanceMatrix::Make.
+  absl::Status UseImportance(const ImportanceFile& file, std::string name,
+                             const GgufOptions& options);
 };
+
+// The matrices that the options name, added up. Errors: those of OpenImportanceFile and
+// AddImportance.
+absl::StatusOr<ImportanceFile> ReadImportance(const GgufOptions& options);
 
 // `output_path` is absolute; `options` must outlive the plan, which points into its matrix. Errors:
 // kValidationFailed and kInvalidArgument as SelectTypes and ImportanceMatrix::Find.

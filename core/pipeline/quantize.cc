@@ -4,20 +4,25 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <system_error>
 #include <tuple>
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/pipeline/checkpoint.h"
 #include "core/pipeline/encode.h"
 #include "core/pipeline/encode_device.h"
 #include "core/pipeline/level_output.h"
+#include "core/pipeline/measure_importance.h"
+#include "core/pipeline/part_file.h"
 #include "core/pipeline/plan.h"
 #include "core/pipeline/progress.h"
+#include "core/pipeline/quality.h"
 #include "core/pipeline/room.h"
 #include "core/pipeline/sources.h"
 #include "core/quantize/levels.h"
@@ -43,9 +48,10 @@ class QuantizeJob {
       CleanUp();
       return {{}, std::move(status)};
     }
-    for (auto step : {&QuantizeJob::Encode, &QuantizeJob::Validate, &QuantizeJob::Publish}) {
-      if (HasOpen()) (this->*step)();
-    }
+    if (HasOpen()) Encode();
+    if (request_.quality.is_wanted) Assess();
+    if (HasOpen()) Validate();
+    if (HasOpen()) Publish();
     CleanUp();
     return Outcome();
   }
@@ -76,19 +82,104 @@ class QuantizeJob {
                                        summary.num_layers,
                                        summary.num_layers == 1 ? " layer)" : " layers)"));
     ASSIGN_OR_RETURN(plan_options_, PlanOptions::Parse(request_.gguf));
+    ASSIGN_OR_RETURN(std::vector<QuantizePlan> plans, MakePlans(recipes));
+    if (MustMeasureImportance(request_, sources_.Of(*recipes[0]), plans)) {
+      RETURN_IF_ERROR(MeasureImportanceFor(recipes));
+      ASSIGN_OR_RETURN(plans, MakePlans(recipes));
+    } else {
+      WarnOfOptionsWithoutImportance();
+    }
+    for (size_t i = 0; i < plans.size(); ++i) {
+      RETURN_IF_ERROR(plans[i].missing_importance);
+      outputs_.push_back(std::make_unique<LevelOutput>(
+          request_, request_.outputs[i], sources_.Of(*recipes[i]), std::move(plans[i]), context_));
+    }
+    RETURN_IF_ERROR(WriteImportance());
+    return request_.quality.is_wanted ? OpenMeter() : absl::OkStatus();
+  }
+
+  absl::Status OpenMeter() {
+    if (!request_.gguf.prune_layers.empty()) {
+      return MakeError(Error::kInvalidArgument,
+                       "quality is measured layer by layer: --report and --max-kld cannot be used "
+                       "with --prune-layers");
+    }
+    ASSIGN_OR_RETURN(model_,
+                     OpenCalibratedModel(request_.model_path, "quality is measured against"));
+    ASSIGN_OR_RETURN(meter_, QualityMeter::Open(request_, *model_, context_));
+    return absl::OkStatus();
+  }
+
+  // In the order of the request. Refuses what must not be made.
+  absl::StatusOr<std::vector<QuantizePlan>> MakePlans(const std::vector<const Recipe*>& recipes) {
+    std::vector<QuantizePlan> plans;
     for (size_t i = 0; i < recipes.size(); ++i) {
-      const OutputRequest& output = request_.outputs[i];
-      const ModelSource& source = sources_.Of(*recipes[i]);
+      const fs::path path = fs::absolute(request_.outputs[i].path).lexically_normal();
       ASSIGN_OR_RETURN(QuantizePlan plan,
-                       MakePlan(source, *recipes[i], fs::absolute(output.path).lexically_normal(),
-                                plan_options_));
-      RETURN_IF_ERROR(plan.missing_importance);
+                       MakePlan(sources_.Of(*recipes[i]), *recipes[i], path, plan_options_));
       RETURN_IF_ERROR(RefuseToReplaceTheModel(plan));
       RETURN_IF_ERROR(RefuseSubstitutions(plan));
-      outputs_.push_back(
-          std::make_unique<LevelOutput>(request_, output, source, std::move(plan), context_));
+      plans.push_back(std::move(plan));
     }
-    return absl::OkStatus();
+    return plans;
+  }
+
+  // What would stop the job after the measuring is found before it: with a matrix some tensors get
+  // other types.
+  absl::Status MeasureImportanceFor(const std::vector<const Recipe*>& recipes) {
+    plan_options_.selection.has_importance = true;
+    ASSIGN_OR_RETURN(const std::vector<QuantizePlan> plans, MakePlans(recipes));
+    uint64_t needed_bytes = 0;
+    for (const QuantizePlan& plan : plans) {
+      for (const OutputFile& file : plan.files) {
+        needed_bytes += MissingBytes(PartPath(file.path), file.size_bytes);
+        std::error_code ignored;
+        if (fs::exists(file.path, ignored)) needed_bytes -= std::min(needed_bytes, file.size_bytes);
+      }
+    }
+    RETURN_IF_ERROR(
+        CheckDisk(needed_bytes, OutputFolder(plans[0].output_path.parent_path()).Existing()));
+    ASSIGN_OR_RETURN(measured_, MeasureImportance(request_, context_));
+    for (const std::string& note : measured_->notes) context_.progress.OnWarning(note);
+    return plan_options_.UseImportance(measured_->file, request_.gguf.imatrix_out_name,
+                                       request_.gguf);
+  }
+
+  void WarnOfOptionsWithoutImportance() const {
+    const GgufOptions& options = request_.gguf;
+    if (!options.imatrix_paths.empty()) return;
+    if (request_.calibration.is_given) {
+      context_.progress.OnWarning(
+          "options of calibration have no effect: no level here needs an importance matrix; "
+          "--calibration-data or --imatrix-out has one measured");
+    }
+    if (!options.include_weights.empty() || !options.exclude_weights.empty()) {
+      context_.progress.OnWarning(
+          "--include-weights and --exclude-weights have no effect without an importance matrix");
+    }
+  }
+
+  // The matrix goes to --imatrix-out before any level is made: it is of use without them, too.
+  absl::Status WriteImportance() const {
+    const fs::path& path = request_.gguf.imatrix_out;
+    if (path.empty()) return absl::OkStatus();
+    ImportanceFile file;
+    if (measured_) {
+      file = measured_->file;
+    } else {
+      ASSIGN_OR_RETURN(file, ReadImportance(request_.gguf));
+    }
+    ASSIGN_OR_RETURN(const std::string bytes, ImportanceBytes(file, path));
+    std::error_code ignored;
+    if (fs::exists(path, ignored) && !request_.overwrite) {
+      const absl::StatusOr<std::string> there = ReadFile(path, bytes.size());
+      if (there.ok() && *there == bytes) return absl::OkStatus();
+      return MakeError(Error::kInvalidArgument,
+                       StrCat("--imatrix-out: ", path.string(), " exists already"),
+                       "Give another name, or --overwrite to replace it");
+    }
+    RETURN_IF_ERROR(CreateDirectories(fs::absolute(path).parent_path()));
+    return WriteFileAtomically(path, bytes);
   }
 
   absl::Status RefuseToReplaceTheModel(const QuantizePlan& plan) const {
@@ -215,6 +306,13 @@ class QuantizeJob {
     device_.Close();
   }
 
+  void Assess() {
+    context_.progress.OnPhase(Phase::kAssess);
+    for (const auto& output : outputs_) {
+      output->Assess(*meter_, *model_, measured_ ? measured_->calibration : CalibrationSummary());
+    }
+  }
+
   void Validate() {
     context_.progress.OnPhase(Phase::kValidate);
     context_.progress.OnMessage("Validating output...");
@@ -248,7 +346,11 @@ class QuantizeJob {
     QuantizeOutcome outcome;
     outcome.status = FirstFailure();
     for (const auto& output : outputs_) {
-      if (output->status().ok()) outcome.finished.push_back(output->result());
+      if (!output->status().ok()) continue;
+      QuantizeResult& result = outcome.finished.emplace_back(output->result());
+      if (!measured_) continue;
+      result.calibration = measured_->calibration;
+      result.notes = measured_->notes;
     }
     return outcome;
   }
@@ -257,6 +359,9 @@ class QuantizeJob {
   JobContext& context_;
   EncodeDevice device_;
   ModelSources sources_;
+  std::optional<MeasuredImportance> measured_;
+  std::optional<CalibratedModel> model_;  // with meter_, where quality is wanted
+  std::optional<QualityMeter> meter_;
   PlanOptions plan_options_;  // the plans point into its matrix
   Outputs outputs_;
 };

@@ -26,13 +26,16 @@ struct SubstitutedType {
   std::string tensor, wanted_type, used_type, why;
 };
 
-// The text that a calibrated method looks at.
+// The text that a calibrated method looks at, and the measuring of an importance matrix.
 struct CalibrationRequest {
   std::filesystem::path data;  // empty: the built-in text
   std::string name;            // as typed, for messages
   uint32_t samples = 256;
   uint32_t sequence_length = 512;
   uint64_t seed = 0;
+  // Of a mixture, statistics of each expert are of all tokens.
+  bool all_tokens_to_experts = false;
+  bool is_given = false;  // the user said something of it
 };
 
 inline constexpr int64_t kAutoGroupSize = 0;  // the largest that fits
@@ -44,8 +47,26 @@ struct CalibratedOptions {
   bool symmetric = true;
   ColumnOrder order = ColumnOrder::kGroupAware;
   double damping = 0.01;
-  // Of a mixture, statistics of each expert are of all tokens.
-  bool all_tokens_to_experts = false;
+};
+
+// What is to be known of the results' quality (core/pipeline/quality.h).
+struct QualityRequest {
+  bool is_wanted = false;         // measure it
+  bool report = false;            // write files of it beside the outputs
+  std::optional<double> max_kld;  // a result above it fails
+  uint32_t samples = 16;          // held-out windows to measure on
+};
+
+// How far predictions on held-out text are from the source's.
+struct QualitySummary {
+  std::string description;  // of the text
+  uint64_t tokens = 0;      // scored
+  double source_perplexity = 0, perplexity = 0;
+  double kl_divergence = 0;  // mean over tokens, in nats
+  double kl_standard_error = 0;
+  double top1_agreement = 0;
+  std::vector<std::filesystem::path> report_files;
+  std::string table;  // the report for a terminal
 };
 
 struct CalibrationSummary {
@@ -70,12 +91,13 @@ struct QuantizeResult {
   std::string device = "cpu";                // "cuda:0 NVIDIA H100" where it did the encoding
   uint64_t device_memory_bytes = 0;          // the highest use of its memory
   bool already_done = false;  // the output was there, made by the same job, and is valid
-  // Of awq and gptq.
   std::string format = "gguf";
+  CalibrationSummary calibration;         // of gguf: of the importance matrix that the job measured
+  std::vector<std::string> notes;         // "MODULE: what was done beyond the usual"
+  std::optional<QualitySummary> quality;  // where the request wants it
+  // Of awq and gptq.
   int64_t group_size = 0;
-  CalibrationSummary calibration;
-  double mean_module_error = 0;    // of ModuleReport::relative_error
-  std::vector<std::string> notes;  // "MODULE: what was done beyond the usual"
+  double mean_module_error = 0;  // of ModuleReport::relative_error
 };
 
 // One level to make.
@@ -88,8 +110,13 @@ struct OutputRequest {
 
 // What users of llama-quantize know by these names, as they typed it.
 struct GgufOptions {
-  std::filesystem::path imatrix_path;  // empty: none
-  std::string imatrix_name;            // as typed; goes into the metadata
+  // Importance matrices; several are added up.
+  std::vector<std::filesystem::path> imatrix_paths;
+  std::vector<std::string> imatrix_names;  // as typed; go into the metadata
+  // Measure a matrix with `calibration`, also where no level needs one.
+  bool measure_importance = false;
+  std::filesystem::path imatrix_out;  // where the matrix that is used goes, too; empty: nowhere
+  std::string imatrix_out_name;       // as typed
   std::vector<std::string> include_weights, exclude_weights;
   std::vector<std::string> tensor_types;  // "REGEX=TYPE"
   std::string output_tensor_type, token_embedding_type;
@@ -110,9 +137,12 @@ struct QuantizeRequest {
   GgufOptions gguf;
   CalibrationRequest calibration;
   CalibratedOptions calibrated;
+  QualityRequest quality;
   bool strict = false;  // a substituted type is an error
   bool overwrite = false;
   CheckpointOptions checkpoint;
+  // Of the machine, for all jobs: importance matrices that were measured. Empty: none.
+  std::filesystem::path cache_directory;
   std::string pre_tokenizer;
   // "auto" (or empty), "cpu", "cuda" or "cuda:N": where blocks are encoded (encode_device.h).
   std::string device = "cpu";
@@ -126,6 +156,7 @@ struct QuantizeOutcome {
   absl::Status status;                   // the first failure in that order
 };
 
+// Without an importance matrix a level that needs one gets one measured (measure_importance.h).
 // Tells the context: the phases; the contract's lines, without prefix; a warning for each kind of
 // substituted type; progress in layers ("layers"; a layer is done when all its tensors are; tensors
 // outside layers come first and move only the bytes written) or, in a model without layers, in

@@ -9,9 +9,10 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "core/arch/architecture.h"
+#include "absl/strings/str_format.h"
 #include "core/base/error.h"
 #include "core/base/machine.h"
+#include "core/base/no_progress.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
@@ -19,17 +20,18 @@
 #include "core/calibrate/calibration_set.h"
 #include "core/forward/forward_config.h"
 #include "core/forward/half_tensor_source.h"
-#include "core/forward/hf_tensor_source.h"
 #include "core/forward/layer_walk.h"
 #include "core/forward/packed_tensor_source.h"
 #include "core/packed/companion_files.h"
 #include "core/packed/model_card.h"
+#include "core/pipeline/calibrated_model.h"
 #include "core/pipeline/directory_output.h"
 #include "core/pipeline/directory_plan.h"
 #include "core/pipeline/layer_output.h"
+#include "core/pipeline/layer_probe.h"
+#include "core/pipeline/quality.h"
 #include "core/pipeline/room.h"
 #include "core/quantize/layer_quantizer.h"
-#include "core/source/hf_summary.h"
 #include "core/tensor/text.h"
 
 namespace quantized {
@@ -38,53 +40,24 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kMaxCardBytes = 16 << 20;
-// Of the memory that is free, what activations of all tokens may take.
-constexpr uint64_t kActivationShare = 4;
 
 PackedMethod MethodOf(const std::string& format) {
   return format == NameOf(PackedMethod::kAwq) ? PackedMethod::kAwq : PackedMethod::kGptq;
 }
 
 // What is the same for all levels of a job.
-struct Model {
-  HfConfig hf_config;
-  const Architecture* architecture = nullptr;
-  ForwardConfig config;
-  std::unique_ptr<HfTensorSource> source;
-  ModelSummary summary;
+struct Model : CalibratedModel {
   std::string fingerprint;  // of weights, configuration and companion files
   std::vector<std::string> companions;
 };
 
 absl::StatusOr<Model> OpenModel(const fs::path& path) {
-  std::error_code ignored;
-  if (!fs::is_directory(path, ignored)) {
-    return MakeError(Error::kNotImplemented,
-                     StrCat(path.string(), ": awq and gptq are made of a Hugging Face directory"),
-                     "Use the model's original checkpoint");
-  }
-  ASSIGN_OR_RETURN(HfConfig hf_config, HfConfig::Read(path));
-  Model model{.hf_config = std::move(hf_config)};
-  model.architecture = FindArchitecture(model.hf_config.architecture());
-  if (model.architecture == nullptr) {
-    return MakeError(Error::kValidationFailed,
-                     StrCat("config.json: architectures: found '", model.hf_config.architecture(),
-                            "', which this version does not run"));
-  }
-  if (const auto quantized = model.hf_config.fields().find("quantization_config");
-      quantized != model.hf_config.fields().end() && !quantized->is_null()) {
-    return MakeError(Error::kNotImplemented,
-                     "config.json: quantization_config: the weights are quantized already",
-                     "Use the original checkpoint in float16, bfloat16 or float32");
-  }
-  ASSIGN_OR_RETURN(model.config, ForwardConfigOf(*model.architecture, model.hf_config));
-  ASSIGN_OR_RETURN(model.source, HfTensorSource::Open(path, *model.architecture));
-  ASSIGN_OR_RETURN(model.summary,
-                   SummarizeHf(model.hf_config, model.source->weights(), HfModelName(path)));
+  ASSIGN_OR_RETURN(CalibratedModel opened, OpenCalibratedModel(path, "awq and gptq are made of"));
+  Model model{std::move(opened), /*fingerprint=*/"", /*companions=*/{}};
   ASSIGN_OR_RETURN(model.companions, CompanionFiles(path));
   Sha256 hash;
-  RETURN_IF_ERROR(model.source->weights().Fingerprint(hash));
-  hash.Update(model.hf_config.file().dump());
+  ASSIGN_OR_RETURN(const std::string computed, model.Fingerprint());
+  hash.Update(computed);
   for (const std::string& file : model.companions) {
     ASSIGN_OR_RETURN(const std::string text, ReadFile(path / file, uint64_t{1} << 30));
     hash.Update(StrCat(file.size(), ":", file, text.size(), ":"));
@@ -126,6 +99,63 @@ absl::Status CheckAvailable(uint64_t needed_bytes, const QuantizeRequest& reques
                    "Free memory, or use fewer --calibration-samples");
 }
 
+std::unique_ptr<LayerVisitor> MakeQuantizer(const QuantizeRequest& request, const Model& model,
+                                            const DirectoryPlan& plan, QuantizedLayerSink& sink,
+                                            ThreadPool& threads) {
+  if (plan.method == PackedMethod::kAwq) {
+    AwqOptions options;
+    options.group_size = plan.group_size();
+    return std::make_unique<AwqQuantizer>(model.config, options, sink, threads);
+  }
+  GptqOptions options;
+  options.bits = plan.level.bits;
+  options.group_size = plan.group_size();
+  options.symmetric = plan.packed.sym;
+  options.order = request.calibrated.order;
+  options.damping = request.calibrated.damping;
+  options.avoid_zero_point_zero = true;
+  return std::make_unique<GptqQuantizer>(options, sink, threads);
+}
+
+// Takes a layer and keeps nothing.
+class NoSink : public QuantizedLayerSink {
+ public:
+  absl::Status OnModule(uint32_t /*layer*/, const Linear& /*linear*/,
+                        const QuantizedLinear& /*quantized*/, ModuleReport /*report*/) override {
+    return absl::OkStatus();
+  }
+  absl::Status OnTensor(uint32_t /*layer*/, const std::string& /*name*/,
+                        std::span<const float> /*values*/) override {
+    return absl::OkStatus();
+  }
+  absl::Status OnLayerDone(uint32_t /*layer*/) override { return absl::OkStatus(); }
+};
+
+// Of one level, as the first layer goes now.
+absl::StatusOr<double> ForecastSeconds(const QuantizeRequest& request, const Model& model,
+                                       const DirectoryPlan& plan, size_t thread_count) {
+  ThreadPool threads(thread_count);
+  NoProgress progress;
+  JobContext context{{}, progress, threads};
+  NoSink sink;
+  const HalfTensorSource half(*model.source);
+  const auto quantizer = MakeQuantizer(request, model, plan, sink, threads);
+  const CalibrationRequest& calibration = request.calibration;
+  ASSIGN_OR_RETURN(const LayerCost cost,
+                   ProbeLayer(model, half, calibration.sequence_length, *quantizer, context));
+  return cost.Seconds(model.config.geometry.layers,
+                      uint64_t{calibration.samples} * calibration.sequence_length);
+}
+
+std::vector<CardFacts::Measure> MeasuresOf(const QualitySummary& quality) {
+  const auto text = [](double value) { return absl::StrFormat("%.4g", value); };
+  return {{"Text", StrCat(quality.description, ", ", quality.tokens, " predictions")},
+          {"Perplexity",
+           StrCat(text(quality.perplexity), " (source: ", text(quality.source_perplexity), ")")},
+          {"KL divergence from the source", StrCat(text(quality.kl_divergence), " nats")},
+          {"Same likeliest token", StrCat(text(100 * quality.top1_agreement), " %")}};
+}
+
 // One level, from its plan to its final name.
 class LevelJob {
  public:
@@ -151,13 +181,19 @@ class LevelJob {
   }
 
   bool is_done() const { return done_; }
+  // Of an output that was there already.
+  absl::Status AssessExisting(const QualityMeter& meter) {
+    ASSIGN_OR_RETURN(const auto existing, OpenPacked(plan_.output_path));
+    return Assess(meter, *existing, /*modules=*/{});
+  }
   CheckpointOwner owner() const {
     return {plan_.fingerprint, request_.model_name, plan_.level.name, plan_.output_path.string()};
   }
 
-  absl::Status Run(const CheckpointOptions& checkpoint) {
-    absl::Status status = Make(checkpoint);
-    output_->CleanUp(status);
+  // `meter` may be null: quality is not wanted.
+  absl::Status Run(const CheckpointOptions& checkpoint, const QualityMeter* meter) {
+    absl::Status status = Make(checkpoint, meter);
+    output_->CleanUp(status, is_too_bad_);
     return status;
   }
 
@@ -176,12 +212,12 @@ class LevelJob {
     result.layers_processed = model_.config.geometry.layers;
     result.bits_per_weight = plan_.bits_per_weight();
     result.group_size = plan_.packed.group_size;
-    result.calibration = {calibration_.description, calibration_.hash, calibration_.windows.size(),
-                          calibration_.windows[0].size()};
+    result.calibration = SummaryOf(calibration_);
     result.units_reused = reused_layers_;
     result.already_done = done_;
     result.mean_module_error = mean_error_;
     result.notes = notes_;
+    result.quality = quality_;
     return result;
   }
 
@@ -192,7 +228,7 @@ class LevelJob {
                                   model_.fingerprint,
                                   QuantizationConfig(plan_.packed),
                                   static_cast<int>(options.order),
-                                  options.all_tokens_to_experts,
+                                  request_.calibration.all_tokens_to_experts,
                                   calibration_.hash,
                                   calibration_.windows[0].size(),
                                   plan_.output_path.string()};
@@ -200,9 +236,9 @@ class LevelJob {
   }
 
   WalkOptions Walk() const {
-    return {.memory_budget_bytes = AvailableMemoryBytes() / kActivationShare,
+    return {.memory_budget_bytes = ActivationBudgetBytes(),
             .spill_folder = output_->part_path(),
-            .all_tokens_to_experts = request_.calibrated.all_tokens_to_experts};
+            .all_tokens_to_experts = request_.calibration.all_tokens_to_experts};
   }
 
   absl::Status CheckMemory() const {
@@ -210,7 +246,7 @@ class LevelJob {
     return CheckAvailable(NeededMemoryBytes(model_.config, plan_, tokens, Walk()), request_);
   }
 
-  absl::Status Make(const CheckpointOptions& checkpoint) {
+  absl::Status Make(const CheckpointOptions& checkpoint, const QualityMeter* meter) {
     RETURN_IF_ERROR(output_->Start(checkpoint));
     context_.progress.OnPhase(Phase::kQuantize);
     context_.progress.OnMessage(StrCat("Quantizing to ", absl::AsciiStrToUpper(request_.format),
@@ -219,6 +255,11 @@ class LevelJob {
     const HalfTensorSource half(*model_.source);
     LayerOutput sink(*output_, plan_, *model_.architecture, half, context_.progress);
     RETURN_IF_ERROR(QuantizeLayers(half, sink));
+    if (meter != nullptr) {
+      context_.progress.OnPhase(Phase::kAssess);
+      ASSIGN_OR_RETURN(const auto written, OpenPacked(output_->part_path()));
+      RETURN_IF_ERROR(Assess(*meter, *written, sink.reports()));
+    }
 
     context_.progress.OnPhase(Phase::kValidate);
     context_.progress.OnMessage("Validating output...");
@@ -242,7 +283,8 @@ class LevelJob {
     ASSIGN_OR_RETURN(const auto walk, LayerWalk::Start(model_.config, model_.hf_config, half,
                                                        calibration_.windows, Walk(), context_));
     RETURN_IF_ERROR(Replay(*walk));
-    const std::unique_ptr<LayerVisitor> quantizer = MakeQuantizer(sink);
+    const std::unique_ptr<LayerVisitor> quantizer =
+        MakeQuantizer(request_, model_, plan_, sink, context_.threads);
     for (uint32_t layer = static_cast<uint32_t>(reused_layers_); layer < layers; ++layer) {
       RETURN_IF_ERROR(context_.CheckStopped());
       RETURN_IF_ERROR(walk->RunLayer(layer, half, *quantizer)) << "layer " << layer;
@@ -250,37 +292,41 @@ class LevelJob {
     return absl::OkStatus();
   }
 
+  absl::StatusOr<std::unique_ptr<PackedTensorSource>> OpenPacked(const fs::path& folder) const {
+    return PackedTensorSource::Open(folder, *model_.architecture,
+                                    {.method = plan_.method,
+                                     .bits = plan_.packed.bits,
+                                     .group_size = plan_.packed.group_size,
+                                     .sym = plan_.packed.sym,
+                                     .tagged_version = plan_.packed.version});
+  }
+
+  absl::Status Assess(const QualityMeter& meter, const TensorSource& quantized,
+                      std::span<const ModuleReport> modules) {
+    QualityMeter::Facts facts = {
+        .output_path = plan_.output_path,
+        .level = plan_.level.name,
+        .bits_per_weight = plan_.bits_per_weight(),
+        .size_bytes = result().file_size_bytes,
+        .calibration = SummaryOf(calibration_),
+        .settings = {{"Group size", std::to_string(plan_.packed.group_size)},
+                     {"Zero points", plan_.packed.sym ? "none (symmetric)" : "of their own"}},
+        .modules = modules};
+    ASSIGN_OR_RETURN(quality_, meter.Measure(quantized, facts));
+    const absl::Status status = meter.CheckLimit(*quality_, plan_.level.name);
+    is_too_bad_ = !status.ok();
+    return status;
+  }
+
   // The layers that an earlier attempt finished: their outputs come out of what it wrote.
   absl::Status Replay(LayerWalk& walk) {
     if (reused_layers_ == 0) return absl::OkStatus();
-    const PackedScheme scheme = {.method = plan_.method,
-                                 .bits = plan_.packed.bits,
-                                 .group_size = plan_.packed.group_size,
-                                 .sym = plan_.packed.sym,
-                                 .tagged_version = plan_.packed.version};
-    ASSIGN_OR_RETURN(const auto written,
-                     PackedTensorSource::Open(output_->part_path(), *model_.architecture, scheme));
+    ASSIGN_OR_RETURN(const auto written, OpenPacked(output_->part_path()));
     LayerVisitor nobody;
     for (uint32_t layer = 0; layer < reused_layers_; ++layer) {
       RETURN_IF_ERROR(walk.RunLayer(layer, *written, nobody)) << "layer " << layer;
     }
     return absl::OkStatus();
-  }
-
-  std::unique_ptr<LayerVisitor> MakeQuantizer(LayerOutput& sink) const {
-    if (plan_.method == PackedMethod::kAwq) {
-      AwqOptions options;
-      options.group_size = plan_.group_size();
-      return std::make_unique<AwqQuantizer>(model_.config, options, sink, context_.threads);
-    }
-    GptqOptions options;
-    options.bits = plan_.level.bits;
-    options.group_size = plan_.group_size();
-    options.symmetric = plan_.packed.sym;
-    options.order = request_.calibrated.order;
-    options.damping = request_.calibrated.damping;
-    options.avoid_zero_point_zero = true;
-    return std::make_unique<GptqQuantizer>(options, sink, context_.threads);
   }
 
   absl::Status WriteCompanions(const LayerOutput& sink) {
@@ -307,6 +353,7 @@ class LevelJob {
         StrCat(calibration_.windows.size(), " windows of ", calibration_.windows[0].size(),
                " tokens, ", calibration_.description);
     facts.loaders = LoaderNotes(plan_.packed, plan_.linears, 1);
+    if (quality_) facts.quality = MeasuresOf(*quality_);
     RETURN_IF_ERROR(output_->WriteFile("README.md", ModelCard(card.ok() ? *card : "", facts)));
     const nlohmann::json provenance = {{"tool", "llm-quantize"},
                                        {"version", kVersion},
@@ -348,6 +395,8 @@ class LevelJob {
   DirectoryPlan plan_;
   std::optional<DirectoryOutput> output_;
   bool done_ = false;
+  std::optional<QualitySummary> quality_;
+  bool is_too_bad_ = false;  // for the request's limit: what is made may still be wanted
   uint64_t reused_layers_ = 0;
   double mean_error_ = 0;
   std::vector<std::string> notes_;
@@ -366,23 +415,6 @@ absl::Status CheckOutputs(const QuantizeRequest& request) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<CalibrationSet> Calibration(const QuantizeRequest& request, const Model& model,
-                                           JobContext& context) {
-  std::optional<fs::path> data;
-  if (!request.calibration.data.empty()) data = request.calibration.data;
-  ASSIGN_OR_RETURN(const TokenizedDocuments documents,
-                   LoadCalibrationData(data, request.model_path,
-                                       model.hf_config.fields().value("model_type", ""), context));
-  ASSIGN_OR_RETURN(
-      CalibrationSet set,
-      MakeCalibrationSet(documents, {.samples = request.calibration.samples,
-                                     .sequence_length = request.calibration.sequence_length,
-                                     .seed = request.calibration.seed}));
-  for (const std::string& warning : documents.warnings) context.progress.OnWarning(warning);
-  for (const std::string& warning : set.warnings) context.progress.OnWarning(warning);
-  return set;
-}
-
 }  // namespace
 
 absl::StatusOr<QuantizeForecast> ForecastToDirectory(const QuantizeRequest& request,
@@ -395,8 +427,7 @@ absl::StatusOr<QuantizeForecast> ForecastToDirectory(const QuantizeRequest& requ
   forecast.model = model.summary;
   forecast.threads = threads;
   forecast.memory_available_bytes = AvailableMemoryBytes();
-  const WalkOptions walk = {.memory_budget_bytes =
-                                forecast.memory_available_bytes / kActivationShare};
+  const WalkOptions walk = {.memory_budget_bytes = ActivationBudgetBytes()};
   for (const OutputRequest& output : request.outputs) {
     ASSIGN_OR_RETURN(const DirectoryPlan plan, PlanOf(request, output, model));
     const fs::path& path = plan.output_path;
@@ -408,6 +439,8 @@ absl::StatusOr<QuantizeForecast> ForecastToDirectory(const QuantizeRequest& requ
       one.size_bytes += file.size_bytes;
     }
     forecast.disk_needed_bytes += one.size_bytes;
+    ASSIGN_OR_RETURN(const double seconds, ForecastSeconds(request, model, plan, threads));
+    forecast.seconds = forecast.seconds.value_or(0) + seconds;
     forecast.memory_needed_bytes =
         std::max(forecast.memory_needed_bytes, NeededMemoryBytes(model.config, plan, tokens, walk));
     std::error_code ignored;
@@ -434,6 +467,7 @@ QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& 
   QuantizeOutcome outcome;
   std::vector<std::unique_ptr<LevelJob>> jobs;
   std::optional<Model> model;
+  std::optional<QualityMeter> meter;
   CalibrationSet calibration;
   const auto prepare = [&]() -> absl::StatusOr<std::vector<CheckpointOptions>> {
     context.progress.OnPhase(Phase::kProbe);
@@ -450,7 +484,10 @@ QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& 
       plans.push_back(std::move(plan));
     }
     context.progress.OnPhase(Phase::kLoad);
-    ASSIGN_OR_RETURN(calibration, Calibration(request, *model, context));
+    ASSIGN_OR_RETURN(calibration, LoadCalibrationSet(request.calibration, *model, context));
+    if (request.quality.is_wanted) {
+      ASSIGN_OR_RETURN(meter, QualityMeter::Open(request, *model, context));
+    }
     std::vector<CheckpointOwner> owners;
     for (DirectoryPlan& plan : plans) {
       jobs.push_back(
@@ -464,8 +501,12 @@ QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& 
   outcome.status = options.status();
   size_t open = 0;
   for (size_t i = 0; options.ok() && i < jobs.size(); ++i) {
-    const absl::Status status =
-        jobs[i]->is_done() ? absl::OkStatus() : jobs[i]->Run((*options)[open++]);
+    absl::Status status;
+    if (!jobs[i]->is_done()) {
+      status = jobs[i]->Run((*options)[open++], meter ? &*meter : nullptr);
+    } else if (meter) {
+      status = jobs[i]->AssessExisting(*meter);
+    }
     if (status.ok()) outcome.finished.push_back(jobs[i]->result());
     outcome.status.Update(status);
     if (!status.ok() && ErrorOf(status) == Error::kCancelled) break;

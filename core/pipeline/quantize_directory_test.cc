@@ -331,7 +331,7 @@ TEST_F(QuantizeDirectoryTest, AMixturesRouterStays) {
     SCOPED_TRACE(all_tokens);
     QuantizeRequest request = Request();
     request.overwrite = true;
-    request.calibrated.all_tokens_to_experts = all_tokens;
+    request.calibration.all_tokens_to_experts = all_tokens;
     const auto result = RunJob(request);
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_LT(WeightDistance(), 0.25);  // compares the routers, too

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <functional>
+#include <optional>
+#include <utility>
 
 #include "core/base/str_cat.h"
 #include "core/report/markup.h"

@@ -40,6 +40,7 @@ class JobQueue : private AttemptListener {
   struct Options {
     Store::Options store;
     std::filesystem::path logs_dir;
+    std::filesystem::path cache_dir;  // for workers; empty: none
     int slots = 1;         // attempts at a time
     uint32_t threads = 0;  // of a worker whose job does not say; 0: all processors
     // From the request to stop a worker until it is killed.

@@ -88,6 +88,7 @@ absl::Status JobQueue::StartJob(const std::string& id) {
   v1::StartAttempt start;
   start.set_job_id(id);
   start.set_attempt(row.number);
+  start.set_cache_dir(options_.cache_dir.string());
   *start.mutable_spec() = stored.job.spec();
   if (start.spec().has_quantize()) {
     v1::QuantizeSpec& quantize = *start.mutable_spec()->mutable_quantize();

@@ -102,10 +102,18 @@ absl::Status CheckOutputs(const google::protobuf::RepeatedPtrField<v1::OutputSpe
 }
 
 absl::Status CheckGguf(const v1::GgufOptions& options) {
-  if (!options.imatrix_path().empty()) {
-    RETURN_IF_ERROR(CheckPath("gguf.imatrix_path", options.imatrix_path()));
+  RETURN_IF_ERROR(CheckTexts("gguf.imatrix_paths", options.imatrix_paths()));
+  for (const std::string& path : options.imatrix_paths()) {
+    RETURN_IF_ERROR(CheckPath("gguf.imatrix_paths", path));
   }
-  RETURN_IF_ERROR(CheckText("gguf.imatrix_name", options.imatrix_name()));
+  RETURN_IF_ERROR(CheckTexts("gguf.imatrix_names", options.imatrix_names()));
+  if (!options.imatrix_out_path().empty()) {
+    RETURN_IF_ERROR(CheckPath("gguf.imatrix_out_path", options.imatrix_out_path()));
+  }
+  RETURN_IF_ERROR(CheckText("gguf.imatrix_out_name", options.imatrix_out_name()));
+  if (options.measure_importance() && !options.imatrix_paths().empty()) {
+    return BadField("gguf.measure_importance", "cannot be used with imatrix_paths");
+  }
   RETURN_IF_ERROR(CheckTexts("gguf.include_weights", options.include_weights()));
   RETURN_IF_ERROR(CheckTexts("gguf.exclude_weights", options.exclude_weights()));
   RETURN_IF_ERROR(CheckTexts("gguf.tensor_types", options.tensor_types()));
@@ -148,8 +156,7 @@ absl::Status CheckFormat(const std::string& format) {
   return absl::OkStatus();
 }
 
-absl::Status CheckCalibration(const v1::QuantizeSpec& spec) {
-  const v1::CalibrationSpec& calibration = spec.calibration();
+absl::Status CheckCalibration(const v1::CalibrationSpec& calibration) {
   if (!calibration.data_path().empty()) {
     RETURN_IF_ERROR(CheckPath("calibration.data_path", calibration.data_path()));
   }
@@ -161,7 +168,10 @@ absl::Status CheckCalibration(const v1::QuantizeSpec& spec) {
       return BadField(field, absl::StrCat("found ", value, ", needed 1 to ", kMaxCalibration));
     }
   }
-  const v1::PackedOptions& packed = spec.packed();
+  return absl::OkStatus();
+}
+
+absl::Status CheckPacked(const v1::PackedOptions& packed) {
   if (packed.group_size() < -1 || packed.group_size() > kMaxCalibration) {
     return BadField("packed.group_size", absl::StrCat("found ", packed.group_size(),
                                                       ", needed -1 to ", kMaxCalibration));
@@ -173,6 +183,18 @@ absl::Status CheckCalibration(const v1::QuantizeSpec& spec) {
   if (!(packed.damping() >= 0) || packed.damping() >= 1) {
     return BadField("packed.damping",
                     absl::StrCat("found ", packed.damping(), ", needed 0 to below 1"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckQuality(const v1::QualitySpec& quality) {
+  if (quality.samples() == 0 || quality.samples() > kMaxCalibration) {
+    return BadField("quality.samples",
+                    absl::StrCat("found ", quality.samples(), ", needed 1 to ", kMaxCalibration));
+  }
+  if (quality.has_max_kld() && !(quality.max_kld() >= 0)) {
+    return BadField("quality.max_kld",
+                    absl::StrCat("found ", quality.max_kld(), ", needed 0 or more"));
   }
   return absl::OkStatus();
 }
@@ -194,8 +216,15 @@ absl::Status CheckQuantize(const v1::QuantizeSpec& spec) {
   RETURN_IF_ERROR(CheckText("model_name", spec.model_name()));
   RETURN_IF_ERROR(CheckOutputs(spec.outputs()));
   RETURN_IF_ERROR(CheckGguf(spec.gguf()));
-  if (spec.format() != "gguf") {
-    RETURN_IF_ERROR(CheckCalibration(spec));
+  const bool is_gguf = spec.format() == "gguf";
+  if (!is_gguf || spec.has_calibration()) {
+    RETURN_IF_ERROR(CheckCalibration(spec.calibration()));
+  }
+  if (!is_gguf) {
+    RETURN_IF_ERROR(CheckPacked(spec.packed()));
+  }
+  if (spec.has_quality()) {
+    RETURN_IF_ERROR(CheckQuality(spec.quality()));
   }
   RETURN_IF_ERROR(CheckDevice(spec.device()));
   RETURN_IF_ERROR(CheckText("cuda_visible_devices", spec.cuda_visible_devices()));

@@ -37,8 +37,10 @@ TEST(CheckSubmit, AcceptsSeveralOutputsAndAllOptions) {
   Spec& spec = *request.mutable_spec()->mutable_quantize();
   AddOutput(spec, "Q8_0");
   v1::GgufOptions& gguf = *spec.mutable_gguf();
-  gguf.set_imatrix_path("/imatrix.gguf");
-  gguf.set_imatrix_name("imatrix.gguf");
+  gguf.add_imatrix_paths("/imatrix.gguf");
+  gguf.add_imatrix_names("imatrix.gguf");
+  gguf.set_imatrix_out_path("/out.gguf");
+  gguf.set_imatrix_out_name("out.gguf");
   gguf.add_include_weights("attn_q");
   gguf.add_tensor_types("ffn_down=q6_k");
   gguf.add_prune_layers(3);
@@ -76,7 +78,7 @@ TEST(CheckSubmit, AcceptsCalibratedFormatsWithAllOptions) {
     spec.mutable_calibration()->set_seed(~uint64_t{0});
     spec.mutable_packed()->set_asymmetric(true);
     spec.mutable_packed()->set_damping(0.99);
-    spec.mutable_packed()->set_all_tokens_to_experts(true);
+    spec.mutable_calibration()->set_all_tokens_to_experts(true);
     for (const int64_t group_size : {-1, 0, 32, 1 << 20}) {
       spec.mutable_packed()->set_group_size(group_size);
       EXPECT_TRUE(CheckSubmit(request).ok()) << group_size;
@@ -120,10 +122,26 @@ TEST(CheckSubmit, NamesTheFieldThatIsWrong) {
       {"outputs.level: found 'q4_k_m' twice", invalid, [](Spec& s) { AddOutput(s, "q4_k_m"); }},
       {"outputs.level: contains a zero byte", invalid,
        [](Spec& s) { s.mutable_outputs(0)->set_level(std::string("Q\0", 2)); }},
-      {"gguf.imatrix_path: found 'i.gguf', needed an absolute", invalid,
-       [](Spec& s) { s.mutable_gguf()->set_imatrix_path("i.gguf"); }},
-      {"gguf.imatrix_name: found 4097 bytes", invalid,
-       [](Spec& s) { s.mutable_gguf()->set_imatrix_name(std::string(4097, 'x')); }},
+      {"gguf.imatrix_paths: found 'i.gguf', needed an absolute", invalid,
+       [](Spec& s) { s.mutable_gguf()->add_imatrix_paths("i.gguf"); }},
+      {"gguf.imatrix_names: found 4097 bytes", invalid,
+       [](Spec& s) { s.mutable_gguf()->add_imatrix_names(std::string(4097, 'x')); }},
+      {"gguf.imatrix_out_path: found 'i.gguf', needed an absolute", invalid,
+       [](Spec& s) { s.mutable_gguf()->set_imatrix_out_path("i.gguf"); }},
+      {"gguf.measure_importance: cannot be used with imatrix_paths", invalid,
+       [](Spec& s) {
+         s.mutable_gguf()->add_imatrix_paths("/i.gguf");
+         s.mutable_gguf()->set_measure_importance(true);
+       }},
+      {"quality.samples: found 0, needed 1 to 1048576", invalid,
+       [](Spec& s) { s.mutable_quality(); }},
+      {"quality.max_kld: found -1, needed 0 or more", invalid,
+       [](Spec& s) {
+         s.mutable_quality()->set_samples(1);
+         s.mutable_quality()->set_max_kld(-1);
+       }},
+      {"calibration.samples: found 0, needed 1 to 1048576", invalid,
+       [](Spec& s) { s.mutable_calibration(); }},
       {"gguf.include_weights: one of them is empty", invalid,
        [](Spec& s) { s.mutable_gguf()->add_include_weights(""); }},
       {"gguf.exclude_weights: cannot be used with include_weights", invalid,
@@ -180,6 +198,13 @@ TEST(CheckSubmit, NamesTheFieldOfACalibrationThatIsWrong) {
        [](Spec& s) { s.mutable_calibration()->set_data_path("d.json"); }},
       {"calibration.data_name: found 4097 bytes", invalid,
        [](Spec& s) { s.mutable_calibration()->set_data_name(std::string(4097, 'x')); }},
+      {"quality.samples: found 0, needed 1 to 1048576", invalid,
+       [](Spec& s) { s.mutable_quality(); }},
+      {"quality.max_kld: found -1, needed 0 or more", invalid,
+       [](Spec& s) {
+         s.mutable_quality()->set_samples(1);
+         s.mutable_quality()->set_max_kld(-1);
+       }},
       {"calibration.samples: found 0, needed 1 to 1048576", invalid,
        [](Spec& s) { s.mutable_calibration()->set_samples(0); }},
       {"calibration.samples: found 1048577, needed", invalid,

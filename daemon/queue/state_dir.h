@@ -4,6 +4,7 @@
 //            /db.lock             held with flock for the daemon's life; names its pid
 //            /logs/JOB/ATTEMPT.log
 //            /daemon.log
+//            /cache/importance/    matrices that workers measured
 #pragma once
 
 #include <chrono>
@@ -30,6 +31,7 @@ class StateDir {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path store_path() const { return path_ / "quantized.db"; }
   std::filesystem::path logs_path() const { return path_ / "logs"; }
+  std::filesystem::path cache_path() const { return path_ / "cache"; }
 
  private:
   StateDir(std::filesystem::path path, FileLock lock)

@@ -60,6 +60,8 @@ Json PlanObject(const QuantizeForecast& forecast) {
           {"original_dtype", forecast.model.dtype},
           {"original_size", forecast.model.size_bytes},
           {"outputs", std::move(outputs)},
+          {"measures_importance", forecast.measures_importance},
+          {"seconds", forecast.seconds ? Json(*forecast.seconds) : Json()},
           {"threads", forecast.threads},
           {"memory_needed_bytes", forecast.memory_needed_bytes},
           {"memory_available_bytes", forecast.memory_available_bytes},

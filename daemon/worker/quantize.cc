@@ -41,6 +41,16 @@ constexpr OrderName kOrders[] = {{"none", ColumnOrder::kNatural},
                                  {"static", ColumnOrder::kStaticActivation},
                                  {"full", ColumnOrder::kActivation}};
 
+CalibrationRequest FromProto(const v1::CalibrationSpec& spec) {
+  return {.data = spec.data_path(),
+          .name = spec.data_name(),
+          .samples = spec.samples(),
+          .sequence_length = spec.sequence_length(),
+          .seed = spec.seed(),
+          .all_tokens_to_experts = spec.all_tokens_to_experts(),
+          .is_given = true};
+}
+
 CalibratedOptions FromProto(const v1::PackedOptions& spec) {
   CalibratedOptions options;
   options.group_size = spec.group_size();
@@ -49,8 +59,42 @@ CalibratedOptions FromProto(const v1::PackedOptions& spec) {
     if (row.name == spec.column_order()) options.order = row.order;
   }
   if (spec.damping() > 0) options.damping = spec.damping();
-  options.all_tokens_to_experts = spec.all_tokens_to_experts();
   return options;
+}
+
+QualityRequest FromProto(const v1::QualitySpec& spec) {
+  QualityRequest request = {.is_wanted = true, .report = spec.report(), .samples = spec.samples()};
+  if (spec.has_max_kld()) request.max_kld = spec.max_kld();
+  return request;
+}
+
+QualitySummary FromProto(const v1::QualitySummary& stored) {
+  QualitySummary quality = {.description = stored.description(),
+                            .tokens = stored.tokens(),
+                            .source_perplexity = stored.source_perplexity(),
+                            .perplexity = stored.perplexity(),
+                            .kl_divergence = stored.kl_divergence(),
+                            .kl_standard_error = stored.kl_standard_error(),
+                            .top1_agreement = stored.top1_agreement(),
+                            .table = stored.table()};
+  quality.report_files.assign(stored.report_files().begin(), stored.report_files().end());
+  return quality;
+}
+
+v1::QualitySummary ToProto(const QualitySummary& quality) {
+  v1::QualitySummary proto;
+  proto.set_description(quality.description);
+  proto.set_tokens(quality.tokens);
+  proto.set_source_perplexity(quality.source_perplexity);
+  proto.set_perplexity(quality.perplexity);
+  proto.set_kl_divergence(quality.kl_divergence);
+  proto.set_kl_standard_error(quality.kl_standard_error);
+  proto.set_top1_agreement(quality.top1_agreement);
+  for (const std::filesystem::path& file : quality.report_files) {
+    proto.add_report_files(file.string());
+  }
+  proto.set_table(quality.table);
+  return proto;
 }
 
 QuantizeResult FromProto(const v1::QuantizeResult& stored) {
@@ -77,13 +121,17 @@ QuantizeResult FromProto(const v1::QuantizeResult& stored) {
                         stored.calibration().windows(), stored.calibration().sequence_length()};
   result.mean_module_error = stored.mean_module_error();
   result.notes.assign(stored.notes().begin(), stored.notes().end());
+  if (stored.has_quality()) result.quality = FromProto(stored.quality());
   return result;
 }
 
 GgufOptions FromProto(const v1::GgufOptions& spec) {
   GgufOptions options;
-  options.imatrix_path = spec.imatrix_path();
-  options.imatrix_name = spec.imatrix_name();
+  options.imatrix_paths.assign(spec.imatrix_paths().begin(), spec.imatrix_paths().end());
+  options.imatrix_names.assign(spec.imatrix_names().begin(), spec.imatrix_names().end());
+  options.measure_importance = spec.measure_importance();
+  options.imatrix_out = spec.imatrix_out_path();
+  options.imatrix_out_name = spec.imatrix_out_name();
   options.include_weights.assign(spec.include_weights().begin(), spec.include_weights().end());
   options.exclude_weights.assign(spec.exclude_weights().begin(), spec.exclude_weights().end());
   options.tensor_types.assign(spec.tensor_types().begin(), spec.tensor_types().end());
@@ -140,13 +188,9 @@ QuantizeRequest QuantizeRequestOf(const v1::StartAttempt& start) {
   }
   request.format = spec.format();
   request.gguf = FromProto(spec.gguf());
-  const v1::CalibrationSpec& calibration = spec.calibration();
-  request.calibration = {.data = calibration.data_path(),
-                         .name = calibration.data_name(),
-                         .samples = calibration.samples(),
-                         .sequence_length = calibration.sequence_length(),
-                         .seed = calibration.seed()};
+  if (spec.has_calibration()) request.calibration = FromProto(spec.calibration());
   request.calibrated = FromProto(spec.packed());
+  if (spec.has_quality()) request.quality = FromProto(spec.quality());
   request.strict = spec.strict();
   request.device = spec.device();
   request.overwrite = spec.overwrite();
@@ -154,6 +198,7 @@ QuantizeRequest QuantizeRequestOf(const v1::StartAttempt& start) {
                         .directory = spec.checkpoint().directory(),
                         .resume_from = spec.checkpoint().resume_from()};
   request.pre_tokenizer = spec.pre_tokenizer();
+  request.cache_directory = start.cache_dir();
   request.retried = start.attempt() > 1;
   return request;
 }
@@ -197,6 +242,7 @@ v1::QuantizeResult ToProto(const QuantizeResult& result) {
   }
   proto.set_mean_module_error(result.mean_module_error);
   for (const std::string& note : result.notes) proto.add_notes(note);
+  if (result.quality) *proto.mutable_quality() = ToProto(*result.quality);
   return proto;
 }
 

@@ -92,8 +92,11 @@ TEST(QuantizeTest, TheOptionsOfLlamaQuantizeReachTheRequest) {
   spec.set_strict(true);
   spec.set_device("cuda:1");
   v1::GgufOptions& gguf = *spec.mutable_gguf();
-  gguf.set_imatrix_path("/imatrix.gguf");
-  gguf.set_imatrix_name("./imatrix.gguf");
+  gguf.add_imatrix_paths("/imatrix.gguf");
+  gguf.add_imatrix_names("./imatrix.gguf");
+  gguf.set_measure_importance(true);
+  gguf.set_imatrix_out_path("/out.gguf");
+  gguf.set_imatrix_out_name("./out.gguf");
   gguf.add_include_weights("attn_q");
   gguf.add_include_weights("attn_k");
   gguf.add_exclude_weights("ffn_up");
@@ -112,8 +115,11 @@ TEST(QuantizeTest, TheOptionsOfLlamaQuantizeReachTheRequest) {
   const QuantizeRequest request = QuantizeRequestOf(start);
   EXPECT_TRUE(request.strict);
   EXPECT_EQ(request.device, "cuda:1");
-  EXPECT_EQ(request.gguf.imatrix_path, "/imatrix.gguf");
-  EXPECT_EQ(request.gguf.imatrix_name, "./imatrix.gguf");
+  EXPECT_THAT(request.gguf.imatrix_paths, ElementsAre("/imatrix.gguf"));
+  EXPECT_THAT(request.gguf.imatrix_names, ElementsAre("./imatrix.gguf"));
+  EXPECT_TRUE(request.gguf.measure_importance);
+  EXPECT_EQ(request.gguf.imatrix_out, "/out.gguf");
+  EXPECT_EQ(request.gguf.imatrix_out_name, "./out.gguf");
   EXPECT_THAT(request.gguf.include_weights, ElementsAre("attn_q", "attn_k"));
   EXPECT_THAT(request.gguf.exclude_weights, ElementsAre("ffn_up"));
   EXPECT_THAT(request.gguf.tensor_types, ElementsAre("ffn_down=q6_k", "attn_v=q8_0"));
@@ -142,7 +148,7 @@ TEST(QuantizeTest, TheOptionsOfACalibrationReachTheRequest) {
   packed.set_group_size(-1);
   packed.set_asymmetric(true);
   packed.set_damping(0.05);
-  packed.set_all_tokens_to_experts(true);
+  calibration.set_all_tokens_to_experts(true);
   const QuantizeRequest request = QuantizeRequestOf(start);
   EXPECT_EQ(request.format, "gptq");
   EXPECT_EQ(request.calibration.data, "/data.json");
@@ -153,18 +159,23 @@ TEST(QuantizeTest, TheOptionsOfACalibrationReachTheRequest) {
   EXPECT_EQ(request.calibrated.group_size, -1);
   EXPECT_FALSE(request.calibrated.symmetric);
   EXPECT_EQ(request.calibrated.damping, 0.05);
-  EXPECT_TRUE(request.calibrated.all_tokens_to_experts);
+  EXPECT_TRUE(request.calibration.all_tokens_to_experts);
+  EXPECT_TRUE(request.calibration.is_given);
 }
 
 TEST(QuantizeTest, WhatIsNotSaidOfACalibrationIsTheDefault) {
   v1::StartAttempt start = FullStart();
   start.mutable_spec()->mutable_quantize()->set_format("gptq");
-  const CalibratedOptions options = QuantizeRequestOf(start).calibrated;
+  const QuantizeRequest request = QuantizeRequestOf(start);
+  const CalibratedOptions& options = request.calibrated;
   EXPECT_EQ(options.group_size, kAutoGroupSize);
   EXPECT_TRUE(options.symmetric);
   EXPECT_EQ(options.order, ColumnOrder::kGroupAware);
   EXPECT_EQ(options.damping, CalibratedOptions().damping);
-  EXPECT_FALSE(options.all_tokens_to_experts);
+  EXPECT_EQ(request.calibration.samples, 256u);
+  EXPECT_EQ(request.calibration.sequence_length, 512u);
+  EXPECT_FALSE(request.calibration.all_tokens_to_experts);
+  EXPECT_FALSE(request.calibration.is_given);
 }
 
 TEST(QuantizeTest, EachOrderOfColumnsHasItsName) {

@@ -4,8 +4,10 @@
 #include <cmath>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "core/base/check.h"
+#include "core/calibrate/importance_file.h"
 #include "core/calibrate/importance_matrix.h"
 
 namespace quantized {
@@ -29,13 +31,28 @@ void CheckMetadata(const ImportanceMatrix& matrix) {
   CHECK(metadata.GetUnsigned("quantize.imatrix.entries_count") == matrix.entries().size());
 }
 
+// What is written is read again. Names may be too long for GGUF.
+void CheckWriting(const ImportanceFile& file) {
+  const auto same = [&file](const std::string& bytes) {
+    const auto again = ReadImportanceFile(MemoryBytes("again", std::as_bytes(std::span(bytes))));
+    CHECK(again.ok() && again->entries.size() == file.entries.size());
+  };
+  const auto bytes = ImportanceGguf(file);
+  if (bytes.ok()) same(*bytes);
+  same(ImportanceLegacy(file));
+}
+
 }  // namespace
 }  // namespace quantized
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace quantized;
-  const auto matrix = ImportanceMatrix::Open(
-      MemoryBytes("fuzz.imatrix", std::as_bytes(std::span(data, size))), /*filter=*/{});
+  const auto file =
+      ReadImportanceFile(MemoryBytes("fuzz.imatrix", std::as_bytes(std::span(data, size))));
+  if (!file.ok()) return 0;
+  CHECK(!file->entries.empty());
+  CheckWriting(*file);
+  const auto matrix = ImportanceMatrix::Make(*file, "fuzz.imatrix", /*filter=*/{});
   if (!matrix.ok()) return 0;
   CHECK(!matrix->empty());
   CheckEntries(*matrix, size);

@@ -52,8 +52,8 @@ void TakeOptions(const GoldenModel& golden, const nlohmann::json& words, GgufOpt
   const std::map<std::string, std::function<void(const std::string&)>> takers = {
       {"--imatrix",
        [&](const std::string&) {
-         options.imatrix_path = golden.imatrix;
-         options.imatrix_name = golden.imatrix.filename();
+         options.imatrix_paths = {golden.imatrix};
+         options.imatrix_names = {golden.imatrix.filename()};
        }},
       {"--output-tensor-type", [&](const std::string& v) { options.output_tensor_type = v; }},
       {"--token-embedding-type", [&](const std::string& v) { options.token_embedding_type = v; }},

@@ -1,0 +1,132 @@
+#include "core/pipeline/calibrated_model.h"
+
+#include <algorithm>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/base/machine.h"
+#include "core/base/sha256.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "core/forward/layer_walk.h"
+#include "core/source/hf_summary.h"
+#include "core/tensor/text.h"
+
+namespace quantized {
+namespace {
+
+// Of the built-in text where `data` is empty.
+absl::StatusOr<TokenizedDocuments> LoadDocuments(const std::filesystem::path& data,
+                                                 const CalibratedModel& model,
+                                                 JobContext& context) {
+  return LoadCalibrationData(data.empty() ? std::nullopt : std::optional(data), model.path,
+                             model.hf_config.fields().value("model_type", ""), context);
+}
+
+CalibrationOptions OptionsOf(const CalibrationRequest& request) {
+  return {
+      .samples = request.samples, .sequence_length = request.sequence_length, .seed = request.seed};
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> CalibratedModel::Fingerprint() const {
+  Sha256 hash;
+  RETURN_IF_ERROR(source->weights().Fingerprint(hash));
+  hash.Update(hf_config.file().dump());
+  return hash.HexDigest();
+}
+
+absl::StatusOr<CalibratedModel> OpenCalibratedModel(const std::filesystem::path& path,
+                                                    std::string_view purpose) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(path, ignored)) {
+    return MakeError(Error::kNotImplemented,
+                     StrCat(path.string(), ": ", purpose, " a Hugging Face directory"),
+                     "Use the model's original checkpoint");
+  }
+  ASSIGN_OR_RETURN(HfConfig hf_config, HfConfig::Read(path));
+  CalibratedModel model{.path = path, .hf_config = std::move(hf_config)};
+  model.architecture = FindArchitecture(model.hf_config.architecture());
+  if (model.architecture == nullptr) {
+    return MakeError(Error::kValidationFailed,
+                     StrCat("config.json: architectures: found '", model.hf_config.architecture(),
+                            "', which this version does not run"));
+  }
+  if (const auto quantized = model.hf_config.fields().find("quantization_config");
+      quantized != model.hf_config.fields().end() && !quantized->is_null()) {
+    return MakeError(Error::kNotImplemented,
+                     "config.json: quantization_config: the weights are quantized already",
+                     "Use the original checkpoint in float16, bfloat16 or float32");
+  }
+  ASSIGN_OR_RETURN(model.config, ForwardConfigOf(*model.architecture, model.hf_config));
+  ASSIGN_OR_RETURN(model.source, HfTensorSource::Open(path, *model.architecture));
+  ASSIGN_OR_RETURN(model.summary,
+                   SummarizeHf(model.hf_config, model.source->weights(), HfModelName(path)));
+  return model;
+}
+
+absl::StatusOr<CalibrationSet> LoadCalibrationSet(const CalibrationRequest& request,
+                                                  const CalibratedModel& model,
+                                                  JobContext& context) {
+  ASSIGN_OR_RETURN(const TokenizedDocuments documents, LoadDocuments(request.data, model, context));
+  ASSIGN_OR_RETURN(CalibrationSet set, MakeCalibrationSet(documents, OptionsOf(request)));
+  for (const std::string& warning : documents.warnings) context.progress.OnWarning(warning);
+  for (const std::string& warning : set.warnings) context.progress.OnWarning(warning);
+  return set;
+}
+
+absl::StatusOr<CalibrationSet> LoadHeldOutSet(const CalibrationRequest& request, uint32_t windows,
+                                              const CalibratedModel& model, JobContext& context) {
+  CalibrationSet set;
+  for (std::filesystem::path data = request.data;; data.clear()) {
+    ASSIGN_OR_RETURN(const TokenizedDocuments documents, LoadDocuments(data, model, context));
+    ASSIGN_OR_RETURN(set, MakeHeldOutSet(documents, OptionsOf(request), windows));
+    if (!set.windows.empty() || data.empty()) break;
+    context.progress.OnWarning(StrCat("calibration takes all of ", set.description,
+                                      ": quality is measured on the built-in text"));
+  }
+  for (const std::string& warning : set.warnings) context.progress.OnWarning(warning);
+  if (set.windows.empty()) {
+    return MakeError(Error::kInvalidArgument,
+                     StrCat("calibration takes all of the ", set.description,
+                            ": none is left to measure quality on"),
+                     "Use fewer --calibration-samples, or calibrate with a text of your own");
+  }
+  return set;
+}
+
+uint64_t WalkMemoryBytes(const ForwardConfig& config, uint64_t tokens) {
+  constexpr uint64_t kProgramBytes = 96 << 20;
+  const uint64_t hidden = config.geometry.hidden;
+  const uint64_t attention = 2 * hidden * (config.query_size() + config.key_size());
+  const uint64_t width =
+      config.experts > 0 ? config.expert_feed_forward : config.geometry.feed_forward;
+  // Twice: a linear is read before it is put in its place.
+  return kProgramBytes + 2 * std::max(attention, 3 * hidden * width) * sizeof(float) +
+         LayerWalk::MemoryBytes(config, tokens, {.memory_budget_bytes = ActivationBudgetBytes()});
+}
+
+absl::Status CheckWalkMemory(const ForwardConfig& config, uint64_t tokens, std::string_view what) {
+  const uint64_t needed_bytes = WalkMemoryBytes(config, tokens);
+  const uint64_t available_bytes = AvailableMemoryBytes();
+  if (needed_bytes <= available_bytes) return absl::OkStatus();
+  return MakeError(Error::kOutOfMemory,
+                   StrCat(what, " needs ", HumanBytes(needed_bytes), " of memory, available are ",
+                          HumanBytes(available_bytes)),
+                   "Free memory, or use fewer samples");
+}
+
+CalibrationSummary SummaryOf(const CalibrationSet& calibration) {
+  return {calibration.description, calibration.hash, calibration.windows.size(),
+          calibration.windows[0].size()};
+}
+
+uint64_t ActivationBudgetBytes() {
+  constexpr uint64_t kShare = 4;
+  return AvailableMemoryBytes() / kShare;
+}
+
+}  // namespace quantized

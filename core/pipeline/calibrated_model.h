@@ -1,0 +1,65 @@
+// A Hugging Face directory as a job sees it that runs the model on text: its configuration for the
+// forward pass, its weights, and the text as windows of its token ids.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/arch/architecture.h"
+#include "core/base/job_context.h"
+#include "core/calibrate/calibration_set.h"
+#include "core/forward/forward_config.h"
+#include "core/forward/hf_tensor_source.h"
+#include "core/hf/config.h"
+#include "core/pipeline/quantize.h"
+#include "core/source/model_source.h"
+
+namespace quantized {
+
+struct CalibratedModel {
+  std::filesystem::path path;
+  HfConfig hf_config;
+  const Architecture* architecture = nullptr;
+  ForwardConfig config;
+  std::unique_ptr<HfTensorSource> source;
+  ModelSummary summary;
+
+  // SHA-256 (hex) over what decides what the model computes: the weights' files and config.json.
+  absl::StatusOr<std::string> Fingerprint() const;
+};
+
+// Errors: kNotImplemented for what is no directory (`purpose` tells what needs one: "awq and gptq
+// are made of") or quantized already; kValidationFailed for an unknown architecture; those of the
+// parts.
+absl::StatusOr<CalibratedModel> OpenCalibratedModel(const std::filesystem::path& path,
+                                                    std::string_view purpose);
+
+// Tells the context its warnings. Errors: those of LoadCalibrationData and MakeCalibrationSet.
+absl::StatusOr<CalibrationSet> LoadCalibrationSet(const CalibrationRequest& request,
+                                                  const CalibratedModel& model,
+                                                  JobContext& context);
+
+// `windows` windows that a calibration by the same request does not see; of the built-in text where
+// the request's data have none left. Errors: those of LoadCalibrationData and MakeHeldOutSet;
+// kInvalidArgument where nothing is left of the built-in text either.
+absl::StatusOr<CalibrationSet> LoadHeldOutSet(const CalibrationRequest& request, uint32_t windows,
+                                              const CalibratedModel& model, JobContext& context);
+
+// Host memory that running the model on so many tokens takes: the program, the weights of the
+// larger half of a layer as floats, and the activations.
+uint64_t WalkMemoryBytes(const ForwardConfig& config, uint64_t tokens);
+
+// kOutOfMemory where it is more than is available; `what` is to be done: "measuring the quality".
+absl::Status CheckWalkMemory(const ForwardConfig& config, uint64_t tokens, std::string_view what);
+
+CalibrationSummary SummaryOf(const CalibrationSet& calibration);
+
+// Of the memory that is available, what activations of all tokens may take before they go to disk.
+uint64_t ActivationBudgetBytes();
+
+}  // namespace quantized

@@ -1,0 +1,30 @@
+// How long a walk will take, found by running one layer on few tokens: the answer of `--plan`.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "core/base/job_context.h"
+#include "core/forward/layer_walk.h"
+#include "core/forward/tensor_source.h"
+#include "core/pipeline/calibrated_model.h"
+
+namespace quantized {
+
+// What a layer costs on this machine, as busy as it is now.
+struct LayerCost {
+  double fixed_seconds = 0;      // whatever the number of tokens
+  double seconds_per_token = 0;  // of calibration
+
+  double Seconds(uint32_t layers, uint64_t tokens) const {
+    return layers * (fixed_seconds + seconds_per_token * static_cast<double>(tokens));
+  }
+};
+
+// Runs the first layer of `source` twice on `tokens` tokens of any kind, in windows of
+// `window_length`: with `visitor`, and with its statistics alone. Errors: those of LayerWalk.
+absl::StatusOr<LayerCost> ProbeLayer(const CalibratedModel& model, const TensorSource& source,
+                                     uint32_t window_length, LayerVisitor& visitor,
+                                     JobContext& context);
+
+}  // namespace quantized

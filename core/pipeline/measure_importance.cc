@@ -1,0 +1,214 @@
+#include "core/pipeline/measure_importance.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_join.h"
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/base/no_progress.h"
+#include "core/base/sha256.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "core/base/version.h"
+#include "core/forward/layer_walk.h"
+#include "core/pipeline/walk_snapshot.h"
+#include "core/pipeline/calibrated_model.h"
+#include "core/pipeline/importance_cache.h"
+#include "core/pipeline/layer_probe.h"
+#include "core/pipeline/room.h"
+
+namespace quantized {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Sums what each linear of a layer sees, under the name of its GGUF tensor. The experts of a
+// mixture come one after the other, and so do their columns.
+class ImportanceCollector : public LayerVisitor {
+ public:
+  explicit ImportanceCollector(ImportanceFile& file) : file_(file) {}
+
+  StatisticsKind Wants(Site /*site*/) const override { return StatisticsKind::kSquares; }
+
+  absl::Status OnInputs(const SiteInputs& inputs, std::span<Linear* const> linears) override {
+    const InputStatistics& statistics = inputs.statistics;
+    const auto tokens = static_cast<double>(statistics.tokens);
+    std::vector<float> sums;
+    for (const double mean : statistics.squares) sums.push_back(static_cast<float>(mean * tokens));
+    const bool finite = std::ranges::all_of(sums, [](float sum) { return std::isfinite(sum); });
+    for (const Linear* linear : linears) {
+      if (!finite) {
+        return MakeError(Error::kValidationFailed,
+                         StrCat(linear->module,
+                                ": its inputs on the calibration text are not "
+                                "finite numbers"),
+                         "Check that the model's weights are sound");
+      }
+      ImportanceEntry& entry = file_.entries[linear->gguf_name];
+      entry.sums.insert(entry.sums.end(), sums.begin(), sums.end());
+      entry.counts.push_back(static_cast<float>(statistics.tokens));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  ImportanceFile& file_;
+};
+
+// Of each mixture, the experts that saw no token.
+std::vector<std::string> NotesOnExperts(const ImportanceFile& file) {
+  std::vector<std::string> notes;
+  for (const auto& [name, entry] : file.entries) {
+    if (entry.counts.size() < 2 || name.find("ffn_down_exps") == std::string::npos) continue;
+    std::vector<size_t> unseen;
+    for (size_t expert = 0; expert < entry.counts.size(); ++expert) {
+      if (entry.counts[expert] == 0) unseen.push_back(expert);
+    }
+    if (unseen.empty()) continue;
+    notes.push_back(StrCat(name, ": experts ", absl::StrJoin(unseen, ", "), " of ",
+                           entry.counts.size(),
+                           " saw no token of the calibration text; their columns count alike"));
+  }
+  return notes;
+}
+
+// Everything that the sums depend on.
+absl::StatusOr<std::string> KeyOf(const CalibratedModel& model, const CalibrationSet& calibration,
+                                  bool all_tokens_to_experts) {
+  ASSIGN_OR_RETURN(const std::string fingerprint, model.Fingerprint());
+  const nlohmann::json parts = {kVersion, fingerprint, calibration.hash,
+                                calibration.windows[0].size(), all_tokens_to_experts};
+  return Sha256Hex(parts.dump());
+}
+
+class Measurement {
+ public:
+  Measurement(const QuantizeRequest& request, const CalibratedModel& model,
+              const CalibrationSet& calibration, JobContext& context)
+      : request_(request), model_(model), calibration_(calibration), context_(context) {}
+
+  absl::StatusOr<ImportanceFile> Run() {
+    ASSIGN_OR_RETURN(const std::string key,
+                     KeyOf(model_, calibration_, request_.calibration.all_tokens_to_experts));
+    ASSIGN_OR_RETURN(ImportanceCache cache,
+                     ImportanceCache::Open(request_.cache_directory, key, context_));
+    if (std::optional<ImportanceFile> known = cache.Find()) {
+      context_.progress.OnMessage("Importance matrix: measured before, taken from the cache");
+      return *std::move(known);
+    }
+    const fs::path snapshot = request_.checkpoint.enabled ? cache.snapshot_path() : "";
+    ASSIGN_OR_RETURN(ImportanceFile file, Walk(snapshot, cache.folder()));
+    RETURN_IF_ERROR(cache.Keep(file));
+    return file;
+  }
+
+ private:
+  uint64_t tokens() const { return calibration_.windows.size() * calibration_.windows[0].size(); }
+
+  absl::StatusOr<ImportanceFile> Walk(const fs::path& snapshot, const fs::path& folder) {
+    const uint32_t layers = model_.config.geometry.layers;
+    const WalkOptions options = {
+        .memory_budget_bytes = ActivationBudgetBytes(),
+        .spill_folder = folder.empty() ? fs::temp_directory_path() : folder,
+        .all_tokens_to_experts = request_.calibration.all_tokens_to_experts};
+    RETURN_IF_ERROR(CheckRoom(options));
+    context_.progress.OnMessage(StrCat("Measuring importance: ", calibration_.windows.size(),
+                                       " samples of ", calibration_.windows[0].size(), " tokens, ",
+                                       calibration_.description));
+    ASSIGN_OR_RETURN(const auto walk,
+                     LayerWalk::Start(model_.config, model_.hf_config, *model_.source,
+                                      calibration_.windows, options, context_));
+    ImportanceFile file;
+    uint32_t layer = 0;
+    if (!snapshot.empty()) {
+      ASSIGN_OR_RETURN(const auto saved, LoadWalk(snapshot, walk->hidden()));
+      if (saved) {
+        ASSIGN_OR_RETURN(file, ReadImportanceFile(MemoryBytes(
+                                   snapshot.string(), std::as_bytes(std::span(saved->learned)))));
+        layer = saved->layers_done;
+      }
+    }
+    file.datasets = {calibration_.description};
+    file.chunks = static_cast<uint32_t>(calibration_.windows.size());
+    file.chunk_tokens = static_cast<uint32_t>(calibration_.windows[0].size());
+    ImportanceCollector collector(file);
+    context_.progress.OnProgress(layer, layers, "layers", 0);
+    while (layer < layers) {
+      RETURN_IF_ERROR(context_.CheckStopped());
+      RETURN_IF_ERROR(walk->RunLayer(layer, *model_.source, collector)) << "layer " << layer;
+      ++layer;
+      context_.progress.OnProgress(layer, layers, "layers", 0);
+      if (snapshot.empty() || layer == layers) continue;
+      ASSIGN_OR_RETURN(std::string learned, ImportanceGguf(file));
+      RETURN_IF_ERROR(SaveWalk(snapshot, {layer, std::move(learned)}, walk->hidden()));
+    }
+    return file;
+  }
+
+  absl::Status CheckRoom(const WalkOptions& options) const {
+    RETURN_IF_ERROR(CheckWalkMemory(model_.config, tokens(), "measuring importance"));
+    // The snapshot and the one that replaces it, and what does not fit memory.
+    const uint64_t hidden_bytes = tokens() * model_.config.geometry.hidden * sizeof(float);
+    return CheckDisk((hidden_bytes > options.memory_budget_bytes ? 5 : 2) * hidden_bytes,
+                     options.spill_folder);
+  }
+
+  const QuantizeRequest& request_;
+  const CalibratedModel& model_;
+  const CalibrationSet& calibration_;
+  JobContext& context_;
+};
+
+constexpr std::string_view kPurpose = "an importance matrix is measured on";
+
+}  // namespace
+
+bool MustMeasureImportance(const QuantizeRequest& request, const ModelSource& source,
+                           std::span<const QuantizePlan> plans) {
+  if (request.gguf.measure_importance) return true;
+  return request.gguf.imatrix_paths.empty() && source.is_conversion() &&
+         std::ranges::any_of(
+             plans, [](const QuantizePlan& plan) { return !plan.missing_importance.ok(); });
+}
+
+absl::StatusOr<uint64_t> ImportanceMemoryBytes(const QuantizeRequest& request) {
+  ASSIGN_OR_RETURN(const CalibratedModel model, OpenCalibratedModel(request.model_path, kPurpose));
+  const CalibrationRequest& calibration = request.calibration;
+  return WalkMemoryBytes(model.config, uint64_t{calibration.samples} * calibration.sequence_length);
+}
+
+absl::StatusOr<double> ImportanceSeconds(const QuantizeRequest& request, size_t thread_count) {
+  ASSIGN_OR_RETURN(const CalibratedModel model, OpenCalibratedModel(request.model_path, kPurpose));
+  ThreadPool threads(thread_count);
+  NoProgress progress;
+  JobContext context{{}, progress, threads};
+  ImportanceFile file;
+  ImportanceCollector collector(file);
+  const CalibrationRequest& calibration = request.calibration;
+  ASSIGN_OR_RETURN(
+      const LayerCost cost,
+      ProbeLayer(model, *model.source, calibration.sequence_length, collector, context));
+  return cost.Seconds(model.config.geometry.layers,
+                      uint64_t{calibration.samples} * calibration.sequence_length);
+}
+
+absl::StatusOr<MeasuredImportance> MeasureImportance(const QuantizeRequest& request,
+                                                     JobContext& context) {
+  ASSIGN_OR_RETURN(const CalibratedModel model, OpenCalibratedModel(request.model_path, kPurpose));
+  context.progress.OnPhase(Phase::kCalibrate);
+  ASSIGN_OR_RETURN(const CalibrationSet calibration,
+                   LoadCalibrationSet(request.calibration, model, context));
+  MeasuredImportance measured;
+  ASSIGN_OR_RETURN(measured.file, Measurement(request, model, calibration, context).Run());
+  measured.calibration = SummaryOf(calibration);
+  measured.notes = NotesOnExperts(measured.file);
+  return measured;
+}
+
+}  // namespace quantized

@@ -1,0 +1,122 @@
+#include "core/pipeline/quality.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "core/base/version.h"
+#include "core/forward/model_comparison.h"
+#include "core/report/html_report.h"
+#include "core/report/module_errors.h"
+
+namespace quantized {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The errors that the quantizer found, beside those of the weights. AWQ moves scale between
+// matrices, so that a weight by itself says nothing there.
+void AddOutputErrors(std::span<const ModuleReport> reports, bool weights_are_scaled,
+                     std::vector<ModuleError>& modules) {
+  std::map<std::string_view, double> errors;
+  for (const ModuleReport& report : reports) errors[report.module] = report.relative_error;
+  for (ModuleError& module : modules) {
+    const auto found = errors.find(module.module);
+    if (found == errors.end()) continue;
+    module.output_error = found->second;
+    if (weights_are_scaled) module.weight_error.reset();
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<QualityMeter> QualityMeter::Open(const QuantizeRequest& request,
+                                                const CalibratedModel& model, JobContext& context) {
+  QualityMeter meter(request, model, context);
+  ASSIGN_OR_RETURN(meter.text_,
+                   LoadHeldOutSet(request.calibration, request.quality.samples, model, context));
+  const uint64_t tokens = meter.text_.windows.size() * meter.text_.windows[0].size();
+  RETURN_IF_ERROR(CheckWalkMemory(model.config, 2 * tokens, "measuring the quality"));
+  return meter;
+}
+
+absl::StatusOr<QualitySummary> QualityMeter::Measure(const TensorSource& quantized,
+                                                     const Facts& facts) const {
+  const CalibrationSet& text = text_;
+  context_->progress.OnMessage(StrCat("Measuring quality of ", facts.level, ": ",
+                                      text.windows.size(), " samples of ", text.windows[0].size(),
+                                      " tokens, ", text.description));
+  const WalkOptions walk = {.memory_budget_bytes = ActivationBudgetBytes() / 2,
+                            .spill_folder = fs::temp_directory_path()};
+  QualityReport report = {.model = model_->summary.name,
+                          .architecture = model_->summary.architecture,
+                          .format = request_->format,
+                          .level = facts.level,
+                          .tool_version = std::string(kVersion),
+                          .bits_per_weight = facts.bits_per_weight,
+                          .size_bytes = facts.size_bytes,
+                          .settings = facts.settings,
+                          .text = StrCat(text.description, ", held out"),
+                          .window_length = text.windows[0].size()};
+  if (facts.calibration.windows > 0) {
+    report.calibration =
+        StrCat(facts.calibration.windows, " samples of ", facts.calibration.sequence_length,
+               " tokens, ", facts.calibration.description);
+  }
+  ASSIGN_OR_RETURN(report.comparison,
+                   CompareModels(model_->config, model_->hf_config, *model_->source, quantized,
+                                 text.windows, walk, *context_));
+  if (request_->quality.report) {
+    ASSIGN_OR_RETURN(report.modules,
+                     MeasureTensorErrors(model_->config, *model_->source, quantized, *context_));
+    AddOutputErrors(facts.modules, request_->format == "awq", report.modules);
+  }
+
+  const ModelComparison& comparison = report.comparison;
+  QualitySummary quality = {.description = report.text,
+                            .tokens = comparison.tokens,
+                            .source_perplexity = comparison.source_perplexity,
+                            .perplexity = comparison.perplexity,
+                            .kl_divergence = comparison.kl_divergence,
+                            .kl_standard_error = comparison.kl_standard_error,
+                            .top1_agreement = comparison.top1_agreement,
+                            .report_files = {},
+                            .table = ToTable(report)};
+  if (request_->quality.report) {
+    const std::pair<std::string_view, std::string> files[] = {
+        {".report.json", ToJson(report).dump(1) + "\n"}, {".report.html", ToHtml(report)}};
+    for (const auto& [suffix, contents] : files) {
+      const fs::path path = ReportPath(facts.output_path, suffix);
+      RETURN_IF_ERROR(WriteFileAtomically(path, contents));
+      quality.report_files.push_back(path);
+    }
+  }
+  return quality;
+}
+
+absl::Status QualityMeter::CheckLimit(const QualitySummary& quality,
+                                      const std::string& level) const {
+  const std::optional<double> limit = request_->quality.max_kld;
+  if (!limit || quality.kl_divergence <= *limit) return absl::OkStatus();
+  return MakeError(
+      Error::kValidationFailed,
+      StrCat("the KL divergence of ", level, " from its source is ", quality.kl_divergence,
+             ", --max-kld allows ", *limit),
+      "Take a level of more bits; or give a higher --max-kld, and the job goes on with "
+      "what it has made");
+}
+
+fs::path ReportPath(const fs::path& output_path, std::string_view suffix) {
+  const fs::path name =
+      output_path.extension() == ".gguf" ? output_path.stem() : output_path.filename();
+  return output_path.parent_path() / StrCat(name.string(), suffix);
+}
+
+}  // namespace quantized

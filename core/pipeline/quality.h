@@ -1,0 +1,61 @@
+// How good a job's result is: the quantized model and its source predict text that no calibration
+// saw, and their weights are compared. Made where the user asks for a report or sets a limit.
+// docs/design/quality-report.md.
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/base/job_context.h"
+#include "core/calibrate/calibration_set.h"
+#include "core/forward/tensor_source.h"
+#include "core/pipeline/calibrated_model.h"
+#include "core/pipeline/quantize.h"
+#include "core/quantize/layer_quantizer.h"
+#include "core/report/quality_report.h"
+
+namespace quantized {
+
+// Of one job: what its results are measured with.
+class QualityMeter {
+ public:
+  // Loads the held-out windows: of the job's calibration data where these have any left, else of
+  // the built-in text. `model` and `context` must outlive the result. Errors: those of
+  // LoadCalibrationData; kInvalidArgument where no text is left.
+  static absl::StatusOr<QualityMeter> Open(const QuantizeRequest& request,
+                                           const CalibratedModel& model, JobContext& context);
+
+  // What is known of a result beside the comparison.
+  struct Facts {
+    std::filesystem::path output_path;  // its final name
+    std::string level;
+    double bits_per_weight = 0;
+    uint64_t size_bytes = 0;
+    CalibrationSummary calibration;
+    std::vector<QualityReport::Setting> settings;
+    std::span<const ModuleReport> modules;  // of awq and gptq
+  };
+  // Compares, and writes OUTPUT.report.json and OUTPUT.report.html where the request wants them.
+  // Errors: those of CompareModels and MeasureTensorErrors; kDiskFull, kIo.
+  absl::StatusOr<QualitySummary> Measure(const TensorSource& quantized, const Facts& facts) const;
+
+  // kValidationFailed for a result beyond the request's limit.
+  absl::Status CheckLimit(const QualitySummary& quality, const std::string& level) const;
+
+ private:
+  QualityMeter(const QuantizeRequest& request, const CalibratedModel& model, JobContext& context)
+      : request_(&request), model_(&model), context_(&context) {}
+
+  const QuantizeRequest* request_;
+  const CalibratedModel* model_;
+  JobContext* context_;
+  CalibrationSet text_;
+};
+
+// OUTPUT without ".gguf", and `suffix`: ".report.json".
+std::filesystem::path ReportPath(const std::filesystem::path& output_path, std::string_view suffix);
+
+}  // namespace quantized

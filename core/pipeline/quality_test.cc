@@ -1,0 +1,255 @@
+#include "core/pipeline/quality.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/pipeline/quantize_directory.h"
+#include "core/pipeline/test_directory.h"
+#include "tests/support/paths.h"
+#include "tests/support/recording_sink.h"
+#include "tests/support/synthetic_model.h"
+
+namespace quantized {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::RecordingSink;
+using ::testing::SizeIs;
+
+std::string Contents(const fs::path& path) { return *ReadFile(path, uint64_t{1} << 30); }
+
+class QualityTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    testing::WriteDirectoryModel(model_, {.layers = 2});
+    std::ofstream text(text_);
+    for (int i = 0; i < 90; ++i) {
+      text << "Number " << i << " of the documents: the quick brown fox jumps over " << i * 37 % 11
+           << " lazy dogs, and then it counts to " << i * i << ".\n\n";
+    }
+  }
+
+  QuantizeRequest Request(const std::string& format, const std::string& level) const {
+    QuantizeRequest request;
+    request.model_path = model_;
+    request.model_name = "./model";
+    request.format = format;
+    request.outputs = {{.level = level, .path = OutputOf(format)}};
+    request.calibration = {.data = text_, .name = "text.txt", .samples = 8, .sequence_length = 32};
+    request.calibrated.group_size = 32;
+    request.checkpoint.directory = checkpoints_;
+    request.quality = {.is_wanted = true, .report = true, .samples = 5};
+    return request;
+  }
+  fs::path OutputOf(const std::string& format) const {
+    return dir_.path() / "out" / (format == "gguf" ? "model.gguf" : "model");
+  }
+  fs::path Report(const std::string& suffix) const {
+    return dir_.path() / "out" / ("model.report." + suffix);
+  }
+
+  QuantizeOutcome Run(const QuantizeRequest& request) {
+    ThreadPool threads(2);
+    JobContext context{{}, sink_, threads};
+    return request.format == "gguf" ? Quantize(request, context)
+                                    : QuantizeToDirectory(request, context);
+  }
+
+  testing::TempDir dir_;
+  const fs::path model_ = dir_.path() / "model";
+  const fs::path text_ = dir_.path() / "text.txt";
+  const fs::path checkpoints_ = dir_.path() / "checkpoints";
+  RecordingSink sink_;
+};
+
+TEST_F(QualityTest, AReportIsWrittenBesideEachResult) {
+  struct Row {
+    const char *format, *level;
+    double least, most;  // divergence
+  };
+  for (const Row& row : {Row{"gguf", "F32", 0, 1e-9}, Row{"gguf", "Q8_0", 1e-9, 1e-2},
+                         Row{"gptq", "4bit", 1e-4, 1}, Row{"awq", "4bit", 1e-4, 1}}) {
+    SCOPED_TRACE(std::string(row.format) + " " + row.level);
+    fs::remove_all(dir_.path() / "out");
+    const QuantizeOutcome outcome = Run(Request(row.format, row.level));
+    ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+    const auto& quality = outcome.finished.at(0).quality;
+    ASSERT_TRUE(quality.has_value());
+    EXPECT_GE(quality->kl_divergence, row.least);
+    EXPECT_LE(quality->kl_divergence, row.most);
+    EXPECT_EQ(quality->tokens, 5u * 31);
+    EXPECT_GT(quality->top1_agreement, 0.3);
+    EXPECT_NEAR(quality->perplexity / quality->source_perplexity, 1, 0.5);
+    EXPECT_EQ(quality->description, "text.txt, held out");
+    EXPECT_THAT(quality->table, HasSubstr("KL"));
+    EXPECT_THAT(quality->report_files, ElementsAre(Report("json"), Report("html")));
+
+    const auto json = nlohmann::json::parse(Contents(Report("json")));
+    EXPECT_EQ(json["format"], row.format);
+    EXPECT_EQ(json["level"], row.level);
+    EXPECT_EQ(json["evaluation"]["windows"], 5);
+    EXPECT_EQ(json["kl_divergence"]["mean"], quality->kl_divergence);
+    EXPECT_EQ(json["size_bytes"], outcome.finished.at(0).file_size_bytes);
+    EXPECT_EQ(json["modules"].size(), 2u + 2 * 7);  // embedding, head, linears
+    for (const auto& module : json["modules"]) {
+      const bool is_packed = std::string(row.format) != "gguf" && !module["layer"].is_null();
+      EXPECT_EQ(module["output_error"].is_number(), is_packed) << module;
+      EXPECT_EQ(module["weight_error"].is_null(), is_packed && row.format == std::string("awq"))
+          << module;
+    }
+    EXPECT_THAT(Contents(Report("html")), AllOf(HasSubstr("<svg"), HasSubstr(row.level)));
+  }
+}
+
+TEST_F(QualityTest, ItIsAPhaseOfItsOwnAndTheCardTellsOfIt) {
+  const QuantizeOutcome outcome = Run(Request("gptq", "4bit"));
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_THAT(sink_.phases, ElementsAre(Phase::kProbe, Phase::kLoad, Phase::kQuantize,
+                                        Phase::kAssess, Phase::kValidate, Phase::kPublish));
+  EXPECT_THAT(sink_.messages,
+              Contains("Measuring quality of 4bit: 5 samples of 32 tokens, text.txt"));
+  EXPECT_THAT(Contents(OutputOf("gptq") / "README.md"), HasSubstr("KL divergence from the source"));
+}
+
+TEST_F(QualityTest, UnaskedNothingIsMeasured) {
+  QuantizeRequest request = Request("gguf", "Q4_0");
+  request.quality = {};
+  const QuantizeOutcome outcome = Run(request);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_FALSE(outcome.finished[0].quality.has_value());
+  EXPECT_FALSE(fs::exists(Report("json")));
+  EXPECT_THAT(sink_.phases, Not(Contains(Phase::kAssess)));
+}
+
+TEST_F(QualityTest, BeyondTheLimitAResultIsNotPublishedAndNotLost) {
+  for (const auto& [format, level] :
+       {std::pair("gguf", "Q4_0"), std::pair("gptq", "4bit"), std::pair("awq", "4bit")}) {
+    SCOPED_TRACE(format);
+    fs::remove_all(dir_.path() / "out");
+    QuantizeRequest request = Request(format, level);
+    request.quality.max_kld = 1e-7;
+    const QuantizeOutcome refused = Run(request);
+    EXPECT_EQ(ErrorOf(refused.status), Error::kValidationFailed) << refused.status;
+    EXPECT_THAT(std::string(refused.status.message()),
+                AllOf(HasSubstr(std::string("KL divergence of ") + level),
+                      HasSubstr("--max-kld allows 1e-07")));
+    EXPECT_FALSE(fs::exists(OutputOf(format)));
+    EXPECT_TRUE(fs::exists(Report("html")));
+
+    // What was made is there for who wants it after all.
+    request.quality.max_kld = 10;
+    const QuantizeOutcome accepted = Run(request);
+    ASSERT_TRUE(accepted.status.ok()) << accepted.status;
+    EXPECT_GT(accepted.finished.at(0).units_reused, 0u);
+    EXPECT_EQ(accepted.finished.at(0).units_reused, std::string(format) == "gguf"
+                                                        ? accepted.finished[0].tensors
+                                                        : accepted.finished[0].layers_processed);
+    EXPECT_TRUE(fs::exists(OutputOf(format)));
+  }
+}
+
+TEST_F(QualityTest, WithoutCheckpointsNothingStaysOfARefusedResult) {
+  for (const auto& [format, level] : {std::pair("gguf", "Q4_0"), std::pair("gptq", "4bit")}) {
+    SCOPED_TRACE(format);
+    QuantizeRequest request = Request(format, level);
+    request.checkpoint.enabled = false;
+    request.quality = {.is_wanted = true, .max_kld = 0, .samples = 2};
+    EXPECT_EQ(ErrorOf(Run(request).status), Error::kValidationFailed);
+    EXPECT_FALSE(fs::exists(dir_.path() / "out"));
+  }
+}
+
+TEST_F(QualityTest, AResultThatIsThereIsMeasuredToo) {
+  for (const auto& [format, level] : {std::pair("gguf", "Q4_0"), std::pair("gptq", "4bit")}) {
+    SCOPED_TRACE(format);
+    fs::remove_all(dir_.path() / "out");
+    QuantizeRequest request = Request(format, level);
+    request.quality = {};
+    QuantizeOutcome first = Run(request);
+    ASSERT_TRUE(first.status.ok()) << first.status;
+    request = Request(format, level);
+    request.outputs[0].previous = first.finished[0];
+    const QuantizeOutcome second = Run(request);
+    ASSERT_TRUE(second.status.ok()) << second.status;
+    EXPECT_TRUE(second.finished.at(0).already_done);
+    EXPECT_TRUE(second.finished[0].quality.has_value());
+    EXPECT_TRUE(fs::exists(Report("html")));
+    request.quality.max_kld = 0;
+    EXPECT_EQ(ErrorOf(Run(request).status), Error::kValidationFailed);
+    EXPECT_TRUE(fs::exists(OutputOf(format)));
+  }
+}
+
+TEST_F(QualityTest, LevelsOfAJobAreJudgedOneByOne) {
+  QuantizeRequest request = Request("gguf", "Q8_0");
+  request.outputs.push_back({.level = "Q4_0", .path = dir_.path() / "out" / "small.gguf"});
+  request.quality.max_kld = 0;
+  const double of_q8_0 = [&] {
+    QuantizeRequest alone = Request("gguf", "Q8_0");
+    return Run(alone).finished.at(0).quality->kl_divergence;
+  }();
+  fs::remove_all(dir_.path() / "out");
+  request.quality.max_kld = 2 * of_q8_0;
+  const QuantizeOutcome outcome = Run(request);
+  EXPECT_EQ(ErrorOf(outcome.status), Error::kValidationFailed) << outcome.status;
+  ASSERT_THAT(outcome.finished, SizeIs(1));
+  EXPECT_EQ(outcome.finished[0].level, "Q8_0");
+  EXPECT_FALSE(fs::exists(dir_.path() / "out" / "small.gguf"));
+}
+
+TEST_F(QualityTest, TheResultDoesNotDependOnIt) {
+  QuantizeRequest request = Request("gguf", "Q4_0");
+  ASSERT_TRUE(Run(request).status.ok());
+  const std::string made = Contents(OutputOf("gguf"));
+  fs::remove_all(dir_.path() / "out");
+  request.quality = {};
+  ASSERT_TRUE(Run(request).status.ok());
+  EXPECT_TRUE(Contents(OutputOf("gguf")) == made);
+}
+
+TEST_F(QualityTest, WhereCalibrationTakesAllTheBuiltInTextServes) {
+  QuantizeRequest request = Request("gguf", "Q4_0");
+  request.calibration.samples = 4000;
+  const QuantizeOutcome outcome = Run(request);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_EQ(outcome.finished.at(0).quality->description, "built-in text, held out");
+  EXPECT_THAT(sink_.warnings,
+              Contains("calibration takes all of text.txt: quality is measured on the built-in "
+                       "text"));
+}
+
+TEST_F(QualityTest, WhatCannotBeMeasuredIsRefusedBeforeAnyWork) {
+  QuantizeRequest request = Request("gguf", "Q4_0");
+  request.gguf.prune_layers = {1};
+  EXPECT_THAT(std::string(Run(request).status.message()), HasSubstr("--prune-layers"));
+  const fs::path gguf = dir_.path() / "source.gguf";
+  ASSERT_TRUE(testing::WriteSyntheticModel(gguf, {}).ok());
+  request = Request("gguf", "Q4_0");
+  request.model_path = gguf;
+  const absl::Status status = Run(request).status;
+  EXPECT_EQ(ErrorOf(status), Error::kNotImplemented);
+  EXPECT_EQ(status.message(),
+            gguf.string() + ": quality is measured against a Hugging Face directory");
+  EXPECT_FALSE(fs::exists(dir_.path() / "out"));
+}
+
+TEST(ReportPathTest, IsTheOutputsNameWithAnotherEnd) {
+  EXPECT_EQ(ReportPath("/a/m-Q4_K_M.gguf", ".report.json"), "/a/m-Q4_K_M.report.json");
+  EXPECT_EQ(ReportPath("/a/m-1.5B-gptq-4bit", ".report.html"), "/a/m-1.5B-gptq-4bit.report.html");
+}
+
+}  // namespace
+}  // namespace quantized

@@ -7,6 +7,7 @@
 #include "daemon/worker/attempt.h"
 #include "daemon/worker/inspect.h"
 #include "daemon/worker/plan.h"
+#include "kernels/blas/core_type.h"
 
 namespace {
 
@@ -21,6 +22,7 @@ constexpr std::string_view kHelp =
 }  // namespace
 
 int main(int argc, char** argv) {
+  quantized::kernels::UseFittingBlasKernels(argv);
   if (argc == 1) return quantized::RunAttempt();
   const std::string_view argument = argv[1];
   if (argc == 3 && argument == "inspect") return quantized::RunInspect(argv[2]);

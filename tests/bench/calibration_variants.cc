@@ -24,6 +24,7 @@
 #include "core/forward/model_comparison.h"
 #include "core/hf/tokenizer/tokenizer.h"
 #include "core/quantize/layer_quantizer.h"
+#include "kernels/blas/core_type.h"
 #include "tests/support/recording_sink.h"
 
 namespace quantized::testing {
@@ -203,4 +204,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace quantized::testing
 
-int main(int argc, char** argv) { return quantized::testing::Main(argc, argv); }
+int main(int argc, char** argv) {
+  quantized::kernels::UseFittingBlasKernels(argv);
+  return quantized::testing::Main(argc, argv);
+}

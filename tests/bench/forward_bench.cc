@@ -12,6 +12,7 @@
 
 #include "kernels/attention/attention.h"
 #include "kernels/blas/blas.h"
+#include "kernels/blas/core_type.h"
 #include "kernels/divergence/divergence.h"
 #include "kernels/gated_activation/gated_activation.h"
 #include "kernels/rms_norm/rms_norm.h"
@@ -200,4 +201,9 @@ BENCHMARK(LayerRest)->Name("Layer/rest");
 }  // namespace
 }  // namespace quantized::kernels
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  quantized::kernels::UseFittingBlasKernels(argv);
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

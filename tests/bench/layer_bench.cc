@@ -21,6 +21,7 @@
 #include "core/quantize/gram_loss.h"
 #include "core/quantize/round_to_nearest.h"
 #include "core/safetensors/reader.h"
+#include "kernels/blas/core_type.h"
 
 namespace quantized {
 namespace {
@@ -281,4 +282,7 @@ int Run(int argc, char** argv) {
 }  // namespace
 }  // namespace quantized
 
-int main(int argc, char** argv) { return quantized::Run(argc, argv); }
+int main(int argc, char** argv) {
+  quantized::kernels::UseFittingBlasKernels(argv);
+  return quantized::Run(argc, argv);
+}

@@ -71,6 +71,7 @@ struct Edge {
 constexpr Edge kTopEdges[] = {
     {"core/", "kernels/"},
     {"daemon/worker/", "core/"},
+    {"daemon/worker/main", "kernels/blas/"},  // which has to come before anything computes
     {"daemon/", "core/base/"},
     {"client/", "core/base/"},
     {"tests/", ""},

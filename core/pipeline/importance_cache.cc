@@ -86,6 +86,8 @@ std::optional<ImportanceFile> ImportanceCache::Find() {
     return std::nullopt;
   }
   fs::last_write_time(path, fs::file_time_type::clock::now(), error);
+  // A job may have died between keeping the matrix and removing its walk.
+  RemoveAll(snapshot_path()).IgnoreError();
   return *std::move(file);
 }
 

@@ -1,5 +1,6 @@
-// AWQ and GPTQ through the real programs, on a small model: what is made and told, what a second
-// run does, and that a worker that is killed or stopped changes no byte of any file.
+// What runs a model on text, through the real programs, on a small model: AWQ, GPTQ, importance
+// matrices and reports. What is made and told, what a second run does, and that a worker that is
+// killed or stopped changes no byte of any file.
 #include <signal.h>
 
 #include <filesystem>
@@ -83,7 +84,8 @@ class CalibratedTest : public ::testing::Test {
   // Starts a job whose worker holds still in front of its n-th operation of a kind.
   std::unique_ptr<testing::Process> StartAndHold(const std::string& format, const std::string& call,
                                                  const std::string& path, int n,
-                                                 const std::vector<std::string>& more = {}) {
+                                                 const std::vector<std::string>& more = {},
+                                                 const std::string& level = "4bit") {
     testing::ProcessOptions options = sandbox_.options();
     options.environment.merge(testing::FaultEnvironment({.exe = "quantize-worker",
                                                          .call = call,
@@ -92,7 +94,7 @@ class CalibratedTest : public ::testing::Test {
                                                          .action = "stop",
                                                          .mark = sandbox_.path() / "fired"}));
     auto client = std::make_unique<testing::Process>(
-        testing::Sandbox::Command(Words(format, "4bit", more)), options);
+        testing::Sandbox::Command(Words(format, level, more)), options);
     EXPECT_TRUE(testing::WaitUntil([&] {
       const auto workers = sandbox_.Processes("quantize-worker");
       return !workers.empty() && testing::ProcessState(workers[0]) == 'T';
@@ -299,6 +301,79 @@ INSTANTIATE_TEST_SUITE_P(All, CalibratedKillTest, ::testing::ValuesIn(kMoments),
                            }
                            return name;
                          });
+
+// kill -9 while an importance matrix is measured or a result compared with its source.
+struct SideMoment {
+  const char* call;
+  const char* path;
+};
+constexpr SideMoment kSideMoments[] = {
+    {"write", "*/importance/*.walk.tmp"},
+    {"sync", "*/importance/*.walk.tmp"},
+    {"rename", "*/importance/*.walk.tmp"},
+    {"rename", "*/importance/*.gguf.tmp"},
+    {"unlink", "*/importance/*.walk"},
+    {"unlink", "*/importance/*.lock"},
+    {"rename", "*/m.gguf.tmp"},
+    {"rename", "*.report.json.tmp"},
+    {"rename", "*.report.html.tmp"},
+};
+
+class SideWorkKillTest : public CalibratedTest, public ::testing::WithParamInterface<SideMoment> {};
+
+TEST_P(SideWorkKillTest, EndsWithTheSameFiles) {
+  const SideMoment& moment = GetParam();
+  const std::vector<std::string> more = {"--report", "--report-samples", "3", "--imatrix-out",
+                                         "m.gguf"};
+  const auto client = StartAndHold("gguf", moment.call, moment.path, 1, more, "IQ2_XXS");
+  SignalWorkers(SIGKILL);
+  const testing::ProcessResult result = client->Wait();
+  ASSERT_EQ(result.exit_code, 0) << result.err << result.out;
+  const json object = json::parse(result.out, nullptr, false);
+  ASSERT_TRUE(object.is_object()) << result.out;
+  EXPECT_GE(object["metadata"]["attempts"], 2);
+  EXPECT_GT(object["metadata"]["quality"]["kl_divergence"], 0);
+  const auto resumed = Contents(sandbox_.work());
+  EXPECT_THAT(testing::FilesBelow(sandbox_.work()).size(), 5u);  // data, matrix, model, report
+
+  // Measured anew.
+  for (const std::string& file : testing::FilesBelow(sandbox_.path())) {
+    const fs::path path = sandbox_.path() / file;
+    if (path.parent_path().filename() != "importance") continue;
+    EXPECT_EQ(path.extension(), ".gguf") << path;
+    fs::remove(path);
+  }
+  const testing::ProcessResult anew = Run("gguf", "IQ2_XXS", [&] {
+    std::vector<std::string> overwriting = more;
+    overwriting.push_back("--overwrite");
+    return overwriting;
+  }());
+  ASSERT_EQ(anew.exit_code, 0) << anew.err;
+  EXPECT_THAT(anew.err, HasSubstr("Measuring importance"));
+  EXPECT_EQ(Contents(sandbox_.work()), resumed);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, SideWorkKillTest, ::testing::ValuesIn(kSideMoments),
+                         [](const auto& param) {
+                           std::string name = std::string(param.param.call) + "_";
+                           for (const char c : std::string(param.param.path)) {
+                             name += isalnum(c) != 0 ? c : '_';
+                           }
+                           return name;
+                         });
+
+TEST_F(CalibratedTest, AResultBeyondTheLimitIsExitSixAndAHigherLimitPublishesIt) {
+  const std::vector<std::string> strict = {"--max-kld", "0.0000001"};
+  const testing::ProcessResult refused = Run("gptq", "4bit", strict);
+  EXPECT_EQ(refused.exit_code, 6) << refused.err;
+  const json error = json::parse(refused.out);
+  EXPECT_EQ(error["error_type"], "ValidationError") << error;
+  EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("--max-kld allows 1e-07"));
+  EXPECT_FALSE(fs::exists(Output("llama2-spm-sharded-gptq-4bit")));
+  const json accepted = Made("gptq", "4bit", {"--max-kld", "5"});
+  EXPECT_EQ(accepted["metadata"]["units_reused"], 2);
+  EXPECT_GT(accepted["metadata"]["quality"]["kl_divergence"], 1e-7);
+}
 
 // The exchange of the old output for the new one: on whichever side of it the worker dies, the name
 // stands for a whole output, and nothing else is left in the end.

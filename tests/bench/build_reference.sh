@@ -41,8 +41,13 @@ if [[ $complete == no ]]; then
   fi
   # Names a repository that is not there: ninja would configure again and again, and give up.
   rm -f "$folder/source/.git"
-  cmake -G Ninja -S "$folder/source" -B "$folder" -DCMAKE_BUILD_TYPE=Release -DLLAMA_CURL=OFF \
-    -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
+  # Virtual machines may show AMX and not run it; then the tools die of an illegal instruction.
+  flags=()
+  if grep -qw amx_tile /proc/cpuinfo; then
+    flags=("-DCMAKE_CXX_FLAGS=-mno-amx-tile -mno-amx-int8 -mno-amx-bf16")
+  fi
+  cmake -G Ninja -S "$folder/source" -B "$folder" -DCMAKE_BUILD_TYPE=Release "${flags[@]}" \
+    -DLLAMA_CURL=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
     >"$folder/configure.log"
   cmake --build "$folder" --target "${tools[@]}" >"$folder/build.log" ||
     { tail -n 40 "$folder/build.log" >&2; exit 1; }

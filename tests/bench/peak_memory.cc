@@ -13,6 +13,23 @@
 
 namespace quantized::testing {
 
+uint64_t PeakResidentBytesOf(const std::function<bool()>& work) {
+  int ends[2];
+  EXPECT_EQ(pipe(ends), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const uint64_t bytes = work() ? PeakResidentBytes() : 0;
+    _exit(write(ends[1], &bytes, sizeof(bytes)) == sizeof(bytes) ? 0 : 1);
+  }
+  uint64_t bytes = 0;
+  EXPECT_EQ(read(ends[0], &bytes, sizeof(bytes)), static_cast<ssize_t>(sizeof(bytes)));
+  waitpid(child, nullptr, 0);
+  close(ends[0]);
+  close(ends[1]);
+  EXPECT_GT(bytes, 0u) << "the work failed";
+  return bytes;
+}
+
 PeakMemory PeakMemoryOfQuantizing(const SyntheticModel& model, const std::string& level) {
   TempDir dir;
   QuantizeRequest request;
@@ -23,21 +40,7 @@ PeakMemory PeakMemoryOfQuantizing(const SyntheticModel& model, const std::string
   PeakMemory peak;
   EXPECT_TRUE(WriteSyntheticModel(request.model_path, model).ok());
   peak.model_bytes = std::filesystem::file_size(request.model_path);
-
-  int ends[2];
-  EXPECT_EQ(pipe(ends), 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    const auto result = RunQuantize(request, 2);
-    const uint64_t bytes = result.ok() ? PeakResidentBytes() : 0;
-    _exit(write(ends[1], &bytes, sizeof(bytes)) == sizeof(bytes) ? 0 : 1);
-  }
-  EXPECT_EQ(read(ends[0], &peak.resident_bytes, sizeof(peak.resident_bytes)),
-            static_cast<ssize_t>(sizeof(peak.resident_bytes)));
-  waitpid(child, nullptr, 0);
-  close(ends[0]);
-  close(ends[1]);
-  EXPECT_GT(peak.resident_bytes, 0u) << "the quantization failed";
+  peak.resident_bytes = PeakResidentBytesOf([&] { return RunQuantize(request, 2).ok(); });
   std::printf("%s of a model of %.1f MB: at most %.1f MB resident\n", level.c_str(),
               static_cast<double>(peak.model_bytes) / 1e6,
               static_cast<double>(peak.resident_bytes) / 1e6);

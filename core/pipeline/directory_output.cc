@@ -64,9 +64,7 @@ absl::StatusOr<std::optional<std::string>> DirectoryOutput::FindExisting() {
     if (json.is_object() && json.value("fingerprint", "") == plan_.fingerprint) return *text;
   }
   if (request_.overwrite) return std::nullopt;
-  return MakeError(Error::kInvalidArgument,
-                   StrCat("the output ", plan_.output_path.string(), " exists already"),
-                   "Use --overwrite to replace it, or choose another name");
+  return OutputIsThere(plan_.output_path);
 }
 
 void DirectoryOutput::RemoveLeftovers() {

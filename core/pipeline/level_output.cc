@@ -90,9 +90,7 @@ absl::Status LevelOutput::LookForOutput() {
       return absl::OkStatus();
     }
   }
-  return MakeError(Error::kInvalidArgument,
-                   StrCat("the output ", taken->string(), " exists already"),
-                   "Use --overwrite to replace it, or choose another name");
+  return OutputIsThere(*taken);
 }
 
 // Whether an earlier attempt died after it began to rename: the journal is complete, each file is

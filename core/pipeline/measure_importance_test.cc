@@ -406,6 +406,15 @@ TEST_F(MeasureImportanceTest, AFileThatIsThereIsReplacedOnlyWhereItMay) {
   EXPECT_TRUE(Contents(matrix_) == matrix);
 }
 
+TEST_F(MeasureImportanceTest, AnOutputInTheWayIsRefusedBeforeTheMeasuring) {
+  fs::create_directories(output_.parent_path());
+  std::ofstream(output_) << "something else";
+  RecordingSink sink;
+  ExpectError(RunQuantize(Request(), sink), Error::kInvalidArgument,
+              "the output " + output_.string() + " exists already");
+  EXPECT_THAT(sink.phases, Not(Contains(Phase::kCalibrate)));
+}
+
 TEST_F(MeasureImportanceTest, SeveralMatricesAreAddedUp) {
   QuantizeRequest request = Request();
   request.overwrite = true;

@@ -2,10 +2,18 @@
 
 #include <system_error>
 
+#include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/base/str_cat.h"
 
 namespace quantized {
 namespace fs = std::filesystem;
+
+absl::Status OutputIsThere(const fs::path& path) {
+  return MakeError(Error::kInvalidArgument,
+                   StrCat("the output ", path.string(), " exists already"),
+                   "Use --overwrite to replace it, or choose another name");
+}
 
 fs::path OutputFolder::Existing() const {
   fs::path folder = path_;

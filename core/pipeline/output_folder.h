@@ -9,6 +9,9 @@
 
 namespace quantized {
 
+// kInvalidArgument: something that may not be replaced has the output's name.
+absl::Status OutputIsThere(const std::filesystem::path& path);
+
 class OutputFolder {
  public:
   explicit OutputFolder(std::filesystem::path path) : path_(std::move(path)) {}

@@ -82,6 +82,9 @@ class QuantizeJob {
                                        summary.num_layers,
                                        summary.num_layers == 1 ? " layer)" : " layers)"));
     ASSIGN_OR_RETURN(plan_options_, PlanOptions::Parse(request_.gguf));
+    if (request_.quality.is_wanted) {
+      RETURN_IF_ERROR(OpenMeter());
+    }
     ASSIGN_OR_RETURN(std::vector<QuantizePlan> plans, MakePlans(recipes));
     if (MustMeasureImportance(request_, sources_.Of(*recipes[0]), plans)) {
       RETURN_IF_ERROR(MeasureImportanceFor(recipes));
@@ -94,8 +97,7 @@ class QuantizeJob {
       outputs_.push_back(std::make_unique<LevelOutput>(
           request_, request_.outputs[i], sources_.Of(*recipes[i]), std::move(plans[i]), context_));
     }
-    RETURN_IF_ERROR(WriteImportance());
-    return request_.quality.is_wanted ? OpenMeter() : absl::OkStatus();
+    return WriteImportance();
   }
 
   absl::Status OpenMeter() {
@@ -130,11 +132,15 @@ class QuantizeJob {
     plan_options_.selection.has_importance = true;
     ASSIGN_OR_RETURN(const std::vector<QuantizePlan> plans, MakePlans(recipes));
     uint64_t needed_bytes = 0;
-    for (const QuantizePlan& plan : plans) {
-      for (const OutputFile& file : plan.files) {
-        needed_bytes += MissingBytes(PartPath(file.path), file.size_bytes);
+    for (size_t i = 0; i < plans.size(); ++i) {
+      const bool may_be_ours = request_.outputs[i].previous || request_.retried;
+      for (const OutputFile& file : plans[i].files) {
         std::error_code ignored;
-        if (fs::exists(file.path, ignored)) needed_bytes -= std::min(needed_bytes, file.size_bytes);
+        if (fs::exists(file.path, ignored) && !request_.overwrite) {
+          if (!may_be_ours) return OutputIsThere(file.path);
+          continue;
+        }
+        needed_bytes += MissingBytes(PartPath(file.path), file.size_bytes);
       }
     }
     RETURN_IF_ERROR(

@@ -375,6 +375,45 @@ TEST_F(CalibratedTest, AResultBeyondTheLimitIsExitSixAndAHigherLimitPublishesIt)
   EXPECT_GT(accepted["metadata"]["quality"]["kl_divergence"], 1e-7);
 }
 
+// A disk that is full in the middle: the job fails with what it says, and goes on from there.
+struct FullDisk {
+  const char *format, *level, *path;
+  int nth;
+  int reused;  // layers
+};
+
+class FullDiskTest : public CalibratedTest, public ::testing::WithParamInterface<FullDisk> {};
+
+TEST_P(FullDiskTest, LosesNothing) {
+  const FullDisk& full = GetParam();
+  testing::ProcessOptions options = sandbox_.options();
+  options.environment.merge(testing::FaultEnvironment({.exe = "quantize-worker",
+                                                       .call = "write",
+                                                       .path = full.path,
+                                                       .n = full.nth,
+                                                       .action = "ENOSPC",
+                                                       .mark = sandbox_.path() / "fired"}));
+  const auto words = Words(full.format, full.level);
+  const testing::ProcessResult failed =
+      testing::Process(testing::Sandbox::Command(words), options).Wait();
+  EXPECT_EQ(failed.exit_code, 1) << failed.err;
+  const json error = json::parse(failed.out, nullptr, false);
+  ASSERT_TRUE(error.is_object()) << failed.out;
+  EXPECT_EQ(error["error_type"], "DiskFullError") << error;
+  const json again = Made(full.format, full.level);
+  EXPECT_EQ(again["metadata"]["units_reused"], full.reused);
+  const auto resumed = Contents(sandbox_.work());
+  Made(full.format, full.level, {"--overwrite"});
+  EXPECT_EQ(Contents(sandbox_.work()), resumed);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, FullDiskTest,
+    ::testing::Values(FullDisk{"gptq", "4bit", "*.part/model.safetensors", 40, 1},
+                      FullDisk{"awq", "4bit", "*.part/model.safetensors", 45, 1},
+                      FullDisk{"gguf", "IQ2_XXS", "*.walk.tmp", 1, 0}),
+    [](const auto& param) { return std::string(param.param.format); });
+
 // The exchange of the old output for the new one: on whichever side of it the worker dies, the name
 // stands for a whole output, and nothing else is left in the end.
 class CalibratedReplaceTest

@@ -5,12 +5,15 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
+#include <system_error>
 
 namespace quantized::kernels {
 namespace {
 
 constexpr const char* kVariable = "OPENBLAS_CORETYPE";
+constexpr const char* kSelf = "/proc/self/exe";
 // Those of the names of its x86-64 kernels that use AVX2 or more.
 constexpr std::string_view kModernCores[] = {"Haswell", "Zen", "SkylakeX", "Cooperlake",
                                              "Sapphirerapids"};
@@ -37,8 +40,12 @@ void UseFittingBlasKernels(char** argv) {
                           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
   const std::string type(FittingCoreType(openblas_get_corename(), has_avx2, has_avx512));
   if (type.empty() || setenv(kVariable, type.c_str(), /*overwrite=*/1) != 0) return;
+  // By its path where that still leads to it: processes are listed by the last part of it.
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink(kSelf, error);
+  if (!error) execv(self.c_str(), argv);
   // What could not be started again goes on as it is, only slower.
-  execv("/proc/self/exe", argv);
+  execv(kSelf, argv);
 #else
   (void)argv;
 #endif

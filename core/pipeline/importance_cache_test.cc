@@ -32,7 +32,7 @@ ImportanceFile Matrix(size_t columns = 1) {
 class ImportanceCacheTest : public ::testing::Test {
  protected:
   absl::StatusOr<ImportanceCache> Open(const std::string& key, std::stop_token stop = {}) {
-    context_ = std::make_unique<JobContext>(std::move(stop), sink_, threads_);
+    context_.reset(new JobContext{std::move(stop), sink_, threads_});
     return ImportanceCache::Open(dir_.path(), key, *context_);
   }
   fs::path Path(const std::string& name) const { return dir_.path() / "importance" / name; }

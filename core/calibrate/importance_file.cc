@@ -279,7 +279,8 @@ std::string ImportanceLegacy(const ImportanceFile& file) {
   std::string bytes;
   Append(static_cast<int32_t>(file.entries.size()), bytes);
   for (const auto& [name, entry] : file.entries) {
-    const auto calls = std::max(std::ceil(std::ranges::max(entry.counts) / chunk_tokens), 1.0f);
+    const float calls = std::clamp(std::ceil(std::ranges::max(entry.counts) / chunk_tokens), 1.0f,
+                                   static_cast<float>(1 << 30));
     AppendText(name, bytes);
     Append(static_cast<int32_t>(calls), bytes);
     Append(static_cast<int32_t>(entry.sums.size()), bytes);

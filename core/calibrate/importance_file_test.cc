@@ -313,6 +313,15 @@ TEST(ImportanceFileTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(legacy->chunks, 2u);
 }
 
+TEST(ImportanceFileTest, CountsBeyondTheOlderFormAreWrittenAsItsMost) {
+  ImportanceFile file;
+  file.entries["x"] = {{8e30f}, {4e30f}};
+  file.chunk_tokens = 512;
+  const auto legacy = Read(ImportanceLegacy(file));
+  ASSERT_TRUE(legacy.ok()) << legacy.status();
+  EXPECT_THAT(legacy->entries.at("x").Weights(), ElementsAre(2));
+}
+
 TEST(ImportanceFileTest, TheReferencesFilesAreWrittenAsTheyWere) {
   for (const char* name : {"imatrix/experts.gguf", "imatrix/dense.gguf"}) {
     SCOPED_TRACE(name);

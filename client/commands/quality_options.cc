@@ -6,6 +6,7 @@
 #include "core/base/status_macros.h"
 
 namespace quantized {
+
 absl::StatusOr<std::optional<v1::QualitySpec>> QualitySpecOf(const Values& values) {
   if (!values.Flag("--report") && !values.Has("--max-kld")) return std::nullopt;
   v1::QualitySpec spec;

@@ -67,8 +67,11 @@ absl::StatusOr<QuantizeForecast> ForecastQuantize(const QuantizeRequest& request
   ASSIGN_OR_RETURN(std::vector<QuantizePlan> plans, make_plans());
   forecast.measures_importance = MustMeasureImportance(request, sources.Of(*recipes[0]), plans);
   if (forecast.measures_importance) {
-    ASSIGN_OR_RETURN(forecast.memory_needed_bytes, ImportanceMemoryBytes(request));
-    ASSIGN_OR_RETURN(forecast.seconds, ImportanceSeconds(request, threads));
+    ASSIGN_OR_RETURN(const CalibratedModel model, OpenMeasuredModel(request));
+    ASSIGN_OR_RETURN(const ImportanceForecast importance,
+                     ForecastImportance(request, model, threads));
+    forecast.memory_needed_bytes = importance.memory_bytes;
+    forecast.seconds = importance.seconds;
     options.selection.has_importance = true;
     ASSIGN_OR_RETURN(plans, make_plans());
   }

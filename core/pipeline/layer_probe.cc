@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "core/base/no_progress.h"
 #include "core/base/status_macros.h"
 
 namespace quantized {
@@ -58,6 +59,17 @@ absl::StatusOr<LayerCost> ProbeLayer(const CalibratedModel& model, const TensorS
   const auto tokens = static_cast<double>(windows.size() * window_length);
   return LayerCost{.fixed_seconds = std::max(all - walking, 0.0),
                    .seconds_per_token = walking / tokens};
+}
+
+absl::StatusOr<double> ForecastWalkSeconds(const CalibratedModel& model, const TensorSource& source,
+                                           const CalibrationRequest& calibration,
+                                           LayerVisitor& visitor, ThreadPool& threads) {
+  NoProgress progress;
+  JobContext context{{}, progress, threads};
+  ASSIGN_OR_RETURN(const LayerCost cost,
+                   ProbeLayer(model, source, calibration.sequence_length, visitor, context));
+  return cost.Seconds(model.config.geometry.layers,
+                      uint64_t{calibration.samples} * calibration.sequence_length);
 }
 
 }  // namespace quantized

@@ -27,4 +27,10 @@ absl::StatusOr<LayerCost> ProbeLayer(const CalibratedModel& model, const TensorS
                                      uint32_t window_length, LayerVisitor& visitor,
                                      JobContext& context);
 
+// Seconds that a walk over all layers takes for the samples of `calibration`, with a visitor that
+// computes on `threads`. Errors: those of ProbeLayer.
+absl::StatusOr<double> ForecastWalkSeconds(const CalibratedModel& model, const TensorSource& source,
+                                           const CalibrationRequest& calibration,
+                                           LayerVisitor& visitor, ThreadPool& threads);
+
 }  // namespace quantized

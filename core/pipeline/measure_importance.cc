@@ -1,7 +1,6 @@
 #include "core/pipeline/measure_importance.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -10,18 +9,16 @@
 
 #include "absl/strings/str_join.h"
 #include "core/base/error.h"
-#include "core/base/file.h"
-#include "core/base/no_progress.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/base/version.h"
 #include "core/forward/layer_walk.h"
-#include "core/pipeline/walk_snapshot.h"
 #include "core/pipeline/calibrated_model.h"
 #include "core/pipeline/importance_cache.h"
 #include "core/pipeline/layer_probe.h"
 #include "core/pipeline/room.h"
+#include "core/pipeline/walk_snapshot.h"
 
 namespace quantized {
 namespace {
@@ -165,8 +162,6 @@ class Measurement {
   JobContext& context_;
 };
 
-constexpr std::string_view kPurpose = "an importance matrix is measured on";
-
 }  // namespace
 
 bool MustMeasureImportance(const QuantizeRequest& request, const ModelSource& source,
@@ -177,30 +172,28 @@ bool MustMeasureImportance(const QuantizeRequest& request, const ModelSource& so
              plans, [](const QuantizePlan& plan) { return !plan.missing_importance.ok(); });
 }
 
-absl::StatusOr<uint64_t> ImportanceMemoryBytes(const QuantizeRequest& request) {
-  ASSIGN_OR_RETURN(const CalibratedModel model, OpenCalibratedModel(request.model_path, kPurpose));
-  const CalibrationRequest& calibration = request.calibration;
-  return WalkMemoryBytes(model.config, uint64_t{calibration.samples} * calibration.sequence_length);
+absl::StatusOr<CalibratedModel> OpenMeasuredModel(const QuantizeRequest& request) {
+  return OpenCalibratedModel(request.model_path, "an importance matrix is measured on");
 }
 
-absl::StatusOr<double> ImportanceSeconds(const QuantizeRequest& request, size_t thread_count) {
-  ASSIGN_OR_RETURN(const CalibratedModel model, OpenCalibratedModel(request.model_path, kPurpose));
+absl::StatusOr<ImportanceForecast> ForecastImportance(const QuantizeRequest& request,
+                                                      const CalibratedModel& model,
+                                                      size_t thread_count) {
+  const CalibrationRequest& calibration = request.calibration;
+  ImportanceForecast forecast;
+  forecast.memory_bytes =
+      WalkMemoryBytes(model.config, uint64_t{calibration.samples} * calibration.sequence_length);
   ThreadPool threads(thread_count);
-  NoProgress progress;
-  JobContext context{{}, progress, threads};
   ImportanceFile file;
   ImportanceCollector collector(file);
-  const CalibrationRequest& calibration = request.calibration;
-  ASSIGN_OR_RETURN(
-      const LayerCost cost,
-      ProbeLayer(model, *model.source, calibration.sequence_length, collector, context));
-  return cost.Seconds(model.config.geometry.layers,
-                      uint64_t{calibration.samples} * calibration.sequence_length);
+  ASSIGN_OR_RETURN(forecast.seconds,
+                   ForecastWalkSeconds(model, *model.source, calibration, collector, threads));
+  return forecast;
 }
 
 absl::StatusOr<MeasuredImportance> MeasureImportance(const QuantizeRequest& request,
+                                                     const CalibratedModel& model,
                                                      JobContext& context) {
-  ASSIGN_OR_RETURN(const CalibratedModel model, OpenCalibratedModel(request.model_path, kPurpose));
   context.progress.OnPhase(Phase::kCalibrate);
   ASSIGN_OR_RETURN(const CalibrationSet calibration,
                    LoadCalibrationSet(request.calibration, model, context));

@@ -4,6 +4,8 @@
 // last layer. docs/design/importance.md.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "core/base/job_context.h"
 #include "core/calibrate/importance_file.h"
+#include "core/pipeline/calibrated_model.h"
 #include "core/pipeline/plan.h"
 #include "core/pipeline/quantize.h"
 #include "core/source/model_source.h"
@@ -28,17 +31,22 @@ struct MeasuredImportance {
 bool MustMeasureImportance(const QuantizeRequest& request, const ModelSource& source,
                            std::span<const QuantizePlan> plans);
 
-// Host memory that measuring takes beside what encoding does. Errors: those of OpenCalibratedModel.
-absl::StatusOr<uint64_t> ImportanceMemoryBytes(const QuantizeRequest& request);
+// The model that a matrix is measured on. Errors: those of OpenCalibratedModel.
+absl::StatusOr<CalibratedModel> OpenMeasuredModel(const QuantizeRequest& request);
 
-// Seconds that measuring takes, by a probe of the first layer. Errors: those of OpenCalibratedModel
-// and ProbeLayer.
-absl::StatusOr<double> ImportanceSeconds(const QuantizeRequest& request, size_t threads);
+struct ImportanceForecast {
+  uint64_t memory_bytes = 0;  // of the host, while it is measured
+  double seconds = 0;         // by a probe of the first layer
+};
+// Errors: those of ProbeLayer.
+absl::StatusOr<ImportanceForecast> ForecastImportance(const QuantizeRequest& request,
+                                                      const CalibratedModel& model, size_t threads);
 
-// Tells the context phase, layers and warnings. Errors: those of OpenCalibratedModel,
-// LoadCalibrationSet and LayerWalk; kOutOfMemory and kDiskFull before any work; kValidationFailed
-// where the model's activations are not finite.
+// Tells the context phase, layers and warnings. Errors: those of LoadCalibrationSet and LayerWalk;
+// kOutOfMemory and kDiskFull before any work; kValidationFailed where the model's activations are
+// not finite.
 absl::StatusOr<MeasuredImportance> MeasureImportance(const QuantizeRequest& request,
+                                                     const CalibratedModel& model,
                                                      JobContext& context);
 
 }  // namespace quantized

@@ -35,11 +35,7 @@ class QualityTest : public ::testing::Test {
  protected:
   void SetUp() override {
     testing::WriteDirectoryModel(model_, {.layers = 2});
-    std::ofstream text(text_);
-    for (int i = 0; i < 90; ++i) {
-      text << "Number " << i << " of the documents: the quick brown fox jumps over " << i * 37 % 11
-           << " lazy dogs, and then it counts to " << i * i << ".\n\n";
-    }
+    testing::WriteDocuments(text_, 90);
   }
 
   QuantizeRequest Request(const std::string& format, const std::string& level) const {

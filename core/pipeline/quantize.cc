@@ -145,7 +145,10 @@ class QuantizeJob {
     }
     RETURN_IF_ERROR(
         CheckDisk(needed_bytes, OutputFolder(plans[0].output_path.parent_path()).Existing()));
-    ASSIGN_OR_RETURN(measured_, MeasureImportance(request_, context_));
+    if (!model_) {
+      ASSIGN_OR_RETURN(model_, OpenMeasuredModel(request_));
+    }
+    ASSIGN_OR_RETURN(measured_, MeasureImportance(request_, *model_, context_));
     for (const std::string& note : measured_->notes) context_.progress.OnWarning(note);
     return plan_options_.UseImportance(measured_->file, request_.gguf.imatrix_out_name,
                                        request_.gguf);
@@ -366,7 +369,7 @@ class QuantizeJob {
   EncodeDevice device_;
   ModelSources sources_;
   std::optional<MeasuredImportance> measured_;
-  std::optional<CalibratedModel> model_;  // with meter_, where quality is wanted
+  std::optional<CalibratedModel> model_;  // where it is run on text
   std::optional<QualityMeter> meter_;
   PlanOptions plan_options_;  // the plans point into its matrix
   Outputs outputs_;

@@ -12,7 +12,6 @@
 #include "absl/strings/str_format.h"
 #include "core/base/error.h"
 #include "core/base/machine.h"
-#include "core/base/no_progress.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
@@ -135,16 +134,10 @@ class NoSink : public QuantizedLayerSink {
 absl::StatusOr<double> ForecastSeconds(const QuantizeRequest& request, const Model& model,
                                        const DirectoryPlan& plan, size_t thread_count) {
   ThreadPool threads(thread_count);
-  NoProgress progress;
-  JobContext context{{}, progress, threads};
   NoSink sink;
   const HalfTensorSource half(*model.source);
   const auto quantizer = MakeQuantizer(request, model, plan, sink, threads);
-  const CalibrationRequest& calibration = request.calibration;
-  ASSIGN_OR_RETURN(const LayerCost cost,
-                   ProbeLayer(model, half, calibration.sequence_length, *quantizer, context));
-  return cost.Seconds(model.config.geometry.layers,
-                      uint64_t{calibration.samples} * calibration.sequence_length);
+  return ForecastWalkSeconds(model, half, request.calibration, *quantizer, threads);
 }
 
 std::vector<CardFacts::Measure> MeasuresOf(const QualitySummary& quality) {

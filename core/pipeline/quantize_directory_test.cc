@@ -94,11 +94,7 @@ class QuantizeDirectoryTest : public ::testing::Test {
  protected:
   void SetUp() override {
     WriteModel({});
-    std::ofstream text(text_);
-    for (int i = 0; i < 60; ++i) {
-      text << "Number " << i << " of the documents: the quick brown fox jumps over " << i * 37 % 11
-           << " lazy dogs, and then it counts to " << i * i << ".\n\n";
-    }
+    testing::WriteDocuments(text_, 60);
   }
 
   void WriteModel(const DirectoryModel& model) {

@@ -31,6 +31,15 @@ struct DirectoryModel {
 
 inline constexpr uint32_t kDirectoryVocabulary = 406;
 
+// Short documents that differ, as calibration data.
+inline void WriteDocuments(const std::filesystem::path& path, int count) {
+  std::ofstream text(path);
+  for (int i = 0; i < count; ++i) {
+    text << "Number " << i << " of the documents: the quick brown fox jumps over " << i * 37 % 11
+         << " lazy dogs, and then it counts to " << i * i << ".\n\n";
+  }
+}
+
 // Layers come last to first, and before what is outside them: a plan has to sort.
 inline void WriteDirectoryModel(const std::filesystem::path& directory,
                                 const DirectoryModel& model = {}) {

@@ -34,8 +34,9 @@ target_link_options(quantized_settings INTERFACE -Wl,--as-needed)
 if(QUANTIZED_SANITIZE)
   # -O1 and line tables are what the sanitizers need to work; they halve the time of the build. So does
   # leaving out the SIMD targets between the narrowest and AVX2, which are the same source at other widths.
+  set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1 -DNDEBUG")
   target_compile_options(quantized_settings INTERFACE
-    -O1 -g1 -fsanitize=${QUANTIZED_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    -fsanitize=${QUANTIZED_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_compile_definitions(quantized_settings INTERFACE
     "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3)")
   target_link_options(quantized_settings INTERFACE -fsanitize=${QUANTIZED_SANITIZE})

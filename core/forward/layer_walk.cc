@@ -152,6 +152,19 @@ absl::Status LayerWalk::ForEachBatch(std::span<const uint32_t> rows, const Compu
   return absl::OkStatus();
 }
 
+std::vector<uint32_t> LayerWalk::ObservedRows(std::span<const uint32_t> rows) const {
+  const size_t pieces = (rows.size() + window_length_ - 1) / window_length_;
+  const size_t observed =
+      std::min(pieces, (options_.observed_tokens + window_length_ - 1) / window_length_);
+  std::vector<uint32_t> sample;
+  for (size_t i = 0; i < observed; ++i) {
+    const size_t begin = i * pieces / observed * window_length_;
+    const auto piece = rows.subspan(begin, std::min(window_length_, rows.size() - begin));
+    sample.insert(sample.end(), piece.begin(), piece.end());
+  }
+  return sample;
+}
+
 absl::Status LayerWalk::RunLayer(uint32_t layer, const TensorSource& source,
                                  LayerVisitor& visitor) {
   ASSIGN_OR_RETURN(AttentionWeights attention, LoadAttention(config_, source, layer));
@@ -199,7 +212,7 @@ absl::Status LayerWalk::RunAttention(uint32_t layer, LayerVisitor& visitor,
   if (visitor.ObservesBlocks()) {
     InputAccumulator input(StatisticsKind::kGram, hidden), output(StatisticsKind::kGram, query);
     RETURN_IF_ERROR(ForEachBatch(
-        all_rows_,
+        ObservedRows(all_rows_),
         [&](std::span<const uint32_t> rows, size_t slot) { return attended(rows, slot).status(); },
         [&](size_t used) {
           inputs.AddTo(input, used, threads);
@@ -355,7 +368,7 @@ absl::Status LayerWalk::RunExpert(uint32_t layer, uint32_t expert, const ExpertR
   if (visitor.ObservesBlocks()) {
     InputAccumulator input(StatisticsKind::kGram, hidden), down(StatisticsKind::kGram, width);
     RETURN_IF_ERROR(ForEachBatch(
-        seen,
+        ObservedRows(seen),
         [&](std::span<const uint32_t> rows, size_t slot) { return gated(rows, slot).status(); },
         [&](size_t used) {
           inputs.AddTo(input, used, threads);

@@ -52,8 +52,8 @@ class LayerVisitor {
   virtual bool ChangesWeights() const { return false; }
 
   // True: attention and each expert are first run as they are, and shown with the Gram matrices of
-  // both their sites, before any OnInputs. What the calls change must leave what the block computes
-  // as it was, but for rounding.
+  // both their sites (over a sample, WalkOptions), before any OnInputs. What the calls change must
+  // leave what the block computes as it was, but for rounding.
   virtual bool ObservesBlocks() const { return false; }
   virtual absl::Status OnAttention(uint32_t /*layer*/, const InputStatistics& /*input*/,
                                    const InputStatistics& /*output*/,
@@ -84,6 +84,9 @@ struct WalkOptions {
   std::filesystem::path spill_folder;                // for what exceeds it
   // Statistics of a mixture's experts are of all tokens, not of those that the router sends there.
   bool all_tokens_to_experts = false;
+  // Tokens that a block is shown with where the visitor observes it, in whole windows; all where
+  // there are no more.
+  uint64_t observed_tokens = 8192;
 };
 
 class LayerWalk {
@@ -133,6 +136,8 @@ class LayerWalk {
   using After = std::function<void(size_t slots)>;
   absl::Status ForEachBatch(std::span<const uint32_t> rows, const Compute& compute,
                             const After& after);
+  // Evenly spread windows of `rows` that hold WalkOptions::observed_tokens.
+  std::vector<uint32_t> ObservedRows(std::span<const uint32_t> rows) const;
 
   absl::Status RunAttention(uint32_t layer, LayerVisitor& visitor, AttentionWeights& weights);
   absl::Status RunFeedForward(uint32_t layer, const TensorSource& source, LayerVisitor& visitor,

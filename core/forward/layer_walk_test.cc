@@ -278,6 +278,19 @@ INSTANTIATE_TEST_SUITE_P(, LayerWalkTest, ::testing::ValuesIn(kFamilyModels),
                            return name;
                          });
 
+TEST(LayerWalkObserverTest, IsShownASampleOfWindows) {
+  const OpenModel model("nano-dense");
+  const std::vector<std::vector<uint32_t>> windows = TestWindows(7, 24);
+  Recorder got;
+  got.observes = true;
+  RunThrough(model, windows, got, {.options = {.observed_tokens = 30}});
+  Recorder want;
+  want.observes = true;
+  RunThrough(model, {windows[0], windows[3]}, want);
+  EXPECT_EQ(got.observed.at({0, Site::kDownInput, 0}).tokens, 48u);
+  ExpectSame(got.observed, want.observed);
+}
+
 TEST(LayerWalkMixtureTest, StatisticsOfAllTokensWhereAsked) {
   for (const std::string_view name : {"mixtral", "qwen3-moe"}) {
     SCOPED_TRACE(std::string(name));

@@ -29,6 +29,12 @@ std::vector<Linear*> Pointers(std::vector<Linear>& linears) {
   return pointers;
 }
 
+void ScaleColumns(std::span<const float> scales, Matrix& weight) {
+  for (size_t row = 0; row < weight.rows && !scales.empty(); ++row) {
+    for (size_t col = 0; col < weight.cols; ++col) weight.at(row, col) *= scales[col];
+  }
+}
+
 // What the slots of a batch hold at one place: up to a window of rows each.
 class SlotBuffers {
  public:
@@ -288,6 +294,21 @@ absl::StatusOr<std::vector<LayerWalk::ExpertRows>> LayerWalk::RouteAll(
   return experts;
 }
 
+absl::StatusOr<InputStatistics> LayerWalk::ObserveMixture(const FeedForwardWeights& shared) {
+  const size_t hidden = config_.geometry.hidden;
+  SlotBuffers inputs(Slots(context_.threads), window_length_, hidden);
+  InputAccumulator sums(StatisticsKind::kGram, hidden);
+  const auto normed = [&](std::span<const uint32_t> rows, size_t slot) -> absl::Status {
+    float* h = inputs.Use(slot, rows.size());
+    RETURN_IF_ERROR(hidden_.Gather(rows, h));
+    ApplyNorm(config_, shared.input_norm, rows.size(), h, h);
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(ForEachBatch(ObservedRows(all_rows_), normed,
+                               [&](size_t used) { inputs.AddTo(sums, used, context_.threads); }));
+  return std::move(sums).Finish();
+}
+
 absl::Status LayerWalk::RunFeedForward(uint32_t layer, const TensorSource& source,
                                        LayerVisitor& visitor, FeedForwardWeights& shared) {
   const size_t hidden = config_.geometry.hidden;
@@ -295,10 +316,19 @@ absl::Status LayerWalk::RunFeedForward(uint32_t layer, const TensorSource& sourc
     ASSIGN_OR_RETURN(ExpertWeights weights, LoadExpert(config_, source, layer, 0));
     return RunExpert(layer, 0, {all_rows_, {}}, visitor, shared, weights, nullptr);
   }
+  const LayerVisitor::LoadExpertOf load = [&](uint32_t expert) {
+    return LoadExpert(config_, source, layer, expert);
+  };
+  std::vector<float> column_scales;
+  if (visitor.ObservesBlocks()) {
+    ASSIGN_OR_RETURN(const InputStatistics input, ObserveMixture(shared));
+    ASSIGN_OR_RETURN(column_scales, visitor.OnMixture(input, shared, load));
+  }
   ASSIGN_OR_RETURN(const std::vector<ExpertRows> experts, RouteAll(shared));
   ASSIGN_OR_RETURN(ActivationStore mixed, NewStore(all_rows_.size(), hidden));
   for (uint32_t expert = 0; expert < shared.experts; ++expert) {
-    ASSIGN_OR_RETURN(ExpertWeights weights, LoadExpert(config_, source, layer, expert));
+    ASSIGN_OR_RETURN(ExpertWeights weights, load(expert));
+    for (Linear& linear : weights.gate_up) ScaleColumns(column_scales, linear.weight);
     RETURN_IF_ERROR(RunExpert(layer, expert, experts[expert], visitor, shared, weights, &mixed));
   }
   return ForEachBatch(

@@ -60,6 +60,15 @@ class LayerVisitor {
                                    AttentionWeights& /*weights*/) {
     return absl::OkStatus();
   }
+  // Before the experts of a mixture, each of which `load` reads: the inputs that they and the
+  // router share. May change the norm before them and the router; gives what the columns of all
+  // experts' gate and up are multiplied by, or nothing.
+  using LoadExpertOf = std::function<absl::StatusOr<ExpertWeights>(uint32_t expert)>;
+  virtual absl::StatusOr<std::vector<float>> OnMixture(const InputStatistics& /*input*/,
+                                                       FeedForwardWeights& /*shared*/,
+                                                       const LoadExpertOf& /*load*/) {
+    return std::vector<float>();
+  }
   virtual absl::Status OnExpert(uint32_t /*layer*/, uint32_t /*expert*/,
                                 const InputStatistics& /*input*/, const InputStatistics& /*down*/,
                                 FeedForwardWeights& /*shared*/, ExpertWeights& /*weights*/) {
@@ -145,6 +154,7 @@ class LayerWalk {
   absl::Status RunExpert(uint32_t layer, uint32_t expert, const ExpertRows& rows,
                          LayerVisitor& visitor, FeedForwardWeights& shared, ExpertWeights& weights,
                          ActivationStore* mixed);
+  absl::StatusOr<InputStatistics> ObserveMixture(const FeedForwardWeights& shared);
   absl::StatusOr<std::vector<ExpertRows>> RouteAll(const FeedForwardWeights& shared);
 
   const ForwardConfig& config_;

@@ -279,7 +279,7 @@ INSTANTIATE_TEST_SUITE_P(, LayerWalkTest, ::testing::ValuesIn(kFamilyModels),
                          });
 
 TEST(LayerWalkObserverTest, IsShownASampleOfWindows) {
-  const OpenModel model("nano-dense");
+  const OpenModel model("llama");
   const std::vector<std::vector<uint32_t>> windows = TestWindows(7, 24);
   Recorder got;
   got.observes = true;

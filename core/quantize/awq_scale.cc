@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/base/error.h"
@@ -22,19 +22,12 @@ GridOptions GridOf(const AwqScaleOptions& options) {
           .form = options.awq_range ? kernels::RangeForm::kSpan : kernels::RangeForm::kWithZero};
 }
 
-absl::Status CheckArguments(std::span<const Matrix* const> linears, const Matrix& gram,
-                            std::span<const float> mean_magnitude, const AwqScaleOptions& options) {
+absl::Status CheckArguments(const Matrix& gram, std::span<const float> mean_magnitude,
+                            const AwqScaleOptions& options) {
   const size_t cols = gram.cols;
   RETURN_IF_ERROR(CheckGramShape(gram, cols));
   RETURN_IF_ERROR(CheckGramFinite(gram));
-  if (linears.empty()) return MakeError(Error::kInvalidArgument, "linears: found none");
-  for (const Matrix* linear : linears) {
-    if (linear->cols != cols) {
-      return MakeError(Error::kInvalidArgument,
-                       StrCat("weight: found ", linear->cols, " columns, expected ", cols));
-    }
-    RETURN_IF_ERROR(CheckWeight(*linear, GridOf(options)));
-  }
+  RETURN_IF_ERROR(CheckGrid(GridOf(options), cols));
   if (mean_magnitude.size() != cols ||
       (!options.same_scale.empty() && options.same_scale.size() != cols)) {
     return MakeError(Error::kInvalidArgument,
@@ -54,30 +47,6 @@ absl::Status CheckArguments(std::span<const Matrix* const> linears, const Matrix
   return absl::OkStatus();
 }
 
-// By column: the mean over all rows of |w| / (the largest |w| of its row's group).
-std::vector<double> MeanRelativeMagnitudes(std::span<const Matrix* const> linears,
-                                           size_t group_size) {
-  std::vector<double> sums(linears[0]->cols);
-  size_t rows = 0;
-  for (const Matrix* linear : linears) {
-    rows += linear->rows;
-    for (size_t row = 0; row < linear->rows; ++row) {
-      const float* values = linear->row(row);
-      for (size_t begin = 0; begin < linear->cols; begin += group_size) {
-        float largest = 0;
-        for (size_t i = 0; i < group_size; ++i) {
-          largest = std::max(largest, std::fabs(values[begin + i]));
-        }
-        for (size_t i = 0; i < group_size; ++i) {
-          sums[begin + i] += static_cast<double>(std::fabs(values[begin + i]) / (largest + 1e-6f));
-        }
-      }
-    }
-  }
-  for (double& sum : sums) sum /= static_cast<double>(rows);
-  return sums;
-}
-
 // Each column's becomes the mean over those of its number.
 void ShareMeans(const std::vector<uint32_t>& same_scale, std::vector<double>& values) {
   if (same_scale.empty()) return;
@@ -95,10 +64,10 @@ void ShareMeans(const std::vector<uint32_t>& same_scale, std::vector<double>& va
 // s = x^r / (w^(1-r) + 1e-4), x the inputs' mean magnitudes and w the weights'; then over the root
 // of largest times smallest.
 std::vector<float> Candidate(const std::vector<double>& x, const std::vector<double>& w, double r,
-                             bool duo_scaling) {
+                             const AwqScaleOptions& options) {
   std::vector<float> scales(x.size());
   for (size_t col = 0; col < x.size(); ++col) {
-    const double weight_part = duo_scaling ? std::pow(w[col], 1 - r) + 1e-4 : 1;
+    const double weight_part = options.duo_scaling ? std::pow(w[col], 1 - r) + 1e-4 : 1;
     scales[col] = static_cast<float>(std::max(std::pow(x[col], r) / weight_part, 1e-4));
   }
   const auto [smallest, largest] = std::minmax_element(scales.begin(), scales.end());
@@ -106,6 +75,7 @@ std::vector<float> Candidate(const std::vector<double>& x, const std::vector<dou
   for (float& scale : scales) {
     scale /= middle;
     if (!std::isfinite(scale) || scale <= 0) scale = 1;
+    if (options.powers_of_two) scale = std::exp2(std::round(std::log2(scale)));
   }
   return scales;
 }
@@ -123,59 +93,105 @@ double ScaledLoss(const std::vector<float>& tile, const std::vector<float>& scal
   return TileLoss(difference, gram);
 }
 
-// Losses of the candidates, each summed over all tiles of all linears in order.
-std::vector<double> Losses(std::span<const Matrix* const> linears, const Matrix& gram,
-                           const std::vector<std::vector<float>>& candidates,
-                           const GridOptions& grid, ThreadPool& threads) {
-  const size_t group_size = ResolvedGroupSize(grid.group_size, gram.cols);
-  const kernels::RangeRule rule = RuleOf(grid);
-  std::vector<double> losses(candidates.size());
-  for (const Matrix* linear : linears) {
-    std::vector<std::vector<double>> tiles(TileCount(linear->rows));
-    threads.ParallelFor(tiles.size(), [&](size_t index) {
-      const std::vector<float> tile = LoadTile(*linear, index);
-      for (const std::vector<float>& scales : candidates) {
-        tiles[index].push_back(ScaledLoss(tile, scales, gram, group_size, rule));
-      }
-    });
-    for (const std::vector<double>& tile : tiles) {
-      for (size_t i = 0; i < losses.size(); ++i) losses[i] += tile[i];
-    }
-  }
-  return losses;
+}  // namespace
+
+absl::StatusOr<AwqScaleSearch> AwqScaleSearch::Start(const Matrix& gram,
+                                                     std::span<const float> mean_magnitude,
+                                                     const AwqScaleOptions& options,
+                                                     ThreadPool& threads) {
+  RETURN_IF_ERROR(CheckArguments(gram, mean_magnitude, options));
+  return AwqScaleSearch(gram, mean_magnitude, options, threads);
 }
 
-}  // namespace
+AwqScaleSearch::AwqScaleSearch(const Matrix& gram, std::span<const float> mean_magnitude,
+                               AwqScaleOptions options, ThreadPool& threads)
+    : gram_(&gram),
+      options_(std::move(options)),
+      threads_(&threads),
+      inputs_(mean_magnitude.begin(), mean_magnitude.end()),
+      weights_(gram.cols) {}
+
+absl::Status AwqScaleSearch::AddMagnitudes(const Matrix& weight) {
+  CHECK(candidates_.empty());
+  if (weight.cols != gram_->cols) {
+    return MakeError(Error::kInvalidArgument,
+                     StrCat("weight: found ", weight.cols, " columns, expected ", gram_->cols));
+  }
+  RETURN_IF_ERROR(CheckWeight(weight, GridOf(options_)));
+  const size_t group_size = ResolvedGroupSize(options_.group_size, weight.cols);
+  for (size_t row = 0; row < weight.rows; ++row) {
+    const float* values = weight.row(row);
+    for (size_t begin = 0; begin < weight.cols; begin += group_size) {
+      float largest = 0;
+      for (size_t i = 0; i < group_size; ++i) {
+        largest = std::max(largest, std::fabs(values[begin + i]));
+      }
+      for (size_t i = 0; i < group_size; ++i) {
+        weights_[begin + i] +=
+            static_cast<double>(std::fabs(values[begin + i]) / (largest + 1e-6f));
+      }
+    }
+  }
+  rows_ += weight.rows;
+  return absl::OkStatus();
+}
+
+void AwqScaleSearch::MakeCandidates() {
+  for (double& weight : weights_) weight /= static_cast<double>(rows_);
+  ShareMeans(options_.same_scale, inputs_);
+  ShareMeans(options_.same_scale, weights_);
+  for (int i = 0; i < options_.grid; ++i) {
+    candidates_.push_back(
+        Candidate(inputs_, weights_, static_cast<double>(i) / options_.grid, options_));
+  }
+  if (options_.try_identity) candidates_.emplace_back(gram_->cols, 1.0f);
+  losses_.resize(candidates_.size());
+}
+
+// Each candidate's losses are summed over the tiles in order.
+void AwqScaleSearch::AddLosses(const Matrix& weight) {
+  CHECK(rows_ > 0 && weight.cols == gram_->cols);
+  if (candidates_.empty()) MakeCandidates();
+  const size_t group_size = ResolvedGroupSize(options_.group_size, weight.cols);
+  const kernels::RangeRule rule = RuleOf(GridOf(options_));
+  std::vector<std::vector<double>> tiles(TileCount(weight.rows));
+  threads_->ParallelFor(tiles.size(), [&](size_t index) {
+    const std::vector<float> tile = LoadTile(weight, index);
+    for (const std::vector<float>& scales : candidates_) {
+      tiles[index].push_back(ScaledLoss(tile, scales, *gram_, group_size, rule));
+    }
+  });
+  for (const std::vector<double>& tile : tiles) {
+    for (size_t i = 0; i < losses_.size(); ++i) losses_[i] += tile[i];
+  }
+}
+
+AwqScaleResult AwqScaleSearch::Finish() && {
+  CHECK(!candidates_.empty());
+  AwqScaleResult result;
+  result.losses = std::move(losses_);
+  const auto least = std::min_element(result.losses.begin(), result.losses.end());
+  const auto index = least - result.losses.begin();
+  result.scales = std::move(candidates_[static_cast<size_t>(index)]);
+  result.loss = *least;
+  if (index < options_.grid) result.exponent = static_cast<double>(index) / options_.grid;
+  if (options_.try_identity) {
+    result.identity_loss = result.losses.back();
+    result.losses.pop_back();
+  }
+  return result;
+}
 
 absl::StatusOr<AwqScaleResult> SearchAwqScale(std::span<const Matrix* const> linears,
                                               const Matrix& gram,
                                               std::span<const float> mean_magnitude,
                                               const AwqScaleOptions& options, ThreadPool& threads) {
-  RETURN_IF_ERROR(CheckArguments(linears, gram, mean_magnitude, options));
-  std::vector<double> x(mean_magnitude.begin(), mean_magnitude.end());
-  std::vector<double> w =
-      MeanRelativeMagnitudes(linears, ResolvedGroupSize(options.group_size, gram.cols));
-  ShareMeans(options.same_scale, x);
-  ShareMeans(options.same_scale, w);
-  std::vector<std::vector<float>> candidates;
-  for (int i = 0; i < options.grid; ++i) {
-    candidates.push_back(
-        Candidate(x, w, static_cast<double>(i) / options.grid, options.duo_scaling));
-  }
-  if (options.try_identity) candidates.emplace_back(gram.cols, 1.0f);
-  AwqScaleResult result;
-  result.losses = Losses(linears, gram, candidates, GridOf(options), threads);
-
-  const auto least = std::min_element(result.losses.begin(), result.losses.end());
-  const auto index = least - result.losses.begin();
-  result.scales = std::move(candidates[static_cast<size_t>(index)]);
-  result.loss = *least;
-  if (index < options.grid) result.exponent = static_cast<double>(index) / options.grid;
-  if (options.try_identity) {
-    result.identity_loss = result.losses.back();
-    result.losses.pop_back();
-  }
-  return result;
+  if (linears.empty()) return MakeError(Error::kInvalidArgument, "linears: found none");
+  ASSIGN_OR_RETURN(AwqScaleSearch search,
+                   AwqScaleSearch::Start(gram, mean_magnitude, options, threads));
+  for (const Matrix* linear : linears) RETURN_IF_ERROR(search.AddMagnitudes(*linear));
+  for (const Matrix* linear : linears) search.AddLosses(*linear);
+  return std::move(search).Finish();
 }
 
 Matrix ScaleColumns(const Matrix& weight, std::span<const float> scales) {

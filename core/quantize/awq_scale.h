@@ -28,6 +28,8 @@ struct AwqScaleOptions {
   // [in] or empty: columns of the same number get the same scale (the columns of an output
   // projection that belong to query heads of one key-value head).
   std::vector<uint32_t> same_scale;
+  // Scales are powers of two: what is multiplied by one keeps its digits.
+  bool powers_of_two = false;
 };
 
 struct AwqScaleResult {
@@ -45,6 +47,34 @@ absl::StatusOr<AwqScaleResult> SearchAwqScale(std::span<const Matrix* const> lin
                                               const Matrix& gram,
                                               std::span<const float> mean_magnitude,
                                               const AwqScaleOptions& options, ThreadPool& threads);
+
+// The same for linears of which not all are in memory at once: each is shown to AddMagnitudes, then
+// each again to AddLosses, in the same order.
+class AwqScaleSearch {
+ public:
+  // `gram` and `threads` must outlive the search. Errors: as above.
+  static absl::StatusOr<AwqScaleSearch> Start(const Matrix& gram,
+                                              std::span<const float> mean_magnitude,
+                                              const AwqScaleOptions& options, ThreadPool& threads);
+  absl::Status AddMagnitudes(const Matrix& weight);
+  void AddLosses(const Matrix& weight);
+  AwqScaleResult Finish() &&;
+
+ private:
+  AwqScaleSearch(const Matrix& gram, std::span<const float> mean_magnitude, AwqScaleOptions options,
+                 ThreadPool& threads);
+  void MakeCandidates();
+
+  const Matrix* gram_;
+  AwqScaleOptions options_;
+  ThreadPool* threads_;
+  std::vector<double> inputs_;  // [in]: mean |x|
+  std::vector<double>
+      weights_;      // [in]: sum over rows of |w| / (the largest |w| of its row's group)
+  size_t rows_ = 0;  // that weights_ sums
+  std::vector<std::vector<float>> candidates_;  // made at the first loss
+  std::vector<double> losses_;                  // of each
+};
 
 // What a linear and its inputs become: columns of `weight` times s; `gram` (upper triangle) over
 // s_i * s_j. `scales` has the columns' number.

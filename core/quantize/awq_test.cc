@@ -111,6 +111,17 @@ TEST(AwqScaleTest, ColumnsOfOneNumberGetOneScale) {
   EXPECT_LE(bound->loss, bound->identity_loss);
 }
 
+TEST(AwqScaleTest, PowersOfTwoWhereAsked) {
+  const GoldenLayer layer;
+  const Matrix weight = layer.weight(), gram = layer.gram();
+  AwqScaleOptions options = kScaleOptions;
+  options.powers_of_two = true;
+  const auto scale = SearchScale({&weight}, layer, gram, options, 1);
+  ASSERT_TRUE(scale.ok()) << scale.status();
+  for (const float s : scale->scales) EXPECT_EQ(std::exp2(std::round(std::log2(s))), s);
+  EXPECT_LT(scale->loss, 0.3 * scale->identity_loss);
+}
+
 TEST(AwqScaleTest, ScalesAreFiniteForInputsOfZero) {
   const GoldenLayer layer;
   ThreadPool threads(1);

@@ -16,6 +16,10 @@ namespace {
 
 float RoundedToHalf(float value) { return kernels::F16ToF32(kernels::F32ToF16(value)); }
 
+std::vector<float> Floats(const std::vector<double>& values) {
+  return {values.begin(), values.end()};
+}
+
 // float16 keeps eleven digits of these; below, ever fewer.
 bool IsNormalHalf(float value) {
   return std::fabs(value) >= 6.2e-5f && std::fabs(value) <= 65504.0f;
@@ -24,6 +28,9 @@ bool IsNormalHalf(float value) {
 // Tokens below which a linear is rounded to nearest: statistics of so few say more about the sample
 // than about the linear (GPTQModel draws the line at a share of what an expert could expect).
 constexpr uint64_t kLeastTokens = 32;
+
+// Of a mixture as many experts, evenly spread, choose the scales of all.
+constexpr uint32_t kSearchedExperts = 16;
 
 void DivideRows(std::span<const float> scales, size_t first_row, Linear& linear) {
   for (size_t i = 0; i < scales.size(); ++i) {
@@ -105,48 +112,53 @@ AwqQuantizer::AwqQuantizer(const ForwardConfig& config, const AwqOptions& option
                            QuantizedLayerSink& sink, ThreadPool& threads)
     : GptqQuantizer(AwqCodes(options), sink, threads), config_(config), awq_(options) {}
 
+AwqScaleOptions AwqQuantizer::ScaleOptions() const {
+  return {.group_size = awq_.group_size, .grid = awq_.grid, .duo_scaling = awq_.duo_scaling};
+}
+
 absl::StatusOr<std::vector<float>> AwqQuantizer::Search(std::span<const Matrix* const> linears,
                                                         const InputStatistics& inputs,
                                                         std::vector<uint32_t> same_scale) {
-  const std::vector<float> magnitudes(inputs.magnitudes.begin(), inputs.magnitudes.end());
-  const AwqScaleOptions options = {.group_size = awq_.group_size,
-                                   .grid = awq_.grid,
-                                   .duo_scaling = awq_.duo_scaling,
-                                   .same_scale = std::move(same_scale)};
-  ASSIGN_OR_RETURN(AwqScaleResult result,
-                   SearchAwqScale(linears, inputs.gram, magnitudes, options, threads()));
+  AwqScaleOptions options = ScaleOptions();
+  options.same_scale = std::move(same_scale);
+  ASSIGN_OR_RETURN(
+      AwqScaleResult result,
+      SearchAwqScale(linears, inputs.gram, Floats(inputs.magnitudes), options, threads()));
   return std::move(result.scales);
 }
 
-// Moves scales from the inputs of `linears` into the norm before them. The norm is stored in
-// float16: the columns are scaled by what its rounding left.
+// Gives what the columns behind the norm are to be multiplied by: `scales`, but for what the norm's
+// rounding to float16, in which it is stored, left of them. Nothing where it would lose digits, and
+// stays as it is.
+std::vector<float> AwqQuantizer::DivideNorm(std::span<const float> scales, Norm& norm) {
+  std::vector<float> stored(scales.size()), factors(scales.size()), moved(scales.size(), 1.0f);
+  for (size_t i = 0; i < scales.size(); ++i) {
+    stored[i] = RoundedToHalf(norm.factors[i] / scales[i] - norm.offset);
+    factors[i] = stored[i] + norm.offset;
+    if (norm.factors[i] == 0) continue;
+    if (!IsNormalHalf(norm.offset == 0 ? stored[i] : factors[i])) return {};
+    moved[i] = norm.factors[i] / factors[i];
+  }
+  norm.factors = std::move(factors);
+  changed_tensors_[StrCat(norm.module, ".weight")] = std::move(stored);
+  return moved;
+}
+
+// Moves scales from the inputs of `linears` into the norm before them.
 absl::Status AwqQuantizer::ScaleNorm(Norm& norm, const InputStatistics& inputs,
                                      std::vector<Linear>& linears) {
   std::vector<const Matrix*> weights;
   for (const Linear& linear : linears) weights.push_back(&linear.weight);
-  ASSIGN_OR_RETURN(std::vector<float> scales, Search(weights, inputs, {}));
-  std::vector<float> stored(norm.factors.size());
-  std::vector<float> factors = norm.factors;
-  for (size_t i = 0; i < factors.size(); ++i) {
-    stored[i] = RoundedToHalf(factors[i] / scales[i] - norm.offset);
-    factors[i] = stored[i] + norm.offset;
-    if (norm.factors[i] == 0) {
-      scales[i] = 1;
-    } else if (!IsNormalHalf(norm.offset == 0 ? stored[i] : factors[i])) {
-      return absl::OkStatus();  // would lose digits: this norm stays as it is
-    } else {
-      scales[i] = norm.factors[i] / factors[i];
-    }
-  }
-  for (Linear& linear : linears) linear.weight = ScaleColumns(linear.weight, scales);
-  norm.factors = std::move(factors);
-  changed_norms_[norm.module] = std::move(stored);
+  ASSIGN_OR_RETURN(const std::vector<float> scales, Search(weights, inputs, {}));
+  const std::vector<float> moved = DivideNorm(scales, norm);
+  if (moved.empty()) return absl::OkStatus();
+  for (Linear& linear : linears) linear.weight = ScaleColumns(linear.weight, moved);
   return absl::OkStatus();
 }
 
 absl::Status AwqQuantizer::OnAttention(uint32_t /*layer*/, const InputStatistics& input,
                                        const InputStatistics& output, AttentionWeights& weights) {
-  changed_norms_.clear();
+  changed_tensors_.clear();
   if (awq_.scale_value_to_output) {
     // Column h * head_dim + d of the output projection takes what row d of a value head gives, of
     // the same one for all query heads of a group.
@@ -168,6 +180,35 @@ absl::Status AwqQuantizer::OnAttention(uint32_t /*layer*/, const InputStatistics
   return ScaleNorm(weights.input_norm, input, weights.qkv);
 }
 
+// The norm before a mixture feeds its experts and the router, which stays in float16: by powers of
+// two it keeps its digits, and each token goes where it went.
+absl::StatusOr<std::vector<float>> AwqQuantizer::OnMixture(const InputStatistics& input,
+                                                           FeedForwardWeights& shared,
+                                                           const LoadExpertOf& load) {
+  AwqScaleOptions options = ScaleOptions();
+  options.powers_of_two = true;
+  ASSIGN_OR_RETURN(AwqScaleSearch search,
+                   AwqScaleSearch::Start(input.gram, Floats(input.magnitudes), options, threads()));
+  const uint32_t step = (shared.experts + kSearchedExperts - 1) / kSearchedExperts;
+  for (uint32_t expert = 0; expert < shared.experts; expert += step) {
+    ASSIGN_OR_RETURN(const ExpertWeights weights, load(expert));
+    for (const Linear& linear : weights.gate_up) {
+      RETURN_IF_ERROR(search.AddMagnitudes(linear.weight)) << linear.module;
+    }
+  }
+  for (uint32_t expert = 0; expert < shared.experts; expert += step) {
+    ASSIGN_OR_RETURN(const ExpertWeights weights, load(expert));
+    for (const Linear& linear : weights.gate_up) search.AddLosses(linear.weight);
+  }
+  std::vector<float> scales = DivideNorm(std::move(search).Finish().scales, shared.input_norm);
+  if (scales.empty()) return scales;
+  Matrix& router = shared.router.weight;
+  router = ScaleColumns(router, scales);
+  for (float& value : router.values) value = RoundedToHalf(value);
+  changed_tensors_[StrCat(shared.router.module, ".weight")] = router.values;
+  return scales;
+}
+
 absl::Status AwqQuantizer::OnExpert(uint32_t /*layer*/, uint32_t /*expert*/,
                                     const InputStatistics& input, const InputStatistics& down,
                                     FeedForwardWeights& shared, ExpertWeights& weights) {
@@ -177,8 +218,7 @@ absl::Status AwqQuantizer::OnExpert(uint32_t /*layer*/, uint32_t /*expert*/,
   Linear& up = weights.gate_up.back();
   DivideRows(scales, up.weight.rows - scales.size(), up);
   weights.down.weight = ScaleColumns(weights.down.weight, scales);
-  // The norm before a mixture feeds all its experts and the router: no one expert may change it.
-  if (shared.is_mixture()) return absl::OkStatus();
+  if (shared.is_mixture()) return absl::OkStatus();  // OnMixture did
   return ScaleNorm(shared.input_norm, input, weights.gate_up);
 }
 
@@ -212,8 +252,8 @@ absl::Status AwqQuantizer::OnInputs(const SiteInputs& inputs, std::span<Linear* 
 
 absl::Status AwqQuantizer::OnLayerDone(uint32_t layer, const AttentionWeights& attention,
                                        const FeedForwardWeights& feed_forward) {
-  for (const auto& [module, stored] : changed_norms_) {
-    RETURN_IF_ERROR(sink().OnTensor(layer, StrCat(module, ".weight"), stored));
+  for (const auto& [name, stored] : changed_tensors_) {
+    RETURN_IF_ERROR(sink().OnTensor(layer, name, stored));
   }
   return GptqQuantizer::OnLayerDone(layer, attention, feed_forward);
 }

@@ -16,6 +16,7 @@
 #include "core/base/thread_pool.h"
 #include "core/forward/layer_walk.h"
 #include "core/packed/quantized_linear.h"
+#include "core/quantize/awq_scale.h"
 #include "core/quantize/gptq.h"
 #include "core/tensor/matrix.h"
 
@@ -92,6 +93,9 @@ class AwqQuantizer : public GptqQuantizer {
   bool ObservesBlocks() const override { return true; }
   absl::Status OnAttention(uint32_t layer, const InputStatistics& input,
                            const InputStatistics& output, AttentionWeights& weights) override;
+  absl::StatusOr<std::vector<float>> OnMixture(const InputStatistics& input,
+                                               FeedForwardWeights& shared,
+                                               const LoadExpertOf& load) override;
   absl::Status OnExpert(uint32_t layer, uint32_t expert, const InputStatistics& input,
                         const InputStatistics& down, FeedForwardWeights& shared,
                         ExpertWeights& weights) override;
@@ -104,10 +108,13 @@ class AwqQuantizer : public GptqQuantizer {
                                             const InputStatistics& inputs,
                                             std::vector<uint32_t> same_scale);
   absl::Status ScaleNorm(Norm& norm, const InputStatistics& inputs, std::vector<Linear>& linears);
+  std::vector<float> DivideNorm(std::span<const float> scales, Norm& norm);
+  AwqScaleOptions ScaleOptions() const;
 
   const ForwardConfig& config_;
   const AwqOptions awq_;
-  std::map<std::string, std::vector<float>> changed_norms_;  // of the layer, as they are stored
+  // Of the layer, as they are stored: norms and routers by name.
+  std::map<std::string, std::vector<float>> changed_tensors_;
 };
 
 }  // namespace quantized

@@ -124,6 +124,11 @@ CalibrationSummary SummaryOf(const CalibrationSet& calibration) {
           calibration.windows[0].size()};
 }
 
+uint64_t WalkDiskBytes(const ForwardConfig& config, uint64_t tokens) {
+  const uint64_t hidden_bytes = tokens * config.geometry.hidden * sizeof(float);
+  return (hidden_bytes > ActivationBudgetBytes() ? 5 : 2) * hidden_bytes;
+}
+
 uint64_t ActivationBudgetBytes() {
   constexpr uint64_t kShare = 4;
   return AvailableMemoryBytes() / kShare;

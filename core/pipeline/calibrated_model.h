@@ -57,6 +57,10 @@ uint64_t WalkMemoryBytes(const ForwardConfig& config, uint64_t tokens);
 // kOutOfMemory where it is more than is available; `what` is to be done: "measuring the quality".
 absl::Status CheckWalkMemory(const ForwardConfig& config, uint64_t tokens, std::string_view what);
 
+// Disk that it takes for a while: the walk saved between two layers and the one that replaces it,
+// and activations that do not fit memory.
+uint64_t WalkDiskBytes(const ForwardConfig& config, uint64_t tokens);
+
 CalibrationSummary SummaryOf(const CalibrationSet& calibration);
 
 // Of the memory that is available, what activations of all tokens may take before they go to disk.

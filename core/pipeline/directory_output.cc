@@ -92,6 +92,10 @@ absl::Status DirectoryOutput::RemoveForeignFiles() const {
   return absl::OkStatus();
 }
 
+fs::path DirectoryOutput::walk_path() const {
+  return checkpoint_ == nullptr ? "" : checkpoint_folder_ / "walk";
+}
+
 uint64_t DirectoryOutput::MissingDiskBytes() const {
   uint64_t missing = 0;
   for (const safetensors::PlannedFile& file : plan_.layout.files) {

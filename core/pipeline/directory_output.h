@@ -52,6 +52,9 @@ class DirectoryOutput {
   // The weight files as far as they are made.
   std::filesystem::path part_path() const;
 
+  // Where the walk over the layers is saved between two of them; empty without checkpoints.
+  std::filesystem::path walk_path() const;
+
   // Puts a tensor's bytes where they belong: all of them, or those from `first_byte` on.
   absl::Status Write(const std::string& name, std::span<const std::byte> bytes);
   absl::Status WritePiece(const std::string& name, uint64_t first_byte,

@@ -124,7 +124,7 @@ class Measurement {
     ImportanceFile file;
     uint32_t layer = 0;
     if (!snapshot.empty()) {
-      ASSIGN_OR_RETURN(const auto saved, LoadWalk(snapshot, walk->hidden()));
+      ASSIGN_OR_RETURN(const auto saved, LoadWalk(snapshot, layers, walk->hidden()));
       if (saved) {
         ASSIGN_OR_RETURN(file, ReadImportanceFile(MemoryBytes(
                                    snapshot.string(), std::as_bytes(std::span(saved->learned)))));
@@ -150,10 +150,7 @@ class Measurement {
 
   absl::Status CheckRoom(const WalkOptions& options) const {
     RETURN_IF_ERROR(CheckWalkMemory(model_.config, tokens(), "measuring importance"));
-    // The snapshot and the one that replaces it, and what does not fit memory.
-    const uint64_t hidden_bytes = tokens() * model_.config.geometry.hidden * sizeof(float);
-    return CheckDisk((hidden_bytes > options.memory_budget_bytes ? 5 : 2) * hidden_bytes,
-                     options.spill_folder);
+    return CheckDisk(WalkDiskBytes(model_.config, tokens()), options.spill_folder);
   }
 
   const QuantizeRequest& request_;

@@ -30,6 +30,7 @@
 #include "core/pipeline/layer_probe.h"
 #include "core/pipeline/quality.h"
 #include "core/pipeline/room.h"
+#include "core/pipeline/walk_snapshot.h"
 #include "core/quantize/layer_quantizer.h"
 #include "core/tensor/text.h"
 
@@ -170,7 +171,8 @@ class LevelJob {
       return absl::OkStatus();
     }
     RETURN_IF_ERROR(CheckMemory());
-    return CheckDisk(output_->MissingDiskBytes(), output_->folder().Existing());
+    return CheckDisk(output_->MissingDiskBytes() + WalkDiskBytes(model_.config, tokens()),
+                     output_->folder().Existing());
   }
 
   bool is_done() const { return done_; }
@@ -234,9 +236,10 @@ class LevelJob {
             .all_tokens_to_experts = request_.calibration.all_tokens_to_experts};
   }
 
+  uint64_t tokens() const { return calibration_.windows.size() * calibration_.windows[0].size(); }
+
   absl::Status CheckMemory() const {
-    const uint64_t tokens = calibration_.windows.size() * calibration_.windows[0].size();
-    return CheckAvailable(NeededMemoryBytes(model_.config, plan_, tokens, Walk()), request_);
+    return CheckAvailable(NeededMemoryBytes(model_.config, plan_, tokens(), Walk()), request_);
   }
 
   absl::Status Make(const CheckpointOptions& checkpoint, const QualityMeter* meter) {
@@ -281,6 +284,8 @@ class LevelJob {
     for (uint32_t layer = static_cast<uint32_t>(reused_layers_); layer < layers; ++layer) {
       RETURN_IF_ERROR(context_.CheckStopped());
       RETURN_IF_ERROR(walk->RunLayer(layer, half, *quantizer)) << "layer " << layer;
+      if (output_->walk_path().empty() || layer + 1 == layers) continue;
+      RETURN_IF_ERROR(SaveWalk(output_->walk_path(), {layer + 1, ""}, walk->hidden()));
     }
     return absl::OkStatus();
   }
@@ -311,12 +316,15 @@ class LevelJob {
     return status;
   }
 
-  // The layers that an earlier attempt finished: their outputs come out of what it wrote.
+  // The layers that an earlier attempt finished: what left them was saved, or comes out of what it
+  // wrote.
   absl::Status Replay(LayerWalk& walk) {
     if (reused_layers_ == 0) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const auto saved,
+                     LoadWalk(output_->walk_path(), reused_layers_, walk.hidden()));
     ASSIGN_OR_RETURN(const auto written, OpenPacked(output_->part_path()));
     LayerVisitor nobody;
-    for (uint32_t layer = 0; layer < reused_layers_; ++layer) {
+    for (uint32_t layer = saved ? saved->layers_done : 0; layer < reused_layers_; ++layer) {
       RETURN_IF_ERROR(walk.RunLayer(layer, *written, nobody)) << "layer " << layer;
     }
     return absl::OkStatus();
@@ -431,7 +439,7 @@ absl::StatusOr<QuantizeForecast> ForecastToDirectory(const QuantizeRequest& requ
       one.files.push_back(path / file.name);
       one.size_bytes += file.size_bytes;
     }
-    forecast.disk_needed_bytes += one.size_bytes;
+    forecast.disk_needed_bytes += one.size_bytes + WalkDiskBytes(model.config, tokens);
     ASSIGN_OR_RETURN(const double seconds, ForecastSeconds(request, model, plan, threads));
     forecast.seconds = forecast.seconds.value_or(0) + seconds;
     forecast.memory_needed_bytes =

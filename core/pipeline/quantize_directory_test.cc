@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
@@ -17,10 +18,12 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/forward/activation_store.h"
 #include "core/forward/hf_tensor_source.h"
 #include "core/forward/model_comparison.h"
 #include "core/forward/packed_tensor_source.h"
 #include "core/pipeline/test_directory.h"
+#include "core/pipeline/walk_snapshot.h"
 #include "tests/support/recording_sink.h"
 
 namespace quantized {
@@ -379,6 +382,59 @@ TEST_F(QuantizeDirectoryTest, StoppedAfterEachLayerItEndsWithTheSameBytes) {
       fs::remove_all(output_.parent_path());
     }
   }
+}
+
+// Whether the walk that another attempt saved is used shows where it holds something else.
+TEST_F(QuantizeDirectoryTest, GoesOnWithTheSavedWalk) {
+  const auto first = RunJob(Request());
+  ASSERT_TRUE(first.ok()) << first.status();
+  const Files undisturbed = FilesOf(output_);
+  fs::remove_all(output_.parent_path());
+  const fs::path walk = checkpoints_ / first->fingerprint / "walk";
+  const uint64_t width = nlohmann::json::parse(Contents(model_ / "config.json"))["hidden_size"];
+  const auto save_zeros = [&](uint32_t layers_done) {
+    const auto zeros = ActivationStore::Create(256, width, "");
+    ASSERT_TRUE(zeros.ok() && SaveWalk(walk, {layers_done, ""}, *zeros).ok());
+  };
+  struct Case {
+    const char* name;
+    std::function<void()> change;
+    bool is_used;
+  };
+  const Case cases[] = {
+      {"gone", [&] { fs::remove(walk); }, false},
+      {"cut short", [&] { fs::resize_file(walk, fs::file_size(walk) - 1); }, false},
+      {"ahead", [&] { save_zeros(3); }, false},
+      {"of these layers", [&] { save_zeros(2); }, true},
+      {"of an earlier layer", [&] { save_zeros(1); }, true},
+  };
+  for (const Case& one : cases) {
+    SCOPED_TRACE(one.name);
+    RunAndStop(Request(), 2);
+    EXPECT_TRUE(fs::exists(walk));
+    one.change();
+    const auto result = RunJob(Request());
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->units_reused, 2u);
+    EXPECT_EQ(Differences(FilesOf(output_), undisturbed).empty(), !one.is_used);
+    fs::remove_all(output_.parent_path());
+  }
+}
+
+// A router that was scaled is part of what a replay reads.
+TEST_F(QuantizeDirectoryTest, AMixtureIsReplayedWithTheRouterThatWasWritten) {
+  WriteModel({.layers = 2, .experts = 4});
+  const auto first = RunJob(Request("awq"));
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_LT(Comparison().kl_divergence, kNearKl);
+  const Files undisturbed = FilesOf(output_);
+  fs::remove_all(output_.parent_path());
+  RunAndStop(Request("awq"), 1);
+  ASSERT_TRUE(fs::remove(checkpoints_ / first->fingerprint / "walk"));
+  const auto result = RunJob(Request("awq"));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->units_reused, 1u);
+  EXPECT_THAT(Differences(FilesOf(output_), undisturbed), IsEmpty());
 }
 
 TEST_F(QuantizeDirectoryTest, StoppedAgainAndAgainItStillEnds) {

@@ -111,7 +111,7 @@ absl::Status SaveWalk(const std::filesystem::path& path, const SavedWalk& walk,
 }
 
 absl::StatusOr<std::optional<SavedWalk>> LoadWalk(const std::filesystem::path& path,
-                                                  ActivationStore& hidden) {
+                                                  uint64_t most_layers, ActivationStore& hidden) {
   std::error_code error;
   const uint64_t file_bytes = std::filesystem::file_size(path, error);
   const uint64_t value_bytes = hidden.rows() * hidden.width() * sizeof(float);
@@ -130,7 +130,7 @@ absl::StatusOr<std::optional<SavedWalk>> LoadWalk(const std::filesystem::path& p
                              .rows = hidden.rows(),
                              .width = hidden.width(),
                              .learned_bytes = file_bytes - least_bytes};
-    if (header != expected) return false;
+    if (header != expected || header.layers_done > most_layers) return false;
     const auto read_rows = [&](uint64_t first, uint64_t count) -> absl::Status {
       const std::span<float> values = std::span(rows).first(count * hidden.width());
       RETURN_IF_ERROR(in.Read(std::as_writable_bytes(values)));

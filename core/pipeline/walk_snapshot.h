@@ -25,8 +25,8 @@ absl::Status SaveWalk(const std::filesystem::path& path, const SavedWalk& walk,
                       const ActivationStore& hidden);
 
 // Fills `hidden`, which has the size of the saved one. Nothing, and `hidden` as it was, where there
-// is no such file, or none that is whole and of this size. Errors: kIo.
+// is no such file, or none that is whole, of this size and of at most `most_layers`. Errors: kIo.
 absl::StatusOr<std::optional<SavedWalk>> LoadWalk(const std::filesystem::path& path,
-                                                  ActivationStore& hidden);
+                                                  uint64_t most_layers, ActivationStore& hidden);
 
 }  // namespace quantized

@@ -41,7 +41,7 @@ class WalkSnapshotTest : public ::testing::Test {
 TEST_F(WalkSnapshotTest, WhatIsSavedIsLoaded) {
   ASSERT_TRUE(SaveWalk(path_, {3, "learned"}, Filled()).ok());
   ActivationStore hidden = Store();
-  const auto walk = LoadWalk(path_, hidden);
+  const auto walk = LoadWalk(path_, 9, hidden);
   ASSERT_TRUE(walk.ok()) << walk.status();
   ASSERT_TRUE(walk->has_value());
   EXPECT_EQ((*walk)->layers_done, 3u);
@@ -49,11 +49,20 @@ TEST_F(WalkSnapshotTest, WhatIsSavedIsLoaded) {
   EXPECT_EQ(ValuesOf(hidden), ValuesOf(Filled()));
 }
 
+TEST_F(WalkSnapshotTest, OneThatIsTooFarIsNone) {
+  ASSERT_TRUE(SaveWalk(path_, {3, ""}, Filled()).ok());
+  ActivationStore hidden = Store();
+  const auto walk = LoadWalk(path_, 2, hidden);
+  ASSERT_TRUE(walk.ok()) << walk.status();
+  EXPECT_FALSE(walk->has_value());
+  EXPECT_EQ(ValuesOf(hidden), ValuesOf(Store()));
+}
+
 TEST_F(WalkSnapshotTest, ALaterOneReplacesIt) {
   ASSERT_TRUE(SaveWalk(path_, {3, "learned"}, Filled()).ok());
   ASSERT_TRUE(SaveWalk(path_, {4, ""}, Store()).ok());
   ActivationStore hidden = Filled();
-  const auto walk = LoadWalk(path_, hidden);
+  const auto walk = LoadWalk(path_, 9, hidden);
   ASSERT_TRUE(walk.ok() && walk->has_value());
   EXPECT_EQ((*walk)->layers_done, 4u);
   EXPECT_EQ(ValuesOf(hidden), ValuesOf(Store()));
@@ -62,7 +71,7 @@ TEST_F(WalkSnapshotTest, ALaterOneReplacesIt) {
 
 TEST_F(WalkSnapshotTest, NoneIsNone) {
   ActivationStore hidden = Store();
-  const auto walk = LoadWalk(path_, hidden);
+  const auto walk = LoadWalk(path_, 9, hidden);
   ASSERT_TRUE(walk.ok()) << walk.status();
   EXPECT_FALSE(walk->has_value());
 }
@@ -71,7 +80,7 @@ TEST_F(WalkSnapshotTest, OfAnotherSizeIsNone) {
   ASSERT_TRUE(SaveWalk(path_, {3, "learned"}, Filled()).ok());
   for (const uint64_t rows : {kRows - 1, kRows + 1}) {
     ActivationStore hidden = Store(rows);
-    const auto walk = LoadWalk(path_, hidden);
+    const auto walk = LoadWalk(path_, 9, hidden);
     ASSERT_TRUE(walk.ok()) << walk.status();
     EXPECT_FALSE(walk->has_value()) << rows;
   }
@@ -83,7 +92,7 @@ TEST_F(WalkSnapshotTest, DamagedOnesAreNone) {
   const auto loads = [&](const std::string& bytes) {
     EXPECT_TRUE(WriteFileAtomically(path_, bytes).ok());
     ActivationStore hidden = Store();
-    const auto walk = LoadWalk(path_, hidden);
+    const auto walk = LoadWalk(path_, 9, hidden);
     EXPECT_TRUE(walk.ok()) << walk.status();
     const bool has_walk = walk.ok() && walk->has_value();
     EXPECT_EQ(ValuesOf(hidden), ValuesOf(has_walk ? Filled() : Store()));

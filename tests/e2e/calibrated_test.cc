@@ -375,44 +375,56 @@ TEST_F(CalibratedTest, AResultBeyondTheLimitIsExitSixAndAHigherLimitPublishesIt)
   EXPECT_GT(accepted["metadata"]["quality"]["kl_divergence"], 1e-7);
 }
 
-// A disk that is full in the middle: the job fails with what it says, and goes on from there.
-struct FullDisk {
-  const char *format, *level, *path;
-  int nth;
+// What runs out in the middle: the job fails with what it lacks, and goes on from there.
+struct Shortage {
+  const char *name, *format, *level;
+  const char* path;    // written when it strikes, …
+  int nth;             // … at this write to it
+  const char* action;  // FaultRule::action
+  int exit_code;
+  const char* error_type;
   int reused;  // layers
 };
 
-class FullDiskTest : public CalibratedTest, public ::testing::WithParamInterface<FullDisk> {};
+class ShortageTest : public CalibratedTest, public ::testing::WithParamInterface<Shortage> {};
 
-TEST_P(FullDiskTest, LosesNothing) {
-  const FullDisk& full = GetParam();
+TEST_P(ShortageTest, LosesNothing) {
+  const Shortage& shortage = GetParam();
   testing::ProcessOptions options = sandbox_.options();
   options.environment.merge(testing::FaultEnvironment({.exe = "quantize-worker",
                                                        .call = "write",
-                                                       .path = full.path,
-                                                       .n = full.nth,
-                                                       .action = "ENOSPC",
+                                                       .path = shortage.path,
+                                                       .n = shortage.nth,
+                                                       .action = shortage.action,
                                                        .mark = sandbox_.path() / "fired"}));
-  const auto words = Words(full.format, full.level);
+  const auto words = Words(shortage.format, shortage.level);
   const testing::ProcessResult failed =
       testing::Process(testing::Sandbox::Command(words), options).Wait();
-  EXPECT_EQ(failed.exit_code, 1) << failed.err;
+  EXPECT_EQ(failed.exit_code, shortage.exit_code) << failed.err;
   const json error = json::parse(failed.out, nullptr, false);
   ASSERT_TRUE(error.is_object()) << failed.out;
-  EXPECT_EQ(error["error_type"], "DiskFullError") << error;
-  const json again = Made(full.format, full.level);
-  EXPECT_EQ(again["metadata"]["units_reused"], full.reused);
+  EXPECT_EQ(error["error_type"], shortage.error_type) << error;
+  const json again = Made(shortage.format, shortage.level);
+  EXPECT_EQ(again["metadata"]["units_reused"], shortage.reused);
   const auto resumed = Contents(sandbox_.work());
-  Made(full.format, full.level, {"--overwrite"});
+  Made(shortage.format, shortage.level, {"--overwrite"});
   EXPECT_EQ(Contents(sandbox_.work()), resumed);
 }
 
+constexpr const char* kWeights = "*.part/model.safetensors";
+
 INSTANTIATE_TEST_SUITE_P(
-    All, FullDiskTest,
-    ::testing::Values(FullDisk{"gptq", "4bit", "*.part/model.safetensors", 40, 1},
-                      FullDisk{"awq", "4bit", "*.part/model.safetensors", 45, 1},
-                      FullDisk{"gguf", "IQ2_XXS", "*.walk.tmp", 1, 0}),
-    [](const auto& param) { return std::string(param.param.format); });
+    All, ShortageTest,
+    ::testing::Values(
+        Shortage{"disk_gptq", "gptq", "4bit", kWeights, 40, "ENOSPC", 1, "DiskFullError", 1},
+        Shortage{"disk_awq", "awq", "4bit", kWeights, 45, "ENOSPC", 1, "DiskFullError", 1},
+        Shortage{"disk_gguf", "gguf", "IQ2_XXS", "*.walk.tmp", 1, "ENOSPC", 1, "DiskFullError", 0},
+        Shortage{"memory_gptq", "gptq", "4bit", kWeights, 40, "no-memory", 5, "OutOfMemoryError",
+                 1},
+        Shortage{"memory_awq", "awq", "4bit", kWeights, 45, "no-memory", 5, "OutOfMemoryError", 1},
+        Shortage{"memory_gguf", "gguf", "IQ2_XXS", "*.walk.tmp", 1, "no-memory", 5,
+                 "OutOfMemoryError", 0}),
+    [](const auto& param) { return std::string(param.param.name); });
 
 // The exchange of the old output for the new one: on whichever side of it the worker dies, the name
 // stands for a whole output, and nothing else is left in the end.

@@ -16,6 +16,7 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
 #include <string_view>
 
@@ -26,7 +27,7 @@ struct Rule {
   std::string call, path, mark;
   int n = 1;
   bool and_later = false;
-  bool kill = false, kill_after = false, stop = false;
+  bool kill = false, kill_after = false, stop = false, no_memory = false;
   int error = 0;
 };
 
@@ -52,10 +53,12 @@ void SetAction(Rule& rule, std::string_view action) {
   rule.kill = action == "kill";
   rule.kill_after = action == "kill-after";
   rule.stop = action == "stop";
+  rule.no_memory = action == "no-memory";
   for (const ErrnoName& row : kErrnos) {
     if (row.name == action) rule.error = row.number;
   }
-  if (!rule.kill && !rule.kill_after && !rule.stop && rule.error == 0) Refuse(action);
+  const bool known = rule.kill || rule.kill_after || rule.stop || rule.no_memory || rule.error != 0;
+  if (!known) Refuse(action);
 }
 
 Rule ParseRule(std::string_view text) {
@@ -112,6 +115,10 @@ bool LeaveMark(const Rule& rule) {
   return true;
 }
 
+// From this size on C++ allocations fail once memory is gone: what tells of it still fits.
+constexpr size_t kLargeBytes = 64 * 1024;
+std::atomic<bool> memory_is_gone{false};
+
 // What happens to one call: made before it, destroyed after it.
 class Fault {
  public:
@@ -153,6 +160,7 @@ class Fault {
     if (call < rule.n || (call > rule.n && !rule.and_later) || !LeaveMark(rule)) return;
     if (rule.kill) raise(SIGKILL);
     if (rule.stop) raise(SIGSTOP);
+    if (rule.no_memory) memory_is_gone = true;
     error_ = rule.error;
     kill_after_ = rule.kill_after;
   }
@@ -166,6 +174,12 @@ mode_t ModeOf(int flags, va_list arguments) {
 }
 
 }  // namespace
+
+void* operator new(size_t size) {
+  static const auto next = Next<void*(size_t)>("_Znwm");
+  if (memory_is_gone && size >= kLargeBytes) throw std::bad_alloc();
+  return next(size);
+}
 
 extern "C" {
 

@@ -16,7 +16,8 @@ struct FaultRule {
   int n = 1;               // strikes at the n-th such call of a process, …
   bool and_later = false;  // … and at each one after
   // "kill" (SIGKILL before the call), "kill-after", "stop" (SIGSTOP before the call, which goes on
-  // with SIGCONT), or the errno to fail with: "ENOSPC", "EIO", "EACCES", "EDQUOT".
+  // with SIGCONT), "no-memory" (allocations of 64 KiB and more by operator new fail from then on),
+  // or the errno to fail with: "ENOSPC", "EIO", "EACCES", "EDQUOT".
   std::string action;
   // Made when the rule strikes; while it is there the rule does not strike again, in any process.
   // Empty: none.

@@ -108,25 +108,25 @@ std::vector<Variant> Variants(size_t group_size) {
     variants.push_back(std::move(variant));
   };
   gptq("default", [](GptqOptions&) {});
-  gptq("natural order", [](GptqOptions& o) { o.order = ColumnOrder::kNatural; });
-  gptq("damp 0.05 no search", [](GptqOptions& o) {
-    o.damping = 0.05;
+  gptq("as published", [](GptqOptions& o) {
+    o.order = ColumnOrder::kNatural;
     o.search = RangeSearch::kNone;
+    o.refine = {};
   });
-  gptq("damp 0.05", [](GptqOptions& o) { o.damping = 0.05; });
-  gptq("damp 0.002", [](GptqOptions& o) { o.damping = 0.002; });
-  gptq("no search", [](GptqOptions& o) { o.search = RangeSearch::kNone; });
-  gptq("plain search", [](GptqOptions& o) { o.search = RangeSearch::kPlain; });
-  gptq("U search", [](GptqOptions& o) { o.search = RangeSearch::kInverseDiagonal; });
+  gptq("not refined", [](GptqOptions& o) { o.refine = {}; });
+  gptq("not refined, no search", [](GptqOptions& o) {
+    o.search = RangeSearch::kNone;
+    o.refine = {};
+  });
+  gptq("4 passes", [](GptqOptions& o) { o.refine.passes = 4; });
+  gptq("codes only refined", [](GptqOptions& o) { o.refine.refit_scales = false; });
+  gptq("damping 0.05", [](GptqOptions& o) { o.damping = 0.05; });
+  gptq("damping 0.002", [](GptqOptions& o) { o.damping = 0.002; });
+  gptq("1/U² search", [](GptqOptions& o) { o.search = RangeSearch::kInverseDiagonal; });
   gptq("static order", [](GptqOptions& o) { o.order = ColumnOrder::kStaticActivation; });
-  gptq("static order, U search", [](GptqOptions& o) {
+  gptq("static order, 1/U² search", [](GptqOptions& o) {
     o.order = ColumnOrder::kStaticActivation;
     o.search = RangeSearch::kInverseDiagonal;
-  });
-  gptq("refined 2", [](GptqOptions& o) { o.refine.passes = 2; });
-  gptq("refined 2, refit", [](GptqOptions& o) {
-    o.refine.passes = 2;
-    o.refine.refit_scales = true;
   });
   gptq("asymmetric", [](GptqOptions& o) { o.symmetric = false; });
   const auto awq = [&](std::string name, const std::function<void(AwqOptions&)>& change) {
@@ -136,15 +136,15 @@ std::vector<Variant> Variants(size_t group_size) {
     variants.push_back(std::move(variant));
   };
   awq("default", [](AwqOptions&) {});
-  awq("clip and round", [](AwqOptions& o) { o.gptq_codes = false; });
-  awq("clip and round, no v to o", [](AwqOptions& o) {
+  awq("as published", [](AwqOptions& o) { o.gptq_codes = false; });
+  awq("as published, no v to o", [](AwqOptions& o) {
     o.gptq_codes = false;
     o.scale_value_to_output = false;
   });
   awq("no v to o", [](AwqOptions& o) { o.scale_value_to_output = false; });
-  awq("no duo", [](AwqOptions& o) { o.duo_scaling = false; });
-  awq("refined 2", [](AwqOptions& o) { o.gptq.refine.passes = 2; });
-  awq("U search", [](AwqOptions& o) { o.gptq.search = RangeSearch::kInverseDiagonal; });
+  awq("no duo scaling", [](AwqOptions& o) { o.duo_scaling = false; });
+  awq("codes not refined", [](AwqOptions& o) { o.gptq.refine = {}; });
+  awq("1/U² search", [](AwqOptions& o) { o.gptq.search = RangeSearch::kInverseDiagonal; });
   return variants;
 }
 

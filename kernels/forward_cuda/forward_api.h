@@ -4,9 +4,9 @@
 // (kernels/cuda/device_api.h). Plain C types only; no function throws.
 //
 // Memory is the device's unless a name says host. What a session is asked for is done in order on
-// its stream; but for `wait` and `download`, calls return before it is done, and a failure of the
-// device may show in a later call. Matrices are row-major, f32 unless a name says otherwise, with
-// row strides in elements.
+// its stream; but for `wait`, `upload` and `download`, calls return before it is done, and a
+// failure of the device may show in a later call. Matrices are row-major, f32 unless a name says
+// otherwise, with row strides in elements.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@
 namespace quantized::kernels {
 
 // Raised with every change of the table.
-inline constexpr uint32_t kForwardCudaApiVersion = 1;
+inline constexpr uint32_t kForwardCudaApiVersion = 2;
 
 // A stream and a cuBLAS handle of a device. One thread at a time.
 struct ForwardSession;
@@ -38,6 +38,7 @@ struct ForwardProduct {
 struct ForwardCudaApi {
   uint32_t version;
   int (*count_devices)(int* count);
+  int (*describe)(int device, CudaDeviceInfo* info);  // waits until the device is ready
   int (*open_session)(int device, ForwardSession** session);
   void (*close_session)(ForwardSession* session);  // null: nothing
 
@@ -49,6 +50,9 @@ struct ForwardCudaApi {
   int (*zero)(ForwardSession* session, void* memory, uint64_t bytes);
   int (*wait)(ForwardSession* session);
 
+  // Each row of x[rows, cols], `stride` apart, becomes `row`: a bias, before a product is added.
+  int (*fill_rows)(ForwardSession* session, uint64_t rows, uint64_t cols, const float* row,
+                   float* x, uint64_t stride);
   // a and b are f32; sums in f32, no TF32.
   int (*matmul_nt)(ForwardSession* session, const ForwardProduct* product);
   // a and b are bf16; products are exact and summed in f32.

@@ -37,6 +37,10 @@ CudaStatus ForwardDevice::Zero(void* memory, uint64_t bytes) {
 }
 CudaStatus ForwardDevice::Wait() { return StatusOf(*api_, api_->wait(session_.get())); }
 
+CudaStatus ForwardDevice::FillRows(size_t rows, size_t cols, const float* row, float* x,
+                                   size_t stride) {
+  return StatusOf(*api_, api_->fill_rows(session_.get(), rows, cols, row, x, stride));
+}
 CudaStatus ForwardDevice::MatMulNt(const ForwardProduct& product) {
   return StatusOf(*api_, api_->matmul_nt(session_.get(), &product));
 }
@@ -97,6 +101,10 @@ std::optional<ForwardCudaModule> ForwardCudaModule::OpenFile(const fs::path& fil
     return std::nullopt;
   }
   return ForwardCudaModule(*api, count);
+}
+
+CudaStatus ForwardCudaModule::Describe(int device, CudaDeviceInfo& info) const {
+  return StatusOf(*api_, api_->describe(device, &info));
 }
 
 std::unique_ptr<ForwardDevice> ForwardCudaModule::OpenDevice(int device, CudaStatus& status) const {

@@ -26,8 +26,8 @@ class ForwardDevice {
 
   // Memory of the device, given back at its end; must not outlive the ForwardDevice.
   struct Release {
-    const ForwardCudaApi* api;
-    ForwardSession* session;
+    const ForwardCudaApi* api = nullptr;
+    ForwardSession* session = nullptr;
     void operator()(void* memory) const { api->release(session, memory); }
   };
   using Memory = std::unique_ptr<void, Release>;
@@ -40,6 +40,7 @@ class ForwardDevice {
   CudaStatus Zero(void* memory, uint64_t bytes);
   CudaStatus Wait();
 
+  CudaStatus FillRows(size_t rows, size_t cols, const float* row, float* x, size_t stride);
   CudaStatus MatMulNt(const ForwardProduct& product);
   CudaStatus MatMulNtBf16(const ForwardProduct& product);
   CudaStatus AddGram(size_t rows, size_t n, const float* x, size_t ldx, float* gram, size_t ldg);
@@ -76,6 +77,8 @@ class ForwardCudaModule {
                                                    std::string& why_not);
 
   int device_count() const { return device_count_; }  // at least 1
+  // Makes the device ready.
+  CudaStatus Describe(int device, CudaDeviceInfo& info) const;
   // Null where `status` says why.
   std::unique_ptr<ForwardDevice> OpenDevice(int device, CudaStatus& status) const;
 

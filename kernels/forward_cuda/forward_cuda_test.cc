@@ -57,6 +57,12 @@ TEST(ForwardCudaModuleTest, EndsWithDevicesOrAReason) {
     CudaStatus status;
     EXPECT_EQ(module->OpenDevice(module->device_count(), status), nullptr);
     EXPECT_EQ(status.code, kCudaNoDevice) << status.text;
+    CudaDeviceInfo info;
+    EXPECT_EQ(module->Describe(module->device_count(), info).code, kCudaNoDevice);
+    status = module->Describe(0, info);
+    EXPECT_TRUE(status.ok()) << status.text;
+    EXPECT_STRNE(info.name, "");
+    EXPECT_LE(info.free_bytes, info.total_bytes);
   } else {
 #ifdef QUANTIZED_HAS_CUDA
     EXPECT_THAT(why_not, AnyOf(HasSubstr("driver"), HasSubstr("device"), HasSubstr("cublas")));
@@ -111,6 +117,17 @@ TEST_F(ForwardDeviceTest, CopiesAndClears) {
   ExpectOk(device_->Wait());
   const std::vector<float> got = FromDevice(b, 1000);
   for (size_t i = 0; i < 1000; ++i) ASSERT_EQ(got[i], i < 100 ? 0 : i < 600 ? x[i] : 5) << i;
+}
+
+TEST_F(ForwardDeviceTest, FillsRows) {
+  constexpr size_t kRows = 5, kCols = 130, kStride = 133;
+  const std::vector<float> row = Values(kCols, 1), before = Values(kRows * kStride, 2);
+  float* x = OnDevice(before);
+  ExpectOk(device_->FillRows(kRows, kCols, OnDevice(row), x, kStride));
+  const std::vector<float> got = FromDevice(x, before.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    ASSERT_EQ(got[i], i % kStride < kCols ? row[i % kStride] : before[i]) << i;
+  }
 }
 
 TEST_F(ForwardDeviceTest, MultipliesAsTheProcessorDoes) {

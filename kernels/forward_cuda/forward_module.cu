@@ -4,6 +4,7 @@
 
 #include <climits>
 #include <cstdint>
+#include <cstdio>
 #include <new>
 
 #include "kernels/attention/attention.h"
@@ -119,9 +120,11 @@ int Wait(ForwardSession* session) {
   return Check(cudaStreamSynchronize(session->stream), "waiting for the device");
 }
 
-// Pageable memory of the host is copied away before the call returns.
+// Waits: where a device reads pageable memory of the host itself, nothing is copied away before.
 int Upload(ForwardSession* session, void* to, const void* from_host, uint64_t bytes) {
-  return Copy(session, to, from_host, bytes, cudaMemcpyHostToDevice, "copying to the device");
+  const int code =
+      Copy(session, to, from_host, bytes, cudaMemcpyHostToDevice, "copying to the device");
+  return code == kCudaOk ? Wait(session) : code;
 }
 
 int Download(ForwardSession* session, void* to_host, const void* from, uint64_t bytes) {
@@ -205,6 +208,12 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void __launch_bounds__(kThreads)
+    FillRowsKernel(uint64_t rows, uint64_t cols, const float* row, float* x, uint64_t stride) {
+  const uint64_t i = uint64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i < rows * cols) x[i / cols * stride + i % cols] = row[i % cols];
+}
+
+__global__ void __launch_bounds__(kThreads)
     ToBf16Kernel(uint64_t count, const float* x, uint16_t* out) {
   const uint64_t i = uint64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i < count) out[i] = F32ToBF16(x[i]);
@@ -217,6 +226,14 @@ int AddColumnSums(ForwardSession* session, uint64_t rows, uint64_t cols, const f
   ColumnSumsKernel<<<GridOf(cols), kThreads, 0, session->stream>>>(rows, cols, x, ldx, squares,
                                                                    magnitudes);
   return Check(cudaGetLastError(), "starting column sums");
+}
+
+int FillRows(ForwardSession* session, uint64_t rows, uint64_t cols, const float* row, float* x,
+             uint64_t stride) {
+  if (rows == 0 || cols == 0) return kCudaOk;
+  if (const int code = Use(session); code != kCudaOk) return code;
+  FillRowsKernel<<<GridOf(rows * cols), kThreads, 0, session->stream>>>(rows, cols, row, x, stride);
+  return Check(cudaGetLastError(), "starting a bias");
 }
 
 int ToBf16(ForwardSession* session, uint64_t count, const float* x, uint16_t* out) {
@@ -257,10 +274,25 @@ int Attend(ForwardSession* session, const AttentionShape* shape, const float* q,
       "starting attention");
 }
 
+int Describe(int device, CudaDeviceInfo* info) {
+  RETURN_IF_FAILED(cudaSetDevice(device), "opening the device");
+  cudaDeviceProp properties;
+  RETURN_IF_FAILED(cudaGetDeviceProperties(&properties, device), "asking for the device's name");
+  std::snprintf(info->name, sizeof(info->name), "%s", properties.name);
+  cudaFuncAttributes attributes;
+  RETURN_IF_FAILED(cudaFuncGetAttributes(&attributes, ColumnSumsKernel), "loading the kernels");
+  size_t free_bytes = 0, total_bytes = 0;
+  RETURN_IF_FAILED(cudaMemGetInfo(&free_bytes, &total_bytes), "asking for the device's memory");
+  info->free_bytes = free_bytes;
+  info->total_bytes = total_bytes;
+  return kCudaOk;
+}
+
 const char* LastError() { return last_cuda_error; }
 
 constexpr ForwardCudaApi kApi = {.version = kForwardCudaApiVersion,
                                  .count_devices = CountDevices,
+                                 .describe = Describe,
                                  .open_session = OpenSession,
                                  .close_session = CloseSession,
                                  .allocate = Allocate,
@@ -270,6 +302,7 @@ constexpr ForwardCudaApi kApi = {.version = kForwardCudaApiVersion,
                                  .copy = CopyOnDevice,
                                  .zero = Zero,
                                  .wait = Wait,
+                                 .fill_rows = FillRows,
                                  .matmul_nt = MatMulNt,
                                  .matmul_nt_bf16 = MatMulNtBf16,
                                  .add_gram = AddGramOnDevice,

@@ -25,6 +25,20 @@ std::pair<size_t, size_t> BlockOf(size_t tile, size_t tiles) {
 
 }  // namespace
 
+InputStatistics MeansOf(InputStatistics sums) {
+  const double scale = sums.tokens == 0 ? 0 : 1 / static_cast<double>(sums.tokens);
+  for (double& square : sums.squares) square *= scale;
+  for (double& magnitude : sums.magnitudes) magnitude *= scale;
+  for (size_t row = 0; row < sums.gram.rows; ++row) {
+    for (size_t col = row; col < sums.gram.cols; ++col) {
+      const auto mean = static_cast<float>(sums.gram.at(row, col) * scale);
+      sums.gram.at(row, col) = mean;
+      sums.gram.at(col, row) = mean;
+    }
+  }
+  return sums;
+}
+
 InputAccumulator::InputAccumulator(StatisticsKind kind, size_t width) : kind_(kind), width_(width) {
   if (kind == StatisticsKind::kNone) return;
   sums_.squares.resize(width);
@@ -83,20 +97,6 @@ void InputAccumulator::AddColumns(std::span<const Chunk> chunks, size_t first) {
       if (kind_ == StatisticsKind::kGram) sums_.magnitudes[first + c] += magnitudes[c];
     }
   }
-}
-
-InputStatistics InputAccumulator::Finish() && {
-  const double scale = sums_.tokens == 0 ? 0 : 1 / static_cast<double>(sums_.tokens);
-  for (double& square : sums_.squares) square *= scale;
-  for (double& magnitude : sums_.magnitudes) magnitude *= scale;
-  for (size_t row = 0; row < sums_.gram.rows; ++row) {
-    for (size_t col = row; col < width_; ++col) {
-      const auto mean = static_cast<float>(sums_.gram.at(row, col) * scale);
-      sums_.gram.at(row, col) = mean;
-      sums_.gram.at(col, row) = mean;
-    }
-  }
-  return std::move(sums_);
 }
 
 }  // namespace quantized

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "core/base/thread_pool.h"
@@ -25,6 +26,10 @@ struct InputStatistics {
   std::vector<double> magnitudes;  // [width]: mean of |x|
 };
 
+// Divides sums, of which the Gram matrix has the upper triangle, by the tokens. Without tokens all
+// is 0.
+InputStatistics MeansOf(InputStatistics sums);
+
 class InputAccumulator {
  public:
   struct Chunk {
@@ -38,15 +43,15 @@ class InputAccumulator {
   // the Gram matrix; chunks are added to each other in f32 (gram) or double.
   void Add(std::span<const Chunk> all_chunks, ThreadPool& threads);
 
-  // Divides the sums by the tokens. Without tokens all is 0.
-  InputStatistics Finish() &&;
+  // The means; may be started anew by assignment.
+  InputStatistics Finish() && { return MeansOf(std::move(sums_)); }
 
  private:
   void AddGramTile(std::span<const Chunk> chunks, size_t tile);
   void AddColumns(std::span<const Chunk> chunks, size_t first);
 
-  const StatisticsKind kind_;
-  const size_t width_;
+  StatisticsKind kind_;
+  size_t width_;
   InputStatistics sums_;
 };
 

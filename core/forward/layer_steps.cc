@@ -4,19 +4,12 @@
 #include <cmath>
 #include <numeric>
 
-#include "kernels/attention/attention.h"
 #include "kernels/blas/blas.h"
-#include "kernels/gated_activation/gated_activation.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/rotary/rotary.h"
 
 namespace quantized {
 namespace {
-
-kernels::Activation KernelActivation(ForwardRules::Activation activation) {
-  return activation == ForwardRules::Activation::kSilu ? kernels::Activation::kSilu
-                                                       : kernels::Activation::kGeluTanh;
-}
 
 // The outputs of linears that share their inputs, side by side: [rows, sum of their outputs].
 std::vector<float> ApplyTogether(const std::vector<Linear>& linears, size_t rows, const float* x) {
@@ -32,6 +25,23 @@ std::vector<float> ApplyTogether(const std::vector<Linear>& linears, size_t rows
 }
 
 }  // namespace
+
+kernels::Activation ActivationOf(const ForwardConfig& config) {
+  return config.architecture->forward.activation == ForwardRules::Activation::kSilu
+             ? kernels::Activation::kSilu
+             : kernels::Activation::kGeluTanh;
+}
+
+kernels::AttentionShape AttentionShapeOf(const ForwardConfig& config, uint32_t layer,
+                                         size_t tokens) {
+  return {.tokens = tokens,
+          .heads = config.geometry.heads,
+          .kv_heads = config.geometry.kv_heads,
+          .head_dim = config.geometry.head_dim,
+          .window = config.layers[layer].window,
+          .scale = config.attention_scale,
+          .softcap = config.attention_softcap};
+}
 
 void ApplyNorm(const ForwardConfig& config, const Norm& norm, size_t rows, const float* x,
                float* out) {
@@ -66,32 +76,21 @@ void Attend(const ForwardConfig& config, const AttentionWeights& weights, uint32
     kernels::ApplyRotarySimd(tokens, count, head_dim, rotation.dim, rotation.cos.values.data(),
                              rotation.sin.values.data(), x, stride);
   }
-  const kernels::AttentionShape shape = {.tokens = tokens,
-                                         .heads = heads,
-                                         .kv_heads = kv_heads,
-                                         .head_dim = head_dim,
-                                         .window = config.layers[layer].window,
-                                         .scale = config.attention_scale,
-                                         .softcap = config.attention_softcap};
-  kernels::AttentionSimd(shape, query, stride, key, value, stride, out, config.query_size());
+  kernels::AttentionSimd(AttentionShapeOf(config, layer, tokens), query, stride, key, value, stride,
+                         out, config.query_size());
 }
 
-void AddAttention(const ForwardConfig& config, const AttentionWeights& weights, size_t tokens,
-                  const float* a, float* x) {
-  const size_t hidden = config.geometry.hidden;
-  std::vector<float> y(tokens * hidden);
-  ApplyLinear(weights.output, tokens, a, y.data(), hidden);
-  if (!weights.output_norm.factors.empty()) {
-    ApplyNorm(config, weights.output_norm, tokens, y.data(), y.data());
-  }
-  for (size_t i = 0; i < y.size(); ++i) x[i] += y[i];
+void ProjectOutput(const ForwardConfig& config, const Linear& projection, const Norm& norm,
+                   size_t rows, const float* inner, float* y) {
+  ApplyLinear(projection, rows, inner, y, config.geometry.hidden);
+  if (!norm.factors.empty()) ApplyNorm(config, norm, rows, y, y);
 }
 
 void GateAndUp(const ForwardConfig& config, const ExpertWeights& weights, size_t rows,
                const float* h, float* out) {
   const size_t width = weights.down.weight.cols;
   const std::vector<float> both = ApplyTogether(weights.gate_up, rows, h);
-  const kernels::Activation activation = KernelActivation(config.architecture->forward.activation);
+  const kernels::Activation activation = ActivationOf(config);
   for (size_t row = 0; row < rows; ++row) {
     const float* gate = both.data() + row * 2 * width;
     kernels::GatedActivationSimd(activation, width, gate, gate + width, out + row * width);

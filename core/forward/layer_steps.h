@@ -10,8 +10,15 @@
 #include "core/forward/forward_config.h"
 #include "core/forward/layer_weights.h"
 #include "core/forward/rotary_table.h"
+#include "kernels/attention/attention.h"
+#include "kernels/gated_activation/gated_activation.h"
 
 namespace quantized {
+
+// What the kernels are told of the model.
+kernels::Activation ActivationOf(const ForwardConfig& config);
+kernels::AttentionShape AttentionShapeOf(const ForwardConfig& config, uint32_t layer,
+                                         size_t tokens);
 
 // out[rows, size of norm]; `out` may be `x`.
 void ApplyNorm(const ForwardConfig& config, const Norm& norm, size_t rows, const float* x,
@@ -25,9 +32,9 @@ void ApplyLinear(const Linear& linear, size_t rows, const float* x, float* y, si
 void Attend(const ForwardConfig& config, const AttentionWeights& weights, uint32_t layer,
             const RotaryTable& rotation, size_t tokens, const float* h, float* out);
 
-// x += norm(output projection of a).
-void AddAttention(const ForwardConfig& config, const AttentionWeights& weights, size_t tokens,
-                  const float* a, float* x);
+// y[rows, hidden] = norm(projection of inner), without the norm where that is empty.
+void ProjectOutput(const ForwardConfig& config, const Linear& projection, const Norm& norm,
+                   size_t rows, const float* inner, float* y);
 
 // act(gate(h)) * up(h): out[rows, width].
 void GateAndUp(const ForwardConfig& config, const ExpertWeights& weights, size_t rows,

@@ -13,11 +13,6 @@
 namespace quantized {
 namespace {
 
-// Pieces of a window's length that are computed before their statistics are added. More only costs
-// memory; the sums come out the same (InputAccumulator).
-constexpr size_t kLeastSlots = 4;
-size_t Slots(const ThreadPool& threads) { return std::max(kLeastSlots, threads.size()); }
-
 absl::Status FirstFailure(std::span<const absl::Status> statuses) {
   for (const absl::Status& status : statuses) RETURN_IF_ERROR(status);
   return absl::OkStatus();
@@ -35,35 +30,36 @@ void ScaleColumns(std::span<const float> scales, Matrix& weight) {
   }
 }
 
-// What the slots of a batch hold at one place: up to a window of rows each.
-class SlotBuffers {
- public:
-  SlotBuffers(size_t slots, size_t rows, size_t width)
-      : values_(slots, std::vector<float>(rows * width)), counts_(slots) {}
-
-  float* Use(size_t slot, size_t rows) {
-    counts_[slot] = rows;
-    return values_[slot].data();
-  }
-  void AddTo(InputAccumulator& accumulator, size_t slots, ThreadPool& threads) const {
-    std::vector<InputAccumulator::Chunk> chunks;
-    for (size_t slot = 0; slot < slots; ++slot) {
-      chunks.push_back({values_[slot].data(), counts_[slot]});
-    }
-    accumulator.Add(chunks, threads);
-  }
-
- private:
-  std::vector<std::vector<float>> values_;
-  std::vector<size_t> counts_;
-};
-
 }  // namespace
 
 // The tokens that an expert takes, in order, and how much of its output each gets.
 struct LayerWalk::ExpertRows {
   std::vector<uint32_t> rows;
   std::vector<float> weights;
+};
+
+// What attention and an expert differ in.
+struct LayerWalk::Half {
+  uint32_t layer, expert;
+  Site input_site, inner_site;
+  std::vector<Linear*> linears;  // that take the inputs
+  Linear& projection;
+  size_t inner_width;
+  const Norm& input_norm;
+  const Norm& output_norm;
+  std::span<const uint32_t> rows;  // tokens that it has outputs for
+  std::span<const uint32_t> seen;  // of statistics; `rows` itself, or all tokens
+  // Of a mixture: where outputs go, and how much of each of `rows`. Null: to hidden_, whole.
+  ActivationStore* mixed = nullptr;
+  std::span<const float> shares;
+  std::function<absl::Status()> set_inner;  // of the compute, to the weights as they are
+  std::function<absl::Status(const InputStatistics& input, const InputStatistics& inner)> observe;
+
+  bool sees_others() const { return seen.data() != rows.data(); }
+  // Where in `rows` a piece of them begins.
+  size_t IndexOf(std::span<const uint32_t> piece) const {
+    return static_cast<size_t>(piece.data() - rows.data());
+  }
 };
 
 absl::StatusOr<std::unique_ptr<LayerWalk>> LayerWalk::Start(
@@ -139,9 +135,9 @@ uint64_t LayerWalk::MemoryBytes(const ForwardConfig& config, uint64_t tokens,
   return hidden_bytes <= options.memory_budget_bytes ? hidden_bytes : 0;
 }
 
-absl::Status LayerWalk::ForEachBatch(std::span<const uint32_t> rows, const Compute& compute,
+absl::Status LayerWalk::ForEachBatch(std::span<const uint32_t> rows, const Step& step,
                                      const After& after) {
-  const size_t slots = Slots(context_.threads);
+  const size_t slots = compute_.slots();
   const size_t pieces = (rows.size() + window_length_ - 1) / window_length_;
   std::vector<absl::Status> statuses(slots);
   for (size_t first = 0; first < pieces; first += slots) {
@@ -150,12 +146,16 @@ absl::Status LayerWalk::ForEachBatch(std::span<const uint32_t> rows, const Compu
     context_.threads.ParallelFor(count, [&](size_t slot) {
       const size_t begin = (first + slot) * window_length_;
       statuses[slot] =
-          compute(rows.subspan(begin, std::min(window_length_, rows.size() - begin)), slot);
+          step(rows.subspan(begin, std::min(window_length_, rows.size() - begin)), slot);
     });
     RETURN_IF_ERROR(FirstFailure(statuses));
-    after(count);
+    RETURN_IF_ERROR(after(count));
   }
   return absl::OkStatus();
+}
+
+absl::Status LayerWalk::ForEachBatch(std::span<const uint32_t> rows, const Step& step) {
+  return ForEachBatch(rows, step, [](size_t) { return absl::OkStatus(); });
 }
 
 std::vector<uint32_t> LayerWalk::ObservedRows(std::span<const uint32_t> rows) const {
@@ -185,90 +185,156 @@ absl::Status LayerWalk::RunLayer(uint32_t layer, const TensorSource& source,
 
 absl::Status LayerWalk::RunAttention(uint32_t layer, LayerVisitor& visitor,
                                      AttentionWeights& weights) {
-  const size_t hidden = config_.geometry.hidden, query = config_.query_size();
-  const size_t slots = Slots(context_.threads);
-  ThreadPool& threads = context_.threads;
-  SlotBuffers inputs(slots, window_length_, hidden), outputs(slots, window_length_, query);
-  const auto none = [](size_t) {};
+  const Half half = {
+      .layer = layer,
+      .expert = 0,
+      .input_site = Site::kAttentionInput,
+      .inner_site = Site::kAttentionOutput,
+      .linears = Pointers(weights.qkv),
+      .projection = weights.output,
+      .inner_width = config_.query_size(),
+      .input_norm = weights.input_norm,
+      .output_norm = weights.output_norm,
+      .rows = all_rows_,
+      .seen = all_rows_,
+      .set_inner = [&] { return compute_.SetAttention(weights, layer, RotationOf(layer)); },
+      .observe =
+          [&](const InputStatistics& input, const InputStatistics& inner) {
+            return visitor.OnAttention(layer, input, inner, weights);
+          }};
+  return RunHalf(half, visitor);
+}
 
-  // Each piece is a whole window.
-  const auto normed = [&](std::span<const uint32_t> rows, size_t slot) -> absl::StatusOr<float*> {
-    float* h = inputs.Use(slot, rows.size());
-    RETURN_IF_ERROR(hidden_.Read(rows[0], rows.size(), h));
-    ApplyNorm(config_, weights.input_norm, rows.size(), h, h);
-    return h;
+// `mixed` collects the outputs of a mixture's experts; null: they are added to hidden_.
+absl::Status LayerWalk::RunExpert(uint32_t layer, uint32_t expert, const ExpertRows& taken,
+                                  LayerVisitor& visitor, FeedForwardWeights& shared,
+                                  ExpertWeights& weights, ActivationStore* mixed) {
+  const Norm none;  // that of a mixture is of the sum
+  const Half half = {
+      .layer = layer,
+      .expert = expert,
+      .input_site = Site::kFeedForwardInput,
+      .inner_site = Site::kDownInput,
+      .linears = Pointers(weights.gate_up),
+      .projection = weights.down,
+      .inner_width = shared.width,
+      .input_norm = shared.input_norm,
+      .output_norm = mixed != nullptr ? none : shared.output_norm,
+      .rows = taken.rows,
+      .seen = mixed != nullptr && options_.all_tokens_to_experts ? all_rows_ : taken.rows,
+      .mixed = mixed,
+      .shares = taken.weights,
+      .set_inner = [&] { return compute_.SetExpert(weights); },
+      .observe =
+          [&](const InputStatistics& input, const InputStatistics& inner) {
+            return visitor.OnExpert(layer, expert, input, inner, shared, weights);
+          }};
+  return RunHalf(half, visitor);
+}
+
+// docs/design/forward.md, "The walk", has the order of passes.
+absl::Status LayerWalk::RunHalf(const Half& half, LayerVisitor& visitor) {
+  const Step make_input = [&](std::span<const uint32_t> rows, size_t slot) {
+    return MakeInput(rows, slot);
   };
-  const auto attended = [&](std::span<const uint32_t> rows, size_t slot) -> absl::StatusOr<float*> {
-    ASSIGN_OR_RETURN(const float* h, normed(rows, slot));
-    float* a = outputs.Use(slot, rows.size());
-    Attend(config_, weights, layer, RotationOf(layer), rows.size(), h, a);
-    return a;
+  const Step make_inner = [&](std::span<const uint32_t> rows, size_t slot) -> absl::Status {
+    RETURN_IF_ERROR(make_input(rows, slot));
+    return compute_.MakeInner(slot);
   };
-  const auto add = [&](std::span<const uint32_t> rows, const float* a) -> absl::Status {
-    std::vector<float> x(rows.size() * hidden);
-    RETURN_IF_ERROR(hidden_.Read(rows[0], rows.size(), x.data()));
-    AddAttention(config_, weights, rows.size(), a, x.data());
-    return hidden_.Write(rows[0], rows.size(), x.data());
+  const Step add_output = [&](std::span<const uint32_t> rows, size_t slot) -> absl::Status {
+    std::vector<float> y(rows.size() * config_.geometry.hidden);
+    RETURN_IF_ERROR(compute_.MakeOutput(slot, y.data()));
+    return AddOutput(half, rows, y.data());
   };
-  const auto visit = [&](Site site, InputAccumulator& sums, std::span<Linear* const> linears) {
-    const InputStatistics statistics = std::move(sums).Finish();
-    return visitor.OnInputs({layer, site, 0, statistics}, linears);
+  const Step run_through = [&](std::span<const uint32_t> rows, size_t slot) -> absl::Status {
+    RETURN_IF_ERROR(make_inner(rows, slot));
+    return add_output(rows, slot);
   };
+  const After sum = [&](size_t used) { return compute_.AddToSums(used); };
+  const auto visit_input = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const InputStatistics statistics, compute_.FinishInput());
+    return visitor.OnInputs({half.layer, half.input_site, half.expert, statistics}, half.linears);
+  };
+  const auto visit_inner = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const InputStatistics statistics, compute_.FinishInner());
+    Linear* const projection[] = {&half.projection};
+    return visitor.OnInputs({half.layer, half.inner_site, half.expert, statistics}, projection);
+  };
+  const StatisticsKind input_kind = visitor.Wants(half.input_site);
+  const StatisticsKind inner_kind = visitor.Wants(half.inner_site);
 
   if (visitor.ObservesBlocks()) {
-    InputAccumulator input(StatisticsKind::kGram, hidden), output(StatisticsKind::kGram, query);
-    RETURN_IF_ERROR(ForEachBatch(
-        ObservedRows(all_rows_),
-        [&](std::span<const uint32_t> rows, size_t slot) { return attended(rows, slot).status(); },
-        [&](size_t used) {
-          inputs.AddTo(input, used, threads);
-          outputs.AddTo(output, used, threads);
-        }));
-    RETURN_IF_ERROR(
-        visitor.OnAttention(layer, std::move(input).Finish(), std::move(output).Finish(), weights));
+    RETURN_IF_ERROR(compute_.SetInput(half.input_norm));
+    RETURN_IF_ERROR(half.set_inner());
+    RETURN_IF_ERROR(compute_.StartSums(StatisticsKind::kGram, StatisticsKind::kGram));
+    RETURN_IF_ERROR(ForEachBatch(ObservedRows(half.seen), make_inner, sum));
+    ASSIGN_OR_RETURN(const InputStatistics input, compute_.FinishInput());
+    ASSIGN_OR_RETURN(const InputStatistics inner, compute_.FinishInner());
+    RETURN_IF_ERROR(half.observe(input, inner));
+  }
+  RETURN_IF_ERROR(compute_.SetInput(half.input_norm));
+
+  if (!visitor.ChangesWeights() && !half.sees_others()) {
+    RETURN_IF_ERROR(half.set_inner());
+    RETURN_IF_ERROR(compute_.SetOutput(half.projection, half.output_norm));
+    RETURN_IF_ERROR(compute_.StartSums(input_kind, inner_kind));
+    RETURN_IF_ERROR(ForEachBatch(half.rows, run_through, sum));
+    RETURN_IF_ERROR(visit_input());
+    return visit_inner();
   }
 
-  const StatisticsKind input_kind = visitor.Wants(Site::kAttentionInput);
-  InputAccumulator input(input_kind, hidden);
-  InputAccumulator output(visitor.Wants(Site::kAttentionOutput), query);
-  const std::vector<Linear*> qkv = Pointers(weights.qkv);
-  Linear* const projection[] = {&weights.output};
-  if (!visitor.ChangesWeights()) {
-    const auto run_through = [&](std::span<const uint32_t> rows, size_t slot) -> absl::Status {
-      ASSIGN_OR_RETURN(const float* a, attended(rows, slot));
-      return add(rows, a);
-    };
-    RETURN_IF_ERROR(ForEachBatch(all_rows_, run_through, [&](size_t used) {
-      inputs.AddTo(input, used, threads);
-      outputs.AddTo(output, used, threads);
-    }));
-    RETURN_IF_ERROR(visit(Site::kAttentionInput, input, qkv));
-    return visit(Site::kAttentionOutput, output, projection);
-  }
-
+  RETURN_IF_ERROR(compute_.StartSums(input_kind, StatisticsKind::kNone));
   if (input_kind != StatisticsKind::kNone) {
-    RETURN_IF_ERROR(ForEachBatch(
-        all_rows_,
-        [&](std::span<const uint32_t> rows, size_t slot) { return normed(rows, slot).status(); },
-        [&](size_t used) { inputs.AddTo(input, used, threads); }));
+    RETURN_IF_ERROR(ForEachBatch(half.seen, make_input, sum));
   }
-  RETURN_IF_ERROR(visit(Site::kAttentionInput, input, qkv));
-  ASSIGN_OR_RETURN(ActivationStore between, NewStore(all_rows_.size(), query));
-  const auto keep = [&](std::span<const uint32_t> rows, size_t slot) -> absl::Status {
-    ASSIGN_OR_RETURN(const float* a, attended(rows, slot));
-    return between.Write(rows[0], rows.size(), a);
+  RETURN_IF_ERROR(visit_input());
+  RETURN_IF_ERROR(half.set_inner());
+  RETURN_IF_ERROR(compute_.StartSums(StatisticsKind::kNone, inner_kind));
+  if (half.sees_others()) {
+    RETURN_IF_ERROR(ForEachBatch(half.seen, make_inner, sum));
+    RETURN_IF_ERROR(visit_inner());
+    RETURN_IF_ERROR(compute_.SetOutput(half.projection, half.output_norm));
+    return ForEachBatch(half.rows, run_through);
+  }
+  // What the changed weights make of the inputs waits for those of the projection.
+  ASSIGN_OR_RETURN(ActivationStore between, NewStore(half.rows.size(), half.inner_width));
+  const Step keep = [&](std::span<const uint32_t> rows, size_t slot) -> absl::Status {
+    RETURN_IF_ERROR(make_inner(rows, slot));
+    std::vector<float> inner(rows.size() * half.inner_width);
+    RETURN_IF_ERROR(compute_.ReadInner(slot, inner.data()));
+    return between.Write(half.IndexOf(rows), rows.size(), inner.data());
   };
-  RETURN_IF_ERROR(
-      ForEachBatch(all_rows_, keep, [&](size_t used) { outputs.AddTo(output, used, threads); }));
-  RETURN_IF_ERROR(visit(Site::kAttentionOutput, output, projection));
-  return ForEachBatch(
-      all_rows_,
-      [&](std::span<const uint32_t> rows, size_t slot) -> absl::Status {
-        float* a = outputs.Use(slot, rows.size());
-        RETURN_IF_ERROR(between.Read(rows[0], rows.size(), a));
-        return add(rows, a);
-      },
-      none);
+  const Step resume = [&](std::span<const uint32_t> rows, size_t slot) -> absl::Status {
+    std::vector<float> inner(rows.size() * half.inner_width);
+    RETURN_IF_ERROR(between.Read(half.IndexOf(rows), rows.size(), inner.data()));
+    RETURN_IF_ERROR(compute_.WriteInner(slot, rows.size(), inner.data()));
+    return add_output(rows, slot);
+  };
+  RETURN_IF_ERROR(ForEachBatch(half.rows, keep, sum));
+  RETURN_IF_ERROR(visit_inner());
+  RETURN_IF_ERROR(compute_.SetOutput(half.projection, half.output_norm));
+  return ForEachBatch(half.rows, resume);
+}
+
+absl::Status LayerWalk::MakeInput(std::span<const uint32_t> rows, size_t slot) {
+  std::vector<float> x(rows.size() * config_.geometry.hidden);
+  RETURN_IF_ERROR(hidden_.Gather(rows, x.data()));
+  return compute_.MakeInput(slot, rows.size(), x.data());
+}
+
+absl::Status LayerWalk::AddOutput(const Half& half, std::span<const uint32_t> rows,
+                                  const float* y) {
+  const size_t hidden = config_.geometry.hidden;
+  std::vector<float> x(rows.size() * hidden);
+  if (half.mixed != nullptr) {
+    const float* share = half.shares.data() + half.IndexOf(rows);
+    RETURN_IF_ERROR(half.mixed->Gather(rows, x.data()));
+    for (size_t i = 0; i < x.size(); ++i) x[i] += share[i / hidden] * y[i];
+    return half.mixed->Scatter(rows, x.data());
+  }
+  RETURN_IF_ERROR(hidden_.Gather(rows, x.data()));
+  for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
+  return hidden_.Scatter(rows, x.data());
 }
 
 absl::StatusOr<std::vector<LayerWalk::ExpertRows>> LayerWalk::RouteAll(
@@ -282,7 +348,7 @@ absl::StatusOr<std::vector<LayerWalk::ExpertRows>> LayerWalk::RouteAll(
     routes[rows[0] / window_length_] = RouteTokens(config_, shared, rows.size(), h.data());
     return absl::OkStatus();
   };
-  RETURN_IF_ERROR(ForEachBatch(all_rows_, route, [](size_t) {}));
+  RETURN_IF_ERROR(ForEachBatch(all_rows_, route));
   std::vector<ExpertRows> experts(shared.experts);
   for (size_t window = 0; window < windows_; ++window) {
     for (size_t i = 0; i < routes[window].size(); ++i) {
@@ -295,18 +361,13 @@ absl::StatusOr<std::vector<LayerWalk::ExpertRows>> LayerWalk::RouteAll(
 }
 
 absl::StatusOr<InputStatistics> LayerWalk::ObserveMixture(const FeedForwardWeights& shared) {
-  const size_t hidden = config_.geometry.hidden;
-  SlotBuffers inputs(Slots(context_.threads), window_length_, hidden);
-  InputAccumulator sums(StatisticsKind::kGram, hidden);
-  const auto normed = [&](std::span<const uint32_t> rows, size_t slot) -> absl::Status {
-    float* h = inputs.Use(slot, rows.size());
-    RETURN_IF_ERROR(hidden_.Gather(rows, h));
-    ApplyNorm(config_, shared.input_norm, rows.size(), h, h);
-    return absl::OkStatus();
-  };
-  RETURN_IF_ERROR(ForEachBatch(ObservedRows(all_rows_), normed,
-                               [&](size_t used) { inputs.AddTo(sums, used, context_.threads); }));
-  return std::move(sums).Finish();
+  RETURN_IF_ERROR(compute_.SetInput(shared.input_norm));
+  RETURN_IF_ERROR(compute_.StartSums(StatisticsKind::kGram, StatisticsKind::kNone));
+  RETURN_IF_ERROR(ForEachBatch(
+      ObservedRows(all_rows_),
+      [&](std::span<const uint32_t> rows, size_t slot) { return MakeInput(rows, slot); },
+      [&](size_t used) { return compute_.AddToSums(used); }));
+  return compute_.FinishInput();
 }
 
 absl::Status LayerWalk::RunFeedForward(uint32_t layer, const TensorSource& source,
@@ -331,138 +392,16 @@ absl::Status LayerWalk::RunFeedForward(uint32_t layer, const TensorSource& sourc
     for (Linear& linear : weights.gate_up) ScaleColumns(column_scales, linear.weight);
     RETURN_IF_ERROR(RunExpert(layer, expert, experts[expert], visitor, shared, weights, &mixed));
   }
-  return ForEachBatch(
-      all_rows_,
-      [&](std::span<const uint32_t> rows, size_t) -> absl::Status {
-        std::vector<float> x(rows.size() * hidden), y(rows.size() * hidden);
-        RETURN_IF_ERROR(hidden_.Read(rows[0], rows.size(), x.data()));
-        RETURN_IF_ERROR(mixed.Read(rows[0], rows.size(), y.data()));
-        if (!shared.output_norm.factors.empty()) {
-          ApplyNorm(config_, shared.output_norm, rows.size(), y.data(), y.data());
-        }
-        for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
-        return hidden_.Write(rows[0], rows.size(), x.data());
-      },
-      [](size_t) {});
-}
-
-// `mixed` collects the outputs of a mixture's experts; null: they are added to hidden_.
-absl::Status LayerWalk::RunExpert(uint32_t layer, uint32_t expert, const ExpertRows& taken,
-                                  LayerVisitor& visitor, FeedForwardWeights& shared,
-                                  ExpertWeights& weights, ActivationStore* mixed) {
-  const size_t hidden = config_.geometry.hidden, width = shared.width;
-  const size_t slots = Slots(context_.threads);
-  ThreadPool& threads = context_.threads;
-  SlotBuffers inputs(slots, window_length_, hidden), products(slots, window_length_, width);
-
-  const auto normed = [&](std::span<const uint32_t> rows, size_t slot) -> absl::StatusOr<float*> {
-    float* h = inputs.Use(slot, rows.size());
-    RETURN_IF_ERROR(hidden_.Gather(rows, h));
-    ApplyNorm(config_, shared.input_norm, rows.size(), h, h);
-    return h;
-  };
-  const auto gated = [&](std::span<const uint32_t> rows, size_t slot) -> absl::StatusOr<float*> {
-    ASSIGN_OR_RETURN(const float* h, normed(rows, slot));
-    float* product = products.Use(slot, rows.size());
-    GateAndUp(config_, weights, rows.size(), h, product);
-    return product;
-  };
-  // Where in taken.rows a piece of them begins.
-  const auto index_of = [&](std::span<const uint32_t> rows) {
-    return static_cast<size_t>(rows.data() - taken.rows.data());
-  };
-  const auto add = [&](std::span<const uint32_t> rows, const float* product) -> absl::Status {
-    std::vector<float> y(rows.size() * hidden), sum(rows.size() * hidden);
-    ApplyLinear(weights.down, rows.size(), product, y.data(), hidden);
-    if (mixed != nullptr) {
-      const float* share = taken.weights.data() + index_of(rows);
-      RETURN_IF_ERROR(mixed->Gather(rows, sum.data()));
-      for (size_t i = 0; i < y.size(); ++i) sum[i] += share[i / hidden] * y[i];
-      return mixed->Scatter(rows, sum.data());
-    }
+  return ForEachBatch(all_rows_, [&](std::span<const uint32_t> rows, size_t) -> absl::Status {
+    std::vector<float> x(rows.size() * hidden), y(rows.size() * hidden);
+    RETURN_IF_ERROR(hidden_.Read(rows[0], rows.size(), x.data()));
+    RETURN_IF_ERROR(mixed.Read(rows[0], rows.size(), y.data()));
     if (!shared.output_norm.factors.empty()) {
       ApplyNorm(config_, shared.output_norm, rows.size(), y.data(), y.data());
     }
-    RETURN_IF_ERROR(hidden_.Gather(rows, sum.data()));
-    for (size_t i = 0; i < y.size(); ++i) sum[i] += y[i];
-    return hidden_.Scatter(rows, sum.data());
-  };
-  const auto visit = [&](Site site, InputAccumulator& sums, std::span<Linear* const> linears) {
-    const InputStatistics statistics = std::move(sums).Finish();
-    return visitor.OnInputs({layer, site, expert, statistics}, linears);
-  };
-  const std::vector<uint32_t>& seen =
-      mixed != nullptr && options_.all_tokens_to_experts ? all_rows_ : taken.rows;
-  const bool sees_others = &seen != &taken.rows;
-
-  if (visitor.ObservesBlocks()) {
-    InputAccumulator input(StatisticsKind::kGram, hidden), down(StatisticsKind::kGram, width);
-    RETURN_IF_ERROR(ForEachBatch(
-        ObservedRows(seen),
-        [&](std::span<const uint32_t> rows, size_t slot) { return gated(rows, slot).status(); },
-        [&](size_t used) {
-          inputs.AddTo(input, used, threads);
-          products.AddTo(down, used, threads);
-        }));
-    RETURN_IF_ERROR(visitor.OnExpert(layer, expert, std::move(input).Finish(),
-                                     std::move(down).Finish(), shared, weights));
-  }
-
-  const StatisticsKind input_kind = visitor.Wants(Site::kFeedForwardInput);
-  const StatisticsKind down_kind = visitor.Wants(Site::kDownInput);
-  InputAccumulator input(input_kind, hidden), down(down_kind, width);
-  const std::vector<Linear*> gate_up = Pointers(weights.gate_up);
-  Linear* const projection[] = {&weights.down};
-  const auto run_through = [&](const After& after) {
-    return ForEachBatch(
-        taken.rows,
-        [&](std::span<const uint32_t> rows, size_t slot) -> absl::Status {
-          ASSIGN_OR_RETURN(const float* product, gated(rows, slot));
-          return add(rows, product);
-        },
-        after);
-  };
-  if (!visitor.ChangesWeights() && !sees_others) {
-    RETURN_IF_ERROR(run_through([&](size_t used) {
-      inputs.AddTo(input, used, threads);
-      products.AddTo(down, used, threads);
-    }));
-    RETURN_IF_ERROR(visit(Site::kFeedForwardInput, input, gate_up));
-    return visit(Site::kDownInput, down, projection);
-  }
-
-  if (input_kind != StatisticsKind::kNone) {
-    RETURN_IF_ERROR(ForEachBatch(
-        seen,
-        [&](std::span<const uint32_t> rows, size_t slot) { return normed(rows, slot).status(); },
-        [&](size_t used) { inputs.AddTo(input, used, threads); }));
-  }
-  RETURN_IF_ERROR(visit(Site::kFeedForwardInput, input, gate_up));
-  if (sees_others) {
-    RETURN_IF_ERROR(ForEachBatch(
-        seen,
-        [&](std::span<const uint32_t> rows, size_t slot) { return gated(rows, slot).status(); },
-        [&](size_t used) { products.AddTo(down, used, threads); }));
-    RETURN_IF_ERROR(visit(Site::kDownInput, down, projection));
-    return run_through([](size_t) {});
-  }
-  // By index in taken.rows.
-  ASSIGN_OR_RETURN(ActivationStore between, NewStore(taken.rows.size(), width));
-  const auto keep = [&](std::span<const uint32_t> rows, size_t slot) -> absl::Status {
-    ASSIGN_OR_RETURN(const float* product, gated(rows, slot));
-    return between.Write(index_of(rows), rows.size(), product);
-  };
-  RETURN_IF_ERROR(
-      ForEachBatch(taken.rows, keep, [&](size_t used) { products.AddTo(down, used, threads); }));
-  RETURN_IF_ERROR(visit(Site::kDownInput, down, projection));
-  return ForEachBatch(
-      taken.rows,
-      [&](std::span<const uint32_t> rows, size_t slot) -> absl::Status {
-        float* product = products.Use(slot, rows.size());
-        RETURN_IF_ERROR(between.Read(index_of(rows), rows.size(), product));
-        return add(rows, product);
-      },
-      [](size_t) {});
+    for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
+    return hidden_.Write(rows[0], rows.size(), x.data());
+  });
 }
 
 }  // namespace quantized

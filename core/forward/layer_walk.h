@@ -2,7 +2,8 @@
 // linear. Only one layer's weights are in memory at once (of a mixture only one expert's), and the
 // activations between layers; where these exceed the budget they lie in a file. How the passes of
 // a layer follow each other: docs/design/forward.md, "The walk".
-// Results depend neither on the number of threads nor on the budget. Used from one thread.
+// Where a layer's steps run is a LayerCompute's choice. Results depend neither on the number of
+// threads nor on the budget. Used from one thread.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,7 @@
 #include "core/forward/activation_store.h"
 #include "core/forward/forward_config.h"
 #include "core/forward/input_statistics.h"
+#include "core/forward/layer_compute.h"
 #include "core/forward/layer_weights.h"
 #include "core/forward/rotary_table.h"
 #include "core/forward/tensor_source.h"
@@ -96,6 +98,9 @@ struct WalkOptions {
   // Tokens that a block is shown with where the visitor observes it, in whole windows; all where
   // there are no more.
   uint64_t observed_tokens = 8192;
+  // Where layers run, made for windows at least as long; must outlive the walk, and serves one call
+  // of RunLayer at a time. Null: the processor.
+  LayerCompute* compute = nullptr;
 };
 
 class LayerWalk {
@@ -123,12 +128,16 @@ class LayerWalk {
 
  private:
   struct ExpertRows;
+  struct Half;
 
   LayerWalk(const ForwardConfig& config, WalkOptions options, JobContext& context,
             ActivationStore hidden, size_t windows, size_t window_length)
       : config_(config),
         options_(std::move(options)),
         context_(context),
+        processor_(options_.compute == nullptr ? MakeProcessorCompute(config, context.threads)
+                                               : nullptr),
+        compute_(processor_ != nullptr ? *processor_ : *options_.compute),
         hidden_(std::move(hidden)),
         windows_(windows),
         window_length_(window_length) {}
@@ -139,27 +148,32 @@ class LayerWalk {
     return config_.layers[layer].local_rotation ? *local_rotation_ : rotation_;
   }
 
-  // Calls compute(row numbers, slot) for each piece of `rows` of at most a window, some at once,
-  // then after(slots in use) for each batch of them.
-  using Compute = std::function<absl::Status(std::span<const uint32_t> rows, size_t slot)>;
-  using After = std::function<void(size_t slots)>;
-  absl::Status ForEachBatch(std::span<const uint32_t> rows, const Compute& compute,
-                            const After& after);
+  // Calls step(row numbers, slot) for each piece of `rows` of at most a window, some at once, then
+  // after(slots in use) for each batch of them.
+  using Step = std::function<absl::Status(std::span<const uint32_t> rows, size_t slot)>;
+  using After = std::function<absl::Status(size_t slots)>;
+  absl::Status ForEachBatch(std::span<const uint32_t> rows, const Step& step, const After& after);
+  absl::Status ForEachBatch(std::span<const uint32_t> rows, const Step& step);
   // Evenly spread windows of `rows` that hold WalkOptions::observed_tokens.
   std::vector<uint32_t> ObservedRows(std::span<const uint32_t> rows) const;
 
   absl::Status RunAttention(uint32_t layer, LayerVisitor& visitor, AttentionWeights& weights);
   absl::Status RunFeedForward(uint32_t layer, const TensorSource& source, LayerVisitor& visitor,
                               FeedForwardWeights& shared);
-  absl::Status RunExpert(uint32_t layer, uint32_t expert, const ExpertRows& rows,
+  absl::Status RunExpert(uint32_t layer, uint32_t expert, const ExpertRows& taken,
                          LayerVisitor& visitor, FeedForwardWeights& shared, ExpertWeights& weights,
                          ActivationStore* mixed);
   absl::StatusOr<InputStatistics> ObserveMixture(const FeedForwardWeights& shared);
+  absl::Status RunHalf(const Half& half, LayerVisitor& visitor);
+  absl::Status MakeInput(std::span<const uint32_t> rows, size_t slot);
+  absl::Status AddOutput(const Half& half, std::span<const uint32_t> rows, const float* y);
   absl::StatusOr<std::vector<ExpertRows>> RouteAll(const FeedForwardWeights& shared);
 
   const ForwardConfig& config_;
   const WalkOptions options_;
   JobContext& context_;
+  const std::unique_ptr<LayerCompute> processor_;  // where the options name no other
+  LayerCompute& compute_;
   RotaryTable rotation_;
   std::optional<RotaryTable> local_rotation_;
   ActivationStore hidden_;

@@ -219,7 +219,9 @@ TEST_P(LayerWalkTest, StatisticsAreOfTheInputsOfLinears) {
     Attend(config, *attention, 0, *rotation, length, h.data() + window * length * hidden,
            a.data() + window * length * config.query_size());
   }
-  AddAttention(config, *attention, tokens, a.data(), x.data());
+  std::vector<float> y(x.size());
+  ProjectOutput(config, attention->output, attention->output_norm, tokens, a.data(), y.data());
+  for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
   const auto shared = LoadFeedForward(config, model_.source(), 0);
   ASSERT_TRUE(shared.ok()) << shared.status();
   std::vector<float> f(x.size());

@@ -92,6 +92,14 @@ class Loader {
 
 }  // namespace
 
+bool IsMixture(const ForwardConfig& config) {
+  return config.experts > 0 && RuleOf(config, "blk.{i}.ffn_gate_inp") != nullptr;
+}
+
+uint32_t FeedForwardWidth(const ForwardConfig& config) {
+  return IsMixture(config) ? config.expert_feed_forward : config.geometry.feed_forward;
+}
+
 absl::StatusOr<AttentionWeights> LoadAttention(const ForwardConfig& config,
                                                const TensorSource& source, uint32_t layer) {
   const Loader loader(config, source, layer);
@@ -124,11 +132,10 @@ absl::StatusOr<FeedForwardWeights> LoadFeedForward(const ForwardConfig& config,
   FeedForwardWeights weights;
   ASSIGN_OR_RETURN(weights.input_norm, loader.ReadNorm("ffn_norm", hidden));
   ASSIGN_OR_RETURN(weights.output_norm, loader.ReadNorm("post_ffw_norm", hidden));
-  weights.width = config.geometry.feed_forward;
-  if (config.experts > 0 && loader.Has("ffn_gate_inp")) {
+  weights.width = FeedForwardWidth(config);
+  if (IsMixture(config)) {
     ASSIGN_OR_RETURN(weights.router, loader.ReadLinear("ffn_gate_inp", config.experts, hidden));
     weights.experts = config.experts;
-    weights.width = config.expert_feed_forward;
   }
   return weights;
 }
@@ -137,8 +144,8 @@ absl::StatusOr<ExpertWeights> LoadExpert(const ForwardConfig& config, const Tens
                                          uint32_t layer, uint32_t expert) {
   const Loader loader(config, source, layer, expert);
   const uint64_t hidden = config.geometry.hidden;
-  const bool mixture = config.experts > 0 && loader.Has("ffn_gate_inp");
-  const uint64_t width = mixture ? config.expert_feed_forward : config.geometry.feed_forward;
+  const bool mixture = IsMixture(config);
+  const uint64_t width = FeedForwardWidth(config);
   const bool fused = !mixture && !loader.Has("ffn_gate");
   ExpertWeights weights;
   if (fused) {

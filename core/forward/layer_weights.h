@@ -49,6 +49,11 @@ struct FeedForwardWeights {
   bool is_mixture() const { return !router.weight.empty(); }
 };
 
+// Whether the feed-forward part of each layer is a mixture of experts, and how wide gate and up are
+// then (of one expert) or otherwise.
+bool IsMixture(const ForwardConfig& config);
+uint32_t FeedForwardWidth(const ForwardConfig& config);
+
 // Errors: kValidationFailed for a tensor that is missing or has another shape than the
 // configuration gives it, kIo.
 absl::StatusOr<AttentionWeights> LoadAttention(const ForwardConfig& config,

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/base/job_context.h"
+#include "core/pipeline/device_choice.h"
 #include "core/pipeline/plan.h"
 #include "kernels/cuda/cuda_module.h"
 #include "kernels/types/quant_type.h"
@@ -26,10 +27,7 @@ class EncodeDevice {
   // The processor.
   EncodeDevice() = default;
 
-  // `wanted`: "auto" (a device where one can be used, else the processor), "cpu", "cuda" (the first
-  // device) or "cuda:N" (of those that CUDA_VISIBLE_DEVICES leaves); empty is "auto". Tells
-  // `progress` of a device that is there and cannot be used. Errors: kInvalidArgument for another
-  // word, and where a device was asked for and cannot be used, with the reason.
+  // As ChooseDevice.
   static absl::StatusOr<EncodeDevice> Choose(std::string_view wanted, ProgressSink& progress);
 
   // Makes it ready for the plans of all passes and this number of threads, or leaves it closed
@@ -40,7 +38,7 @@ class EncodeDevice {
   void Close();
 
   // "cpu", or "cuda:0 NVIDIA H100 80GB HBM3".
-  const std::string& name() const { return name_; }
+  std::string name() const { return chosen_ ? chosen_->name : "cpu"; }
   // What all encoders together take of the device's memory; stays after Close.
   uint64_t memory_bytes() const { return memory_bytes_; }
 
@@ -55,18 +53,9 @@ class EncodeDevice {
   absl::Status Encode(size_t thread, const kernels::CudaEncodeArguments& arguments);
 
  private:
-  EncodeDevice(kernels::CudaModule module, int device) : module_(module), device_(device) {}
-
-  static absl::StatusOr<EncodeDevice> ChooseCuda(std::optional<int> number, ProgressSink& progress);
-  kernels::CudaStatus Describe();
   absl::Status OpenEncoders(const kernels::CudaSessionSizes& sizes, size_t threads);
-  absl::Status StatusOf(const kernels::CudaStatus& status) const;
-  absl::Status OutOfMemory(std::string_view what, uint64_t needed_bytes) const;
 
-  std::optional<kernels::CudaModule> module_;  // none: the processor
-  int device_ = 0;
-  bool is_demanded_ = false;
-  std::string name_ = "cpu";
+  std::optional<ChosenDevice<kernels::CudaModule>> chosen_;  // none: the processor
   uint64_t memory_bytes_ = 0;
   std::vector<std::unique_ptr<kernels::CudaEncoder>> encoders_;  // of each thread
 };

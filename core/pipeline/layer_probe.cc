@@ -7,6 +7,7 @@
 
 #include "core/base/no_progress.h"
 #include "core/base/status_macros.h"
+#include "core/pipeline/walk_device.h"
 
 namespace quantized {
 namespace {
@@ -40,15 +41,16 @@ std::vector<std::vector<uint32_t>> AnyWindows(uint32_t length, uint32_t vocabula
 
 absl::StatusOr<LayerCost> ProbeLayer(const CalibratedModel& model, const TensorSource& source,
                                      uint32_t window_length, LayerVisitor& visitor,
-                                     JobContext& context) {
+                                     LayerCompute* compute, JobContext& context) {
   using Clock = std::chrono::steady_clock;
   const auto vocabulary = static_cast<uint32_t>(std::max<uint64_t>(model.summary.vocab_size, 1));
   const std::vector<std::vector<uint32_t>> windows = AnyWindows(window_length, vocabulary);
   const auto seconds_of = [&](LayerVisitor& one) -> absl::StatusOr<double> {
     ASSIGN_OR_RETURN(
         const auto walk,
-        LayerWalk::Start(model.config, model.hf_config, source, windows,
-                         {.spill_folder = std::filesystem::temp_directory_path()}, context));
+        LayerWalk::Start(
+            model.config, model.hf_config, source, windows,
+            {.spill_folder = std::filesystem::temp_directory_path(), .compute = compute}, context));
     const Clock::time_point start = Clock::now();
     RETURN_IF_ERROR(walk->RunLayer(0, source, one));
     return std::chrono::duration<double>(Clock::now() - start).count();
@@ -63,11 +65,14 @@ absl::StatusOr<LayerCost> ProbeLayer(const CalibratedModel& model, const TensorS
 
 absl::StatusOr<double> ForecastWalkSeconds(const CalibratedModel& model, const TensorSource& source,
                                            const CalibrationRequest& calibration,
-                                           LayerVisitor& visitor, ThreadPool& threads) {
+                                           LayerVisitor& visitor, std::string_view device,
+                                           StatisticsKind most, ThreadPool& threads) {
   NoProgress progress;
   JobContext context{{}, progress, threads};
-  ASSIGN_OR_RETURN(const LayerCost cost,
-                   ProbeLayer(model, source, calibration.sequence_length, visitor, context));
+  ASSIGN_OR_RETURN(WalkDevice walk_device, WalkDevice::Choose(device, progress));
+  RETURN_IF_ERROR(walk_device.Open(model.config, calibration.sequence_length, most, progress));
+  ASSIGN_OR_RETURN(const LayerCost cost, ProbeLayer(model, source, calibration.sequence_length,
+                                                    visitor, walk_device.compute(), context));
   return cost.Seconds(model.config.geometry.layers,
                       uint64_t{calibration.samples} * calibration.sequence_length);
 }

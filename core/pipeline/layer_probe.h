@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "core/base/job_context.h"
@@ -22,15 +23,18 @@ struct LayerCost {
 };
 
 // Runs the first layer of `source` twice on `tokens` tokens of any kind, in windows of
-// `window_length`: with `visitor`, and with its statistics alone. Errors: those of LayerWalk.
+// `window_length`: with `visitor`, and with its statistics alone. `compute`: as in WalkOptions.
+// Errors: those of LayerWalk.
 absl::StatusOr<LayerCost> ProbeLayer(const CalibratedModel& model, const TensorSource& source,
                                      uint32_t window_length, LayerVisitor& visitor,
-                                     JobContext& context);
+                                     LayerCompute* compute, JobContext& context);
 
 // Seconds that a walk over all layers takes for the samples of `calibration`, with a visitor that
-// computes on `threads`. Errors: those of ProbeLayer.
+// computes on `threads`, on the device that `device` means, with statistics no larger than `most`.
+// Errors: those of ProbeLayer and WalkDevice.
 absl::StatusOr<double> ForecastWalkSeconds(const CalibratedModel& model, const TensorSource& source,
                                            const CalibrationRequest& calibration,
-                                           LayerVisitor& visitor, ThreadPool& threads);
+                                           LayerVisitor& visitor, std::string_view device,
+                                           StatisticsKind most, ThreadPool& threads);
 
 }  // namespace quantized

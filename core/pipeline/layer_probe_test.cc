@@ -32,7 +32,7 @@ TEST(LayerProbeTest, TheFirstLayerIsShownToTheVisitorOnce) {
   NoProgress progress;
   JobContext context{{}, progress, threads};
   CountingVisitor visitor;
-  const auto cost = ProbeLayer(*model, *model->source, 64, visitor, context);
+  const auto cost = ProbeLayer(*model, *model->source, 64, visitor, nullptr, context);
   ASSERT_TRUE(cost.ok()) << cost.status();
   EXPECT_EQ(visitor.calls, 4);
   EXPECT_GT(cost->seconds_per_token, 0);

@@ -77,22 +77,31 @@ std::vector<std::string> NotesOnExperts(const ImportanceFile& file) {
 
 // Everything that the sums depend on.
 absl::StatusOr<std::string> KeyOf(const CalibratedModel& model, const CalibrationSet& calibration,
-                                  bool all_tokens_to_experts) {
+                                  bool all_tokens_to_experts, const WalkDevice& device) {
   ASSIGN_OR_RETURN(const std::string fingerprint, model.Fingerprint());
-  const nlohmann::json parts = {kVersion, fingerprint, calibration.hash,
-                                calibration.windows[0].size(), all_tokens_to_experts};
+  const nlohmann::json parts = {kVersion,
+                                fingerprint,
+                                calibration.hash,
+                                calibration.windows[0].size(),
+                                all_tokens_to_experts,
+                                device.kind()};
   return Sha256Hex(parts.dump());
 }
 
 class Measurement {
  public:
   Measurement(const QuantizeRequest& request, const CalibratedModel& model,
-              const CalibrationSet& calibration, JobContext& context)
-      : request_(request), model_(model), calibration_(calibration), context_(context) {}
+              const CalibrationSet& calibration, const WalkDevice& device, JobContext& context)
+      : request_(request),
+        model_(model),
+        calibration_(calibration),
+        device_(device),
+        context_(context) {}
 
   absl::StatusOr<ImportanceFile> Run() {
-    ASSIGN_OR_RETURN(const std::string key,
-                     KeyOf(model_, calibration_, request_.calibration.all_tokens_to_experts));
+    ASSIGN_OR_RETURN(
+        const std::string key,
+        KeyOf(model_, calibration_, request_.calibration.all_tokens_to_experts, device_));
     ASSIGN_OR_RETURN(ImportanceCache cache,
                      ImportanceCache::Open(request_.cache_directory, key, context_));
     if (std::optional<ImportanceFile> known = cache.Find()) {
@@ -113,7 +122,8 @@ class Measurement {
     const WalkOptions options = {
         .memory_budget_bytes = ActivationBudgetBytes(),
         .spill_folder = folder.empty() ? fs::temp_directory_path() : folder,
-        .all_tokens_to_experts = request_.calibration.all_tokens_to_experts};
+        .all_tokens_to_experts = request_.calibration.all_tokens_to_experts,
+        .compute = device_.compute()};
     RETURN_IF_ERROR(CheckRoom(options));
     context_.progress.OnMessage(StrCat("Measuring importance: ", calibration_.windows.size(),
                                        " samples of ", calibration_.windows[0].size(), " tokens, ",
@@ -156,6 +166,7 @@ class Measurement {
   const QuantizeRequest& request_;
   const CalibratedModel& model_;
   const CalibrationSet& calibration_;
+  const WalkDevice& device_;
   JobContext& context_;
 };
 
@@ -184,18 +195,21 @@ absl::StatusOr<ImportanceForecast> ForecastImportance(const QuantizeRequest& req
   ImportanceFile file;
   ImportanceCollector collector(file);
   ASSIGN_OR_RETURN(forecast.seconds,
-                   ForecastWalkSeconds(model, *model.source, calibration, collector, threads));
+                   ForecastWalkSeconds(model, *model.source, calibration, collector, request.device,
+                                       StatisticsKind::kSquares, threads));
   return forecast;
 }
 
 absl::StatusOr<MeasuredImportance> MeasureImportance(const QuantizeRequest& request,
                                                      const CalibratedModel& model,
-                                                     JobContext& context) {
+                                                     WalkDevice& device, JobContext& context) {
   context.progress.OnPhase(Phase::kCalibrate);
   ASSIGN_OR_RETURN(const CalibrationSet calibration,
                    LoadCalibrationSet(request.calibration, model, context));
+  RETURN_IF_ERROR(device.Open(model.config, calibration.windows[0].size(), StatisticsKind::kSquares,
+                              context.progress));
   MeasuredImportance measured;
-  ASSIGN_OR_RETURN(measured.file, Measurement(request, model, calibration, context).Run());
+  ASSIGN_OR_RETURN(measured.file, Measurement(request, model, calibration, device, context).Run());
   measured.calibration = SummaryOf(calibration);
   measured.notes = NotesOnExperts(measured.file);
   return measured;

@@ -16,6 +16,7 @@
 #include "core/pipeline/calibrated_model.h"
 #include "core/pipeline/plan.h"
 #include "core/pipeline/quantize.h"
+#include "core/pipeline/walk_device.h"
 #include "core/source/model_source.h"
 
 namespace quantized {
@@ -42,11 +43,11 @@ struct ImportanceForecast {
 absl::StatusOr<ImportanceForecast> ForecastImportance(const QuantizeRequest& request,
                                                       const CalibratedModel& model, size_t threads);
 
-// Tells the context phase, layers and warnings. Errors: those of LoadCalibrationSet and LayerWalk;
-// kOutOfMemory and kDiskFull before any work; kValidationFailed where the model's activations are
-// not finite.
+// Opens `device` and runs the model there. Tells the context phase, layers and warnings. Errors:
+// those of LoadCalibrationSet, WalkDevice and LayerWalk; kOutOfMemory and kDiskFull before any
+// work; kValidationFailed where the model's activations are not finite.
 absl::StatusOr<MeasuredImportance> MeasureImportance(const QuantizeRequest& request,
                                                      const CalibratedModel& model,
-                                                     JobContext& context);
+                                                     WalkDevice& device, JobContext& context);
 
 }  // namespace quantized

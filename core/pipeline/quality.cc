@@ -38,12 +38,15 @@ void AddOutputErrors(std::span<const ModuleReport> reports, bool weights_are_sca
 }  // namespace
 
 absl::StatusOr<QualityMeter> QualityMeter::Open(const QuantizeRequest& request,
-                                                const CalibratedModel& model, JobContext& context) {
-  QualityMeter meter(request, model, context);
+                                                const CalibratedModel& model, WalkDevice& device,
+                                                JobContext& context) {
+  QualityMeter meter(request, model, device, context);
   ASSIGN_OR_RETURN(meter.text_,
                    LoadHeldOutSet(request.calibration, request.quality.samples, model, context));
   const uint64_t tokens = meter.text_.windows.size() * meter.text_.windows[0].size();
   RETURN_IF_ERROR(CheckWalkMemory(model.config, 2 * tokens, "measuring the quality"));
+  RETURN_IF_ERROR(device.Open(model.config, meter.text_.windows[0].size(), StatisticsKind::kNone,
+                              context.progress));
   return meter;
 }
 
@@ -54,7 +57,8 @@ absl::StatusOr<QualitySummary> QualityMeter::Measure(const TensorSource& quantiz
                                       text.windows.size(), " samples of ", text.windows[0].size(),
                                       " tokens, ", text.description));
   const WalkOptions walk = {.memory_budget_bytes = ActivationBudgetBytes() / 2,
-                            .spill_folder = fs::temp_directory_path()};
+                            .spill_folder = fs::temp_directory_path(),
+                            .compute = device_->compute()};
   QualityReport report = {.model = model_->summary.name,
                           .architecture = model_->summary.architecture,
                           .format = request_->format,

@@ -14,6 +14,7 @@
 #include "core/forward/tensor_source.h"
 #include "core/pipeline/calibrated_model.h"
 #include "core/pipeline/quantize.h"
+#include "core/pipeline/walk_device.h"
 #include "core/quantize/layer_quantizer.h"
 #include "core/report/quality_report.h"
 
@@ -23,10 +24,12 @@ namespace quantized {
 class QualityMeter {
  public:
   // Loads the held-out windows: of the job's calibration data where these have any left, else of
-  // the built-in text. `model` and `context` must outlive the result. Errors: those of
-  // LoadCalibrationData; kInvalidArgument where no text is left.
+  // the built-in text; and opens `device`, where both models are run. `model`, `device` and
+  // `context` must outlive the result. Errors: those of LoadCalibrationData and WalkDevice;
+  // kInvalidArgument where no text is left.
   static absl::StatusOr<QualityMeter> Open(const QuantizeRequest& request,
-                                           const CalibratedModel& model, JobContext& context);
+                                           const CalibratedModel& model, WalkDevice& device,
+                                           JobContext& context);
 
   // What is known of a result beside the comparison.
   struct Facts {
@@ -46,11 +49,13 @@ class QualityMeter {
   absl::Status CheckLimit(const QualitySummary& quality, const std::string& level) const;
 
  private:
-  QualityMeter(const QuantizeRequest& request, const CalibratedModel& model, JobContext& context)
-      : request_(&request), model_(&model), context_(&context) {}
+  QualityMeter(const QuantizeRequest& request, const CalibratedModel& model,
+               const WalkDevice& device, JobContext& context)
+      : request_(&request), model_(&model), device_(&device), context_(&context) {}
 
   const QuantizeRequest* request_;
   const CalibratedModel* model_;
+  const WalkDevice* device_;
   JobContext* context_;
   CalibrationSet text_;
 };

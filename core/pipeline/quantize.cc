@@ -25,6 +25,7 @@
 #include "core/pipeline/quality.h"
 #include "core/pipeline/room.h"
 #include "core/pipeline/sources.h"
+#include "core/pipeline/walk_device.h"
 #include "core/quantize/levels.h"
 #include "core/source/model_source.h"
 
@@ -100,6 +101,12 @@ class QuantizeJob {
     return WriteImportance();
   }
 
+  absl::Status ChooseWalkDevice() {
+    if (walk_device_) return absl::OkStatus();
+    ASSIGN_OR_RETURN(walk_device_, WalkDevice::Choose(request_.device, context_.progress));
+    return absl::OkStatus();
+  }
+
   absl::Status OpenMeter() {
     if (!request_.gguf.prune_layers.empty()) {
       return MakeError(Error::kInvalidArgument,
@@ -108,7 +115,8 @@ class QuantizeJob {
     }
     ASSIGN_OR_RETURN(model_,
                      OpenCalibratedModel(request_.model_path, "quality is measured against"));
-    ASSIGN_OR_RETURN(meter_, QualityMeter::Open(request_, *model_, context_));
+    RETURN_IF_ERROR(ChooseWalkDevice());
+    ASSIGN_OR_RETURN(meter_, QualityMeter::Open(request_, *model_, *walk_device_, context_));
     return absl::OkStatus();
   }
 
@@ -148,7 +156,9 @@ class QuantizeJob {
     if (!model_) {
       ASSIGN_OR_RETURN(model_, OpenMeasuredModel(request_));
     }
-    ASSIGN_OR_RETURN(measured_, MeasureImportance(request_, *model_, context_));
+    RETURN_IF_ERROR(ChooseWalkDevice());
+    ASSIGN_OR_RETURN(measured_, MeasureImportance(request_, *model_, *walk_device_, context_));
+    if (!meter_) walk_device_->Close();  // what encodes takes its memory next
     for (const std::string& note : measured_->notes) context_.progress.OnWarning(note);
     return plan_options_.UseImportance(measured_->file, request_.gguf.imatrix_out_name,
                                        request_.gguf);
@@ -357,6 +367,7 @@ class QuantizeJob {
     for (const auto& output : outputs_) {
       if (!output->status().ok()) continue;
       QuantizeResult& result = outcome.finished.emplace_back(output->result());
+      if (walk_device_) NoteWalkDevice(result);
       if (!measured_) continue;
       result.calibration = measured_->calibration;
       result.notes = measured_->notes;
@@ -364,12 +375,22 @@ class QuantizeJob {
     return outcome;
   }
 
+  void NoteWalkDevice(QuantizeResult& result) const {
+    if (walk_device_->memory_bytes() == 0) return;
+    result.device = walk_device_->name();
+    // For a meter it stays open while blocks are encoded.
+    const uint64_t encoding_bytes = result.device_memory_bytes;
+    result.device_memory_bytes = meter_ ? encoding_bytes + walk_device_->memory_bytes()
+                                        : std::max(encoding_bytes, walk_device_->memory_bytes());
+  }
+
   const QuantizeRequest& request_;
   JobContext& context_;
   EncodeDevice device_;
   ModelSources sources_;
   std::optional<MeasuredImportance> measured_;
-  std::optional<CalibratedModel> model_;  // where it is run on text
+  std::optional<CalibratedModel> model_;   // where it is run on text
+  std::optional<WalkDevice> walk_device_;  // the same
   std::optional<QualityMeter> meter_;
   PlanOptions plan_options_;  // the plans point into its matrix
   Outputs outputs_;

@@ -88,9 +88,9 @@ struct QuantizeResult {
   double bits_per_weight = 0;
   std::vector<SubstitutedType> substitutions;
   std::vector<std::filesystem::path> files;  // of a split model, in order; empty for one file
-  std::string device = "cpu";                // "cuda:0 NVIDIA H100" where it did the encoding
-  uint64_t device_memory_bytes = 0;          // the highest use of its memory
-  bool already_done = false;  // the output was there, made by the same job, and is valid
+  std::string device = "cpu";        // "cuda:0 NVIDIA H100" where it encoded or ran the model
+  uint64_t device_memory_bytes = 0;  // the highest use of its memory
+  bool already_done = false;         // the output was there, made by the same job, and is valid
   std::string format = "gguf";
   CalibrationSummary calibration;         // of gguf: of the importance matrix that the job measured
   std::vector<std::string> notes;         // "MODULE: what was done beyond the usual"
@@ -144,7 +144,8 @@ struct QuantizeRequest {
   // Of the machine, for all jobs: importance matrices that were measured. Empty: none.
   std::filesystem::path cache_directory;
   std::string pre_tokenizer;
-  // "auto" (or empty), "cpu", "cuda" or "cuda:N": where blocks are encoded (encode_device.h).
+  // "auto" (or empty), "cpu", "cuda" or "cuda:N": where blocks are encoded (encode_device.h) and
+  // the model is run on text (walk_device.h).
   std::string device = "cpu";
   // An earlier attempt of this job ended without a word: it may have published outputs already.
   bool retried = false;

@@ -30,6 +30,7 @@
 #include "core/pipeline/layer_probe.h"
 #include "core/pipeline/quality.h"
 #include "core/pipeline/room.h"
+#include "core/pipeline/walk_device.h"
 #include "core/pipeline/walk_snapshot.h"
 #include "core/quantize/layer_quantizer.h"
 #include "core/tensor/text.h"
@@ -138,7 +139,8 @@ absl::StatusOr<double> ForecastSeconds(const QuantizeRequest& request, const Mod
   NoSink sink;
   const HalfTensorSource half(*model.source);
   const auto quantizer = MakeQuantizer(request, model, plan, sink, threads);
-  return ForecastWalkSeconds(model, half, request.calibration, *quantizer, threads);
+  return ForecastWalkSeconds(model, half, request.calibration, *quantizer, request.device,
+                             StatisticsKind::kGram, threads);
 }
 
 std::vector<CardFacts::Measure> MeasuresOf(const QualitySummary& quality) {
@@ -154,10 +156,11 @@ std::vector<CardFacts::Measure> MeasuresOf(const QualitySummary& quality) {
 class LevelJob {
  public:
   LevelJob(const QuantizeRequest& request, const Model& model, const CalibrationSet& calibration,
-           DirectoryPlan plan, JobContext& context)
+           const WalkDevice& device, DirectoryPlan plan, JobContext& context)
       : request_(request),
         model_(model),
         calibration_(calibration),
+        device_(device),
         context_(context),
         plan_(std::move(plan)) {}
 
@@ -213,6 +216,8 @@ class LevelJob {
     result.mean_module_error = mean_error_;
     result.notes = notes_;
     result.quality = quality_;
+    result.device = device_.name();
+    result.device_memory_bytes = device_.memory_bytes();
     return result;
   }
 
@@ -226,6 +231,7 @@ class LevelJob {
                                   request_.calibration.all_tokens_to_experts,
                                   calibration_.hash,
                                   calibration_.windows[0].size(),
+                                  device_.kind(),
                                   plan_.output_path.string()};
     return Sha256Hex(parts.dump());
   }
@@ -233,7 +239,8 @@ class LevelJob {
   WalkOptions Walk() const {
     return {.memory_budget_bytes = ActivationBudgetBytes(),
             .spill_folder = output_->part_path(),
-            .all_tokens_to_experts = request_.calibration.all_tokens_to_experts};
+            .all_tokens_to_experts = request_.calibration.all_tokens_to_experts,
+            .compute = device_.compute()};
   }
 
   uint64_t tokens() const { return calibration_.windows.size() * calibration_.windows[0].size(); }
@@ -392,6 +399,7 @@ class LevelJob {
   const QuantizeRequest& request_;
   const Model& model_;
   const CalibrationSet& calibration_;
+  const WalkDevice& device_;
   JobContext& context_;
   DirectoryPlan plan_;
   std::optional<DirectoryOutput> output_;
@@ -468,11 +476,13 @@ QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& 
   QuantizeOutcome outcome;
   std::vector<std::unique_ptr<LevelJob>> jobs;
   std::optional<Model> model;
+  WalkDevice device;
   std::optional<QualityMeter> meter;
   CalibrationSet calibration;
   const auto prepare = [&]() -> absl::StatusOr<std::vector<CheckpointOptions>> {
     context.progress.OnPhase(Phase::kProbe);
     RETURN_IF_ERROR(CheckOutputs(request));
+    ASSIGN_OR_RETURN(device, WalkDevice::Choose(request.device, context.progress));
     context.progress.OnMessage(StrCat("Loading model: ", request.model_name));
     ASSIGN_OR_RETURN(model, OpenModel(request.model_path));
     const uint32_t layers = model->config.geometry.layers;
@@ -486,13 +496,15 @@ QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& 
     }
     context.progress.OnPhase(Phase::kLoad);
     ASSIGN_OR_RETURN(calibration, LoadCalibrationSet(request.calibration, *model, context));
+    RETURN_IF_ERROR(device.Open(model->config, calibration.windows[0].size(), StatisticsKind::kGram,
+                                context.progress));
     if (request.quality.is_wanted) {
-      ASSIGN_OR_RETURN(meter, QualityMeter::Open(request, *model, context));
+      ASSIGN_OR_RETURN(meter, QualityMeter::Open(request, *model, device, context));
     }
     std::vector<CheckpointOwner> owners;
     for (DirectoryPlan& plan : plans) {
-      jobs.push_back(
-          std::make_unique<LevelJob>(request, *model, calibration, std::move(plan), context));
+      jobs.push_back(std::make_unique<LevelJob>(request, *model, calibration, device,
+                                                std::move(plan), context));
       RETURN_IF_ERROR(jobs.back()->Prepare());
       if (!jobs.back()->is_done()) owners.push_back(jobs.back()->owner());
     }

@@ -5,7 +5,9 @@
 #
 # BIN has the programs of a build with CUDA (build/cuda/bin, or bin of a bundle that deploy/bundle.sh
 # --tests made); DEVICE is "cuda" or "cuda:N". First all types on all kinds of rows against the plain
-# encoders, then whole models of random weights. Fails at the first difference. Needs 4 GB in $TMPDIR.
+# encoders, then whole models of random weights. Fails at the first difference. Then running a model
+# (calibration), whose results are near the processor's: its kernels, and a layer of a 7B model, for
+# which it needs cuBLAS and 8 GB of memory. Needs 4 GB in $TMPDIR.
 set -eu
 
 bin=${1:-build/cuda/bin}
@@ -32,3 +34,6 @@ for threads in 1 "$(nproc)"; do
   echo "threads: $threads"
   "$bin/device_bench" "$work/model.gguf" "$work" "$device" "$threads" "$@"
 done
+
+QUANTIZED_NEEDS_DEVICE=1 "$bin/kernels_forward_cuda_test" --gtest_brief=1
+"$bin/walk_device_bench" "$device"

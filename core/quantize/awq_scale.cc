@@ -133,6 +133,7 @@ absl::Status AwqScaleSearch::AddMagnitudes(const Matrix& weight) {
     }
   }
   rows_ += weight.rows;
+  tiles_ += TileCount(weight.rows);
   return absl::OkStatus();
 }
 
@@ -154,14 +155,20 @@ void AwqScaleSearch::AddLosses(const Matrix& weight) {
   if (candidates_.empty()) MakeCandidates();
   const size_t group_size = ResolvedGroupSize(options_.group_size, weight.cols);
   const kernels::RangeRule rule = RuleOf(GridOf(options_));
-  std::vector<std::vector<double>> tiles(TileCount(weight.rows));
-  threads_->ParallelFor(tiles.size(), [&](size_t index) {
-    const std::vector<float> tile = LoadTile(weight, index);
+  const size_t wanted = options_.search_rows == 0 ? tiles_ : TileCount(options_.search_rows);
+  const size_t step = (tiles_ + wanted - 1) / wanted;
+  std::vector<size_t> taken;
+  for (size_t tile = 0; tile < TileCount(weight.rows); ++tile) {
+    if (tiles_shown_++ % step == 0) taken.push_back(tile);
+  }
+  std::vector<std::vector<double>> losses(taken.size());
+  threads_->ParallelFor(taken.size(), [&](size_t index) {
+    const std::vector<float> tile = LoadTile(weight, taken[index]);
     for (const std::vector<float>& scales : candidates_) {
-      tiles[index].push_back(ScaledLoss(tile, scales, *gram_, group_size, rule));
+      losses[index].push_back(ScaledLoss(tile, scales, *gram_, group_size, rule));
     }
   });
-  for (const std::vector<double>& tile : tiles) {
+  for (const std::vector<double>& tile : losses) {
     for (size_t i = 0; i < losses_.size(); ++i) losses_[i] += tile[i];
   }
 }

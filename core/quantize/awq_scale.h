@@ -30,12 +30,15 @@ struct AwqScaleOptions {
   std::vector<uint32_t> same_scale;
   // Scales are powers of two: what is multiplied by one keeps its digits.
   bool powers_of_two = false;
+  // Rows whose losses decide, of all linears together: evenly spread, in tiles (row_tile.h). 0:
+  // all.
+  size_t search_rows = 0;
 };
 
 struct AwqScaleResult {
   std::vector<float> scales;       // [in]
   std::optional<double> exponent;  // of the candidate taken; none: s = 1
-  double loss = 0;                 // tr(D·H·Dᵀ) over all linears with it
+  double loss = 0;                 // tr(D·H·Dᵀ) over the rows that decide, with it
   double identity_loss = 0;        // the same with s = 1, where that was tried
   std::vector<double> losses;      // of the exponents, in order
 };
@@ -74,6 +77,7 @@ class AwqScaleSearch {
   size_t rows_ = 0;  // that weights_ sums
   std::vector<std::vector<float>> candidates_;  // made at the first loss
   std::vector<double> losses_;                  // of each
+  size_t tiles_ = 0, tiles_shown_ = 0;          // of all linears; that losses were added of
 };
 
 // What a linear and its inputs become: columns of `weight` times s; `gram` (upper triangle) over

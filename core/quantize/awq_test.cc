@@ -1,4 +1,5 @@
 // core/quantize/awq_scale.h and awq_clip.h; against the reference: calibrated_golden_test.cc.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -10,6 +11,7 @@
 #include "core/quantize/gptq.h"
 #include "core/quantize/gram_loss.h"
 #include "core/quantize/round_to_nearest.h"
+#include "core/quantize/row_tile.h"
 #include "core/quantize/test_layer.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -109,6 +111,30 @@ TEST(AwqScaleTest, ColumnsOfOneNumberGetOneScale) {
   }
   EXPECT_LE(free->loss, bound->loss);
   EXPECT_LE(bound->loss, bound->identity_loss);
+}
+
+TEST(AwqScaleTest, ASampleOfRowsDecidesWhereAsked) {
+  const GoldenLayer layer;
+  const Matrix weight = layer.weight(), gram = layer.gram();
+  // Of six tiles every second one: those of `weight`, not the zeros between them.
+  const Matrix zeros(kTileRows, kCols);
+  Matrix tile(kTileRows, kCols);
+  for (size_t row = 0; row < kTileRows; ++row) {
+    std::copy_n(weight.row(row % weight.rows), kCols, tile.row(row));
+  }
+  AwqScaleOptions options = kScaleOptions;
+  options.search_rows = 3 * kTileRows;
+  const auto sampled =
+      SearchScale({&tile, &zeros, &tile, &zeros, &tile, &zeros}, layer, gram, options, 2);
+  ASSERT_TRUE(sampled.ok()) << sampled.status();
+  const auto all =
+      SearchScale({&tile, &zeros, &tile, &zeros, &tile, &zeros}, layer, gram, kScaleOptions, 2);
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_EQ(sampled->losses, all->losses);
+  const auto others =
+      SearchScale({&zeros, &tile, &zeros, &tile, &zeros, &tile}, layer, gram, options, 2);
+  ASSERT_TRUE(others.ok()) << others.status();
+  EXPECT_EQ(others->loss, 0);
 }
 
 TEST(AwqScaleTest, PowersOfTwoWhereAsked) {

@@ -113,7 +113,10 @@ AwqQuantizer::AwqQuantizer(const ForwardConfig& config, const AwqOptions& option
     : GptqQuantizer(AwqCodes(options), sink, threads), config_(config), awq_(options) {}
 
 AwqScaleOptions AwqQuantizer::ScaleOptions() const {
-  return {.group_size = awq_.group_size, .grid = awq_.grid, .duo_scaling = awq_.duo_scaling};
+  return {.group_size = awq_.group_size,
+          .grid = awq_.grid,
+          .duo_scaling = awq_.duo_scaling,
+          .search_rows = awq_.search_rows};
 }
 
 absl::StatusOr<std::vector<float>> AwqQuantizer::Search(std::span<const Matrix* const> linears,

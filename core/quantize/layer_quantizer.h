@@ -76,6 +76,7 @@ struct AwqOptions {
   size_t group_size = 128;  // 0: a row is one group
   int grid = 20;
   bool duo_scaling = true;
+  size_t search_rows = 512;  // AwqScaleOptions
   bool scale_value_to_output = true;
   // Codes by GPTQ in the scaled space; else clipped and rounded to nearest.
   bool gptq_codes = true;

@@ -141,6 +141,7 @@ std::vector<Variant> Variants(size_t group_size) {
     o.gptq_codes = false;
     o.scale_value_to_output = false;
   });
+  awq("all rows searched", [](AwqOptions& o) { o.search_rows = 0; });
   awq("no v to o", [](AwqOptions& o) { o.scale_value_to_output = false; });
   awq("no duo scaling", [](AwqOptions& o) { o.duo_scaling = false; });
   awq("codes not refined", [](AwqOptions& o) { o.gptq.refine = {}; });

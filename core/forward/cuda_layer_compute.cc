@@ -54,6 +54,7 @@ class CudaLayerCompute : public LayerCompute {
   uint64_t memory_bytes() const { return memory_bytes_; }
 
   size_t slots() const override { return slots_.size(); }
+  StatisticsKind most() const override { return most_; }
 
   absl::Status SetInput(const Norm& norm) override {
     return Upload(norm.factors, weights_.input_norm);

@@ -267,6 +267,27 @@ TEST_F(CudaLayerComputeTest, TooLittleMemoryIsToldWithItsNumbers) {
   EXPECT_THAT(SuggestionOf(compute.status()), HasSubstr("--device cpu"));
 }
 
+TEST_F(CudaLayerComputeTest, ADeviceThatComputesWronglyIsFoundOut) {
+  const OpenModel model("llama");
+  for (const auto& [wrong, what] : {std::pair{"attention", "attention its outputs"},
+                                    std::pair{"products", "attention its outputs"},
+                                    std::pair{"gram", "attention its Gram matrices"}}) {
+    SCOPED_TRACE(wrong);
+    const auto compute = Open(model, StatisticsKind::kGram);
+    ASSERT_TRUE(compute.ok()) << compute.status();
+    Set("QUANTIZED_FAKE_FORWARD_WRONG", wrong);
+    Changer visitor(StatisticsKind::kGram, true);
+    const auto hidden = Run(model, compute->layers.get(), visitor);
+    unsetenv("QUANTIZED_FAKE_FORWARD_WRONG");
+    ASSERT_FALSE(hidden.ok());
+    EXPECT_EQ(ErrorOf(hidden.status()), Error::kInternal);
+    EXPECT_THAT(
+        std::string(hidden.status().message()),
+        HasSubstr(std::string("the device computes wrongly: in the first layer's ") + what));
+    EXPECT_TRUE(visitor.seen.empty());
+  }
+}
+
 TEST_F(CudaLayerComputeTest, AFailedDeviceIsAClearError) {
   const OpenModel model("mixtral");
   const auto compute = Open(model);

@@ -19,6 +19,7 @@ class ProcessorCompute : public LayerCompute {
       : config_(config), threads_(threads), slots_(std::max(kLeastSlots, threads.size())) {}
 
   size_t slots() const override { return slots_.size(); }
+  StatisticsKind most() const override { return StatisticsKind::kGram; }
 
   absl::Status SetInput(const Norm& norm) override {
     input_norm_ = &norm;

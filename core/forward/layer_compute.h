@@ -31,6 +31,8 @@ class LayerCompute {
   virtual ~LayerCompute() = default;
 
   virtual size_t slots() const = 0;
+  // The largest statistics that it has room for.
+  virtual StatisticsKind most() const = 0;
 
   // ---- What steps need.
 

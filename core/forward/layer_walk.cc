@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/forward/compute_check.h"
 #include "core/forward/layer_steps.h"
 
 namespace quantized {
@@ -85,6 +86,12 @@ absl::StatusOr<std::unique_ptr<LayerWalk>> LayerWalk::Start(
   walk->all_rows_.resize(tokens);
   std::iota(walk->all_rows_.begin(), walk->all_rows_.end(), 0);
   RETURN_IF_ERROR(walk->Embed(source, windows));
+  if (walk->options_.compute != nullptr) {
+    std::vector<float> x(length * config.geometry.hidden);
+    RETURN_IF_ERROR(walk->hidden_.Read(0, length, x.data()));
+    RETURN_IF_ERROR(CheckCompute(config, source, walk->RotationOf(0), length, x.data(),
+                                 walk->compute_, context.threads));
+  }
   return walk;
 }
 

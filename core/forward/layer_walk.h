@@ -107,7 +107,8 @@ class LayerWalk {
  public:
   // Embeds the windows, which are equally long and not empty, with the embedding of `source`. The
   // arguments must outlive the result. Errors: those of MakeRotaryTable, ActivationStore and
-  // TensorSource; kValidationFailed for an id beyond the vocabulary.
+  // TensorSource; kValidationFailed for an id beyond the vocabulary; those of CheckCompute, where
+  // the options name a device.
   static absl::StatusOr<std::unique_ptr<LayerWalk>> Start(
       const ForwardConfig& config, const HfConfig& hf_config, const TensorSource& source,
       std::span<const std::vector<uint32_t>> windows, WalkOptions options, JobContext& context);

@@ -3,7 +3,8 @@
 // device. Attention and activations are the plain forms, which round otherwise than those that the
 // processor's walk uses, as a device does.
 // QUANTIZED_FAKE_FORWARD_MEMORY: bytes of its device (1 GB); QUANTIZED_FAKE_FORWARD_PRODUCTS: so
-// many calls of matmul_nt succeed from when it is set.
+// many calls of matmul_nt succeed from when it is set; QUANTIZED_FAKE_FORWARD_WRONG: "attention",
+// "products" or "gram" come out 1 % too large.
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -35,6 +36,12 @@ uint64_t Setting(const char* name, uint64_t otherwise) {
 }
 
 uint64_t MemoryBytes() { return Setting("QUANTIZED_FAKE_FORWARD_MEMORY", 1'000'000'000); }
+
+// What comes out of `what` times this.
+float Wrongness(const char* what) {
+  const char* wrong = std::getenv("QUANTIZED_FAKE_FORWARD_WRONG");
+  return wrong != nullptr && std::strcmp(wrong, what) == 0 ? 1.01f : 1.0f;
+}
 
 std::atomic<uint64_t> used_bytes{0}, products{0};
 thread_local const char* last_error = "";
@@ -107,7 +114,7 @@ int FillRows(ForwardSession* /*session*/, uint64_t rows, uint64_t cols, const fl
 
 int Multiply(const ForwardProduct& p, const float* a, const float* b) {
   MatMul(p.m, p.n, p.k, a, p.lda, b, p.ldb, p.c, p.ldc,
-         {.transpose_b = true, .alpha = p.alpha, .beta = p.beta});
+         {.transpose_b = true, .alpha = p.alpha * Wrongness("products"), .beta = p.beta});
   return kCudaOk;
 }
 
@@ -139,6 +146,7 @@ int MatMulNtBf16(ForwardSession* /*session*/, const ForwardProduct* p) {
 int AddGramOfRows(ForwardSession* /*session*/, uint64_t rows, uint64_t n, const float* x,
                   uint64_t ldx, float* gram, uint64_t ldg) {
   if (rows > 0) AddGram(rows, n, x, ldx, gram, ldg);
+  for (uint64_t i = 0; i < n * n; ++i) gram[i / n * ldg + i % n] *= Wrongness("gram");
   return kCudaOk;
 }
 
@@ -182,6 +190,10 @@ int Attend(ForwardSession* /*session*/, const AttentionShape* shape, const float
            uint64_t out_stride) {
   if (shape->head_dim > 512) return Fail(kCudaFailed, "starting attention: invalid argument");
   AttentionRef(*shape, q, q_stride, k, v, kv_stride, out, out_stride);
+  const uint64_t cols = shape->heads * shape->head_dim;
+  for (uint64_t i = 0; i < shape->tokens * cols; ++i) {
+    out[i / cols * out_stride + i % cols] *= Wrongness("attention");
+  }
   return kCudaOk;
 }
 

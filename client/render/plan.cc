@@ -35,6 +35,7 @@ constexpr std::array kPlanKeys = {
     KeyRow{"threads", KeyKind::kCount},
     KeyRow{"memory_needed_bytes", KeyKind::kCount},
     KeyRow{"memory_available_bytes", KeyKind::kCount},
+    KeyRow{"device_memory_needed_bytes", KeyKind::kCount},
     KeyRow{"disk_needed_bytes", KeyKind::kCount},
     KeyRow{"disk_free_bytes", KeyKind::kCount},
     KeyRow{"warnings", KeyKind::kArray},
@@ -161,6 +162,10 @@ std::string Human(const Json& plan) {
       "Memory",
       fmt::format("{} needed with {} threads, {} available", BytesOf(plan, "memory_needed_bytes"),
                   plan["threads"].get<uint64_t>(), BytesOf(plan, "memory_available_bytes")));
+  if (plan["device_memory_needed_bytes"].get<uint64_t>() > 0) {
+    text +=
+        Row("Device Memory", fmt::format("{} needed", BytesOf(plan, "device_memory_needed_bytes")));
+  }
   text += Row("Disk", fmt::format("{} needed, {} free", BytesOf(plan, "disk_needed_bytes"),
                                   BytesOf(plan, "disk_free_bytes")));
   for (const Json& warning : plan["warnings"]) {

@@ -37,6 +37,7 @@ Json Plan() {
           {"threads", 4},
           {"memory_needed_bytes", 30'000'000},
           {"memory_available_bytes", 8'000'000'000},
+          {"device_memory_needed_bytes", 0},
           {"disk_needed_bytes", 2'600'000},
           {"disk_free_bytes", 1'000'000},
           {"warnings", {"too little disk\x1b[1m"}}};
@@ -62,12 +63,15 @@ TEST(PlanTest, TellsOfTheTimeAndTheMatrixWhereThereIsOne) {
   Json plan = Plan();
   plan["measures_importance"] = true;
   plan["seconds"] = 75.4;
+  plan["device_memory_needed_bytes"] = 1'200'000'000;
   const auto text = FormatPlan(plan.dump());
   ASSERT_TRUE(text.ok()) << text.status();
   EXPECT_NE(text->human.find("Importance Matrix: measured first\n"
                              "Time: about 01:15 for running the model on the calibration text, by "
                              "a probe of one layer\nMemory: "),
             std::string::npos)
+      << text->human;
+  EXPECT_NE(text->human.find("\nDevice Memory: 1.2 GB needed\nDisk: "), std::string::npos)
       << text->human;
 }
 

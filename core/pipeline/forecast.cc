@@ -71,7 +71,7 @@ absl::StatusOr<QuantizeForecast> ForecastQuantize(const QuantizeRequest& request
     ASSIGN_OR_RETURN(const ImportanceForecast importance,
                      ForecastImportance(request, model, threads));
     forecast.memory_needed_bytes = importance.memory_bytes;
-    forecast.seconds = importance.seconds;
+    forecast.walk = importance.walk;
     options.selection.has_importance = true;
     ASSIGN_OR_RETURN(plans, make_plans());
   }

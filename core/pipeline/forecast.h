@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/pipeline/layer_probe.h"
 #include "core/pipeline/quantize.h"
 #include "core/source/model_source.h"
 
@@ -28,8 +29,8 @@ struct QuantizeForecast {
   ModelSummary model;
   std::vector<OutputForecast> outputs;  // in the order of the request
   bool measures_importance = false;     // gguf: the job measures an importance matrix first
-  // Of all layers of all outputs, by a probe of the first one; nothing where there is no probe.
-  std::optional<double> seconds;
+  // Of running the model on text for all outputs; nothing where the job does not.
+  std::optional<WalkForecast> walk;
   size_t threads = 0;
   uint64_t memory_needed_bytes = 0, memory_available_bytes = 0;
   uint64_t disk_needed_bytes = 0, disk_free_bytes = 0;  // in the outputs' folder

@@ -63,18 +63,20 @@ absl::StatusOr<LayerCost> ProbeLayer(const CalibratedModel& model, const TensorS
                    .seconds_per_token = walking / tokens};
 }
 
-absl::StatusOr<double> ForecastWalkSeconds(const CalibratedModel& model, const TensorSource& source,
-                                           const CalibrationRequest& calibration,
-                                           LayerVisitor& visitor, std::string_view device,
-                                           StatisticsKind most, ThreadPool& threads) {
+absl::StatusOr<WalkForecast> ForecastWalk(const CalibratedModel& model, const TensorSource& source,
+                                          const CalibrationRequest& calibration,
+                                          LayerVisitor& visitor, std::string_view device,
+                                          StatisticsKind most, ThreadPool& threads) {
   NoProgress progress;
   JobContext context{{}, progress, threads};
   ASSIGN_OR_RETURN(WalkDevice walk_device, WalkDevice::Choose(device, progress));
   RETURN_IF_ERROR(walk_device.Open(model.config, calibration.sequence_length, most, progress));
   ASSIGN_OR_RETURN(const LayerCost cost, ProbeLayer(model, source, calibration.sequence_length,
                                                     visitor, walk_device.compute(), context));
-  return cost.Seconds(model.config.geometry.layers,
-                      uint64_t{calibration.samples} * calibration.sequence_length);
+  return WalkForecast{
+      .seconds = cost.Seconds(model.config.geometry.layers,
+                              uint64_t{calibration.samples} * calibration.sequence_length),
+      .device_memory_bytes = walk_device.memory_bytes()};
 }
 
 }  // namespace quantized

@@ -29,12 +29,17 @@ absl::StatusOr<LayerCost> ProbeLayer(const CalibratedModel& model, const TensorS
                                      uint32_t window_length, LayerVisitor& visitor,
                                      LayerCompute* compute, JobContext& context);
 
-// Seconds that a walk over all layers takes for the samples of `calibration`, with a visitor that
-// computes on `threads`, on the device that `device` means, with statistics no larger than `most`.
-// Errors: those of ProbeLayer and WalkDevice.
-absl::StatusOr<double> ForecastWalkSeconds(const CalibratedModel& model, const TensorSource& source,
-                                           const CalibrationRequest& calibration,
-                                           LayerVisitor& visitor, std::string_view device,
-                                           StatisticsKind most, ThreadPool& threads);
+struct WalkForecast {
+  double seconds = 0;
+  uint64_t device_memory_bytes = 0;  // 0: the processor
+};
+
+// What a walk over all layers takes for the samples of `calibration`, with a visitor that computes
+// on `threads`, on the device that `device` means, with statistics no larger than `most`. Errors:
+// those of ProbeLayer and WalkDevice.
+absl::StatusOr<WalkForecast> ForecastWalk(const CalibratedModel& model, const TensorSource& source,
+                                          const CalibrationRequest& calibration,
+                                          LayerVisitor& visitor, std::string_view device,
+                                          StatisticsKind most, ThreadPool& threads);
 
 }  // namespace quantized

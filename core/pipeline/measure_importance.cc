@@ -194,9 +194,8 @@ absl::StatusOr<ImportanceForecast> ForecastImportance(const QuantizeRequest& req
   ThreadPool threads(thread_count);
   ImportanceFile file;
   ImportanceCollector collector(file);
-  ASSIGN_OR_RETURN(forecast.seconds,
-                   ForecastWalkSeconds(model, *model.source, calibration, collector, request.device,
-                                       StatisticsKind::kSquares, threads));
+  ASSIGN_OR_RETURN(forecast.walk, ForecastWalk(model, *model.source, calibration, collector,
+                                               request.device, StatisticsKind::kSquares, threads));
   return forecast;
 }
 

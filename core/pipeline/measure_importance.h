@@ -14,6 +14,7 @@
 #include "core/base/job_context.h"
 #include "core/calibrate/importance_file.h"
 #include "core/pipeline/calibrated_model.h"
+#include "core/pipeline/layer_probe.h"
 #include "core/pipeline/plan.h"
 #include "core/pipeline/quantize.h"
 #include "core/pipeline/walk_device.h"
@@ -37,7 +38,7 @@ absl::StatusOr<CalibratedModel> OpenMeasuredModel(const QuantizeRequest& request
 
 struct ImportanceForecast {
   uint64_t memory_bytes = 0;  // of the host, while it is measured
-  double seconds = 0;         // by a probe of the first layer
+  WalkForecast walk;          // by a probe of the first layer
 };
 // Errors: those of ProbeLayer.
 absl::StatusOr<ImportanceForecast> ForecastImportance(const QuantizeRequest& request,

@@ -133,14 +133,14 @@ class NoSink : public QuantizedLayerSink {
 };
 
 // Of one level, as the first layer goes now.
-absl::StatusOr<double> ForecastSeconds(const QuantizeRequest& request, const Model& model,
-                                       const DirectoryPlan& plan, size_t thread_count) {
+absl::StatusOr<WalkForecast> ForecastWalkOf(const QuantizeRequest& request, const Model& model,
+                                            const DirectoryPlan& plan, size_t thread_count) {
   ThreadPool threads(thread_count);
   NoSink sink;
   const HalfTensorSource half(*model.source);
   const auto quantizer = MakeQuantizer(request, model, plan, sink, threads);
-  return ForecastWalkSeconds(model, half, request.calibration, *quantizer, request.device,
-                             StatisticsKind::kGram, threads);
+  return ForecastWalk(model, half, request.calibration, *quantizer, request.device,
+                      StatisticsKind::kGram, threads);
 }
 
 std::vector<CardFacts::Measure> MeasuresOf(const QualitySummary& quality) {
@@ -448,8 +448,12 @@ absl::StatusOr<QuantizeForecast> ForecastToDirectory(const QuantizeRequest& requ
       one.size_bytes += file.size_bytes;
     }
     forecast.disk_needed_bytes += one.size_bytes + WalkDiskBytes(model.config, tokens);
-    ASSIGN_OR_RETURN(const double seconds, ForecastSeconds(request, model, plan, threads));
-    forecast.seconds = forecast.seconds.value_or(0) + seconds;
+    ASSIGN_OR_RETURN(const WalkForecast walk_forecast,
+                     ForecastWalkOf(request, model, plan, threads));
+    if (!forecast.walk) forecast.walk.emplace();
+    forecast.walk->seconds += walk_forecast.seconds;
+    forecast.walk->device_memory_bytes =
+        std::max(forecast.walk->device_memory_bytes, walk_forecast.device_memory_bytes);
     forecast.memory_needed_bytes =
         std::max(forecast.memory_needed_bytes, NeededMemoryBytes(model.config, plan, tokens, walk));
     std::error_code ignored;

@@ -278,10 +278,14 @@ TEST_F(WalkDeviceTest, AMatrixGoesOnWithTheSameDeviceAlone) {
 TEST_F(WalkDeviceTest, APlanIsMadeWithTheDevice) {
   const auto forecast = ForecastToDirectory(Request("awq", "cuda"), 2);
   ASSERT_TRUE(forecast.ok()) << forecast.status();
-  EXPECT_GT(forecast->seconds.value_or(0), 0);
+  ASSERT_TRUE(forecast->walk.has_value());
+  EXPECT_GT(forecast->walk->seconds, 0);
+  EXPECT_GT(forecast->walk->device_memory_bytes, 0u);
   Set(kProducts, "0");
   EXPECT_EQ(ErrorOf(ForecastToDirectory(Request("awq", "cuda"), 2).status()), Error::kInternal);
-  EXPECT_TRUE(ForecastToDirectory(Request("awq", "cpu"), 2).ok());
+  const auto on_processor = ForecastToDirectory(Request("awq", "cpu"), 2);
+  ASSERT_TRUE(on_processor.ok() && on_processor->walk.has_value());
+  EXPECT_EQ(on_processor->walk->device_memory_bytes, 0u);
 }
 
 }  // namespace

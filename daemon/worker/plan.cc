@@ -61,10 +61,11 @@ Json PlanObject(const QuantizeForecast& forecast) {
           {"original_size", forecast.model.size_bytes},
           {"outputs", std::move(outputs)},
           {"measures_importance", forecast.measures_importance},
-          {"seconds", forecast.seconds ? Json(*forecast.seconds) : Json()},
+          {"seconds", forecast.walk ? Json(forecast.walk->seconds) : Json()},
           {"threads", forecast.threads},
           {"memory_needed_bytes", forecast.memory_needed_bytes},
           {"memory_available_bytes", forecast.memory_available_bytes},
+          {"device_memory_needed_bytes", forecast.walk ? forecast.walk->device_memory_bytes : 0},
           {"disk_needed_bytes", forecast.disk_needed_bytes},
           {"disk_free_bytes", forecast.disk_free_bytes},
           {"warnings", forecast.warnings}};

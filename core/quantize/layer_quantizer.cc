@@ -42,8 +42,9 @@ void DivideRows(std::span<const float> scales, size_t first_row, Linear& linear)
 
 }  // namespace
 
-GptqQuantizer::GptqQuantizer(GptqOptions options, QuantizedLayerSink& sink, ThreadPool& threads)
-    : options_(std::move(options)), sink_(sink), threads_(threads) {}
+GptqQuantizer::GptqQuantizer(const GptqOptions& options, QuantizedLayerSink& sink,
+                             ThreadPool& threads)
+    : options_(options), sink_(sink), threads_(threads) {}
 
 absl::Status GptqQuantizer::OnInputs(const SiteInputs& inputs, std::span<Linear* const> linears) {
   if (inputs.statistics.tokens < kLeastTokens) {

@@ -51,7 +51,7 @@ class QuantizedLayerSink {
 class GptqQuantizer : public LayerVisitor {
  public:
   // `sink` and `threads` must outlive *this.
-  GptqQuantizer(GptqOptions options, QuantizedLayerSink& sink, ThreadPool& threads);
+  GptqQuantizer(const GptqOptions& options, QuantizedLayerSink& sink, ThreadPool& threads);
 
   StatisticsKind Wants(Site) const override { return StatisticsKind::kGram; }
   bool ChangesWeights() const override { return true; }

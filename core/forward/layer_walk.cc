@@ -25,12 +25,6 @@ std::vector<Linear*> Pointers(std::vector<Linear>& linears) {
   return pointers;
 }
 
-void ScaleColumns(std::span<const float> scales, Matrix& weight) {
-  for (size_t row = 0; row < weight.rows && !scales.empty(); ++row) {
-    for (size_t col = 0; col < weight.cols; ++col) weight.at(row, col) *= scales[col];
-  }
-}
-
 }  // namespace
 
 // The tokens that an expert takes, in order, and how much of its output each gets.
@@ -396,7 +390,10 @@ absl::Status LayerWalk::RunFeedForward(uint32_t layer, const TensorSource& sourc
   ASSIGN_OR_RETURN(ActivationStore mixed, NewStore(all_rows_.size(), hidden));
   for (uint32_t expert = 0; expert < shared.experts; ++expert) {
     ASSIGN_OR_RETURN(ExpertWeights weights, load(expert));
-    for (Linear& linear : weights.gate_up) ScaleColumns(column_scales, linear.weight);
+    for (size_t i = 0; i < weights.gate_up.size() && !column_scales.empty(); ++i) {
+      Matrix& weight = weights.gate_up[i].weight;
+      weight = ScaleColumns(std::move(weight), column_scales);
+    }
     RETURN_IF_ERROR(RunExpert(layer, expert, experts[expert], visitor, shared, weights, &mixed));
   }
   return ForEachBatch(all_rows_, [&](std::span<const uint32_t> rows, size_t) -> absl::Status {

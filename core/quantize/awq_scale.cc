@@ -201,13 +201,6 @@ absl::StatusOr<AwqScaleResult> SearchAwqScale(std::span<const Matrix* const> lin
   return std::move(search).Finish();
 }
 
-Matrix ScaleColumns(const Matrix& weight, std::span<const float> scales) {
-  CHECK(scales.size() == weight.cols);
-  Matrix scaled = weight;
-  for (size_t i = 0; i < scaled.values.size(); ++i) scaled.values[i] *= scales[i % weight.cols];
-  return scaled;
-}
-
 Matrix ScaleGram(const Matrix& gram, std::span<const float> scales) {
   CHECK(scales.size() == gram.cols);
   Matrix scaled(gram.rows, gram.cols);

@@ -80,9 +80,8 @@ class AwqScaleSearch {
   size_t tiles_ = 0, tiles_shown_ = 0;          // of all linears; that losses were added of
 };
 
-// What a linear and its inputs become: columns of `weight` times s; `gram` (upper triangle) over
-// s_i * s_j. `scales` has the columns' number.
-Matrix ScaleColumns(const Matrix& weight, std::span<const float> scales);
+// What the inputs of a linear become whose weight is ScaleColumns(weight, s): `gram` (upper
+// triangle) over s_i * s_j. `scales` has the columns' number.
 Matrix ScaleGram(const Matrix& gram, std::span<const float> scales);
 
 }  // namespace quantized

@@ -156,7 +156,7 @@ absl::Status AwqQuantizer::ScaleNorm(Norm& norm, const InputStatistics& inputs,
   ASSIGN_OR_RETURN(const std::vector<float> scales, Search(weights, inputs, {}));
   const std::vector<float> moved = DivideNorm(scales, norm);
   if (moved.empty()) return absl::OkStatus();
-  for (Linear& linear : linears) linear.weight = ScaleColumns(linear.weight, moved);
+  for (Linear& linear : linears) linear.weight = ScaleColumns(std::move(linear.weight), moved);
   return absl::OkStatus();
 }
 
@@ -178,7 +178,7 @@ absl::Status AwqQuantizer::OnAttention(uint32_t /*layer*/, const InputStatistics
     for (size_t col = 0; col < scales.size(); ++col) row_scales[value_row[col]] = scales[col];
     Linear& values = weights.qkv.back();
     DivideRows(row_scales, values.weight.rows - row_scales.size(), values);
-    weights.output.weight = ScaleColumns(weights.output.weight, scales);
+    weights.output.weight = ScaleColumns(std::move(weights.output.weight), scales);
   }
   if (!config_.architecture->forward.scales_attention_inputs) return absl::OkStatus();
   return ScaleNorm(weights.input_norm, input, weights.qkv);
@@ -207,7 +207,7 @@ absl::StatusOr<std::vector<float>> AwqQuantizer::OnMixture(const InputStatistics
   std::vector<float> scales = DivideNorm(std::move(search).Finish().scales, shared.input_norm);
   if (scales.empty()) return scales;
   Matrix& router = shared.router.weight;
-  router = ScaleColumns(router, scales);
+  router = ScaleColumns(std::move(router), scales);
   for (float& value : router.values) value = RoundedToHalf(value);
   changed_tensors_[StrCat(shared.router.module, ".weight")] = router.values;
   return scales;
@@ -221,7 +221,7 @@ absl::Status AwqQuantizer::OnExpert(uint32_t /*layer*/, uint32_t /*expert*/,
   ASSIGN_OR_RETURN(const std::vector<float> scales, Search(projection, down, {}));
   Linear& up = weights.gate_up.back();
   DivideRows(scales, up.weight.rows - scales.size(), up);
-  weights.down.weight = ScaleColumns(weights.down.weight, scales);
+  weights.down.weight = ScaleColumns(std::move(weights.down.weight), scales);
   if (shared.is_mixture()) return absl::OkStatus();  // OnMixture did
   return ScaleNorm(shared.input_norm, input, weights.gate_up);
 }

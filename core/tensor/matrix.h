@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "core/base/check.h"
+
 namespace quantized {
 
 struct Matrix {
@@ -21,5 +23,14 @@ struct Matrix {
   size_t rows = 0, cols = 0;
   std::vector<float> values;  // row-major, without padding
 };
+
+// Column i times scales[i]; `scales` has the columns' number.
+inline Matrix ScaleColumns(Matrix matrix, std::span<const float> scales) {
+  CHECK(scales.size() == matrix.cols);
+  for (size_t row = 0; row < matrix.rows; ++row) {
+    for (size_t col = 0; col < matrix.cols; ++col) matrix.at(row, col) *= scales[col];
+  }
+  return matrix;
+}
 
 }  // namespace quantized

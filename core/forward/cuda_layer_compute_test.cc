@@ -209,11 +209,7 @@ TEST_P(CudaFamiliesTest, WalksAsTheProcessorDoes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, CudaFamiliesTest, ::testing::ValuesIn(kFamilyModels),
-                         [](const auto& param) {
-                           std::string name(param.param);
-                           std::ranges::replace(name, '-', '_');
-                           return name;
-                         });
+                         testing::NameOfFamilyModel);
 
 TEST_F(CudaLayerComputeTest, NeitherThreadsNorSlotsShow) {
   const OpenModel model("gemma2");

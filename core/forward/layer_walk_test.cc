@@ -274,11 +274,7 @@ TEST_P(LayerWalkTest, StatisticsAreOfTheInputsOfLinears) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, LayerWalkTest, ::testing::ValuesIn(kFamilyModels),
-                         [](const auto& param) {
-                           std::string name(param.param);
-                           std::ranges::replace(name, '-', '_');
-                           return name;
-                         });
+                         testing::NameOfFamilyModel);
 
 TEST(LayerWalkObserverTest, IsShownASampleOfWindows) {
   const OpenModel model("llama");

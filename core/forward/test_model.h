@@ -2,6 +2,9 @@
 // theirs. Each has a hidden size of 32 and a vocabulary of 96 ids.
 #pragma once
 
+#include <gtest/gtest.h>
+
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -28,6 +31,13 @@ namespace quantized::testing {
 inline constexpr std::string_view kFamilyModels[] = {
     "llama",  "llama-bias-untied", "mistral-window", "qwen2-window", "qwen3",    "gemma2",
     "gemma3", "phi3-short",        "phi3-long",      "mixtral",      "qwen3-moe"};
+
+// For INSTANTIATE_TEST_SUITE_P over them.
+inline std::string NameOfFamilyModel(const ::testing::TestParamInfo<std::string_view>& info) {
+  std::string name(info.param);
+  std::ranges::replace(name, '-', '_');
+  return name;
+}
 
 class OpenModel {
  public:

@@ -311,11 +311,7 @@ TEST_P(LayerQuantizerTest, FoldingKeepsWhatTheModelComputes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, LayerQuantizerTest, ::testing::ValuesIn(kFamilyModels),
-                         [](const auto& param) {
-                           std::string name(param.param);
-                           std::ranges::replace(name, '-', '_');
-                           return name;
-                         });
+                         testing::NameOfFamilyModel);
 
 TEST(GptqQuantizerTest, MoreBitsAreNearer) {
   const OpenModel model("llama");

@@ -10,6 +10,7 @@
 #include <new>
 
 #include "kernels/cuda/cuda_error.h"
+#include "kernels/cuda/describe_device.h"
 #include "kernels/cuda/device_api.h"
 #include "kernels/cuda/device_grids.h"
 #include "kernels/cuda/device_types.h"
@@ -83,17 +84,7 @@ int CountDevices(int* count) {
 }
 
 int Describe(int device, CudaDeviceInfo* info) {
-  RETURN_IF_FAILED(cudaSetDevice(device), "opening the device");
-  cudaDeviceProp properties;
-  RETURN_IF_FAILED(cudaGetDeviceProperties(&properties, device), "asking for the device's name");
-  std::snprintf(info->name, sizeof(info->name), "%s", properties.name);
-  cudaFuncAttributes attributes;
-  RETURN_IF_FAILED(cudaFuncGetAttributes(&attributes, MeanSquareKernel), "loading the encoders");
-  size_t free = 0, total = 0;
-  RETURN_IF_FAILED(cudaMemGetInfo(&free, &total), "asking for the device's memory");
-  info->free_bytes = free;
-  info->total_bytes = total;
-  return kCudaOk;
+  return DescribeDevice(device, MeanSquareKernel, "loading the encoders", info);
 }
 
 int Encodes(uint32_t type) { return FindEncoder(type) != nullptr ? 1 : 0; }

@@ -4,11 +4,11 @@
 
 #include <climits>
 #include <cstdint>
-#include <cstdio>
 #include <new>
 
 #include "kernels/attention/attention.h"
 #include "kernels/cuda/cuda_error.h"
+#include "kernels/cuda/describe_device.h"
 #include "kernels/forward_cuda/forward_api.h"
 #include "kernels/gated_activation/gated_activation.h"
 #include "kernels/rms_norm/rms_norm.h"
@@ -275,17 +275,7 @@ int Attend(ForwardSession* session, const AttentionShape* shape, const float* q,
 }
 
 int Describe(int device, CudaDeviceInfo* info) {
-  RETURN_IF_FAILED(cudaSetDevice(device), "opening the device");
-  cudaDeviceProp properties;
-  RETURN_IF_FAILED(cudaGetDeviceProperties(&properties, device), "asking for the device's name");
-  std::snprintf(info->name, sizeof(info->name), "%s", properties.name);
-  cudaFuncAttributes attributes;
-  RETURN_IF_FAILED(cudaFuncGetAttributes(&attributes, ColumnSumsKernel), "loading the kernels");
-  size_t free_bytes = 0, total_bytes = 0;
-  RETURN_IF_FAILED(cudaMemGetInfo(&free_bytes, &total_bytes), "asking for the device's memory");
-  info->free_bytes = free_bytes;
-  info->total_bytes = total_bytes;
-  return kCudaOk;
+  return DescribeDevice(device, ColumnSumsKernel, "loading the kernels", info);
 }
 
 const char* LastError() { return last_cuda_error; }

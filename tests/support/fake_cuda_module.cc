@@ -3,7 +3,6 @@
 // QUANTIZED_FAKE_CUDA_MEMORY: bytes of its device (1 GB); QUANTIZED_FAKE_CUDA_ENCODES: so many
 // calls of encode succeed.
 #include <atomic>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "kernels/cuda/device_api.h"
 #include "kernels/cuda/device_types.h"
 #include "kernels/cuda/encode_block.h"
+#include "tests/support/fake_cuda_device.h"
 
 namespace quantized::kernels {
 
@@ -22,33 +22,10 @@ struct CudaSession {
 
 namespace {
 
-uint64_t Setting(const char* name, uint64_t otherwise) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? std::strtoull(value, nullptr, 10) : otherwise;
-}
+FakeMemory memory_of_devices("QUANTIZED_FAKE_CUDA_MEMORY");
+std::atomic<uint64_t> encodes{0};
 
-uint64_t MemoryBytes() { return Setting("QUANTIZED_FAKE_CUDA_MEMORY", 1'000'000'000); }
-
-std::atomic<uint64_t> used_bytes{0}, encodes{0};
-thread_local const char* last_error = "";
-
-int Fail(CudaCode code, const char* why) {
-  last_error = why;
-  return code;
-}
-
-int CountDevices(int* count) {
-  *count = 2;
-  return kCudaOk;
-}
-
-int Describe(int device, CudaDeviceInfo* info) {
-  if (device >= 2) return Fail(kCudaNoDevice, "invalid device ordinal");
-  std::snprintf(info->name, sizeof(info->name), "Processor");
-  info->total_bytes = MemoryBytes();
-  info->free_bytes = info->total_bytes - used_bytes;
-  return kCudaOk;
-}
+int Describe(int device, CudaDeviceInfo* info) { return memory_of_devices.Describe(device, info); }
 
 template <class Row>
 void EncodeAll(DeviceRows rows, uint64_t blocks) {
@@ -78,12 +55,9 @@ uint64_t SessionBytes(const CudaSessionSizes* sizes) {
 }
 
 int OpenSession(int device, const CudaSessionSizes* sizes, CudaSession** session) {
-  if (device >= 2) return Fail(kCudaNoDevice, "invalid device ordinal");
+  if (const int code = FindFakeDevice(device); code != kCudaOk) return code;
   const uint64_t bytes = SessionBytes(sizes);
-  if (used_bytes.fetch_add(bytes) + bytes > MemoryBytes()) {
-    used_bytes -= bytes;
-    return Fail(kCudaOutOfMemory, "out of memory");
-  }
+  if (!memory_of_devices.Take(bytes)) return Fail(kCudaOutOfMemory, "out of memory");
   *session = new CudaSession{*sizes, {}, TypeId::kF32};
   return kCudaOk;
 }
@@ -122,14 +96,12 @@ int Encode(CudaSession* session, const CudaEncodeArguments* arguments) {
 }
 
 void CloseSession(CudaSession* session) {
-  if (session != nullptr) used_bytes -= SessionBytes(&session->sizes);
+  if (session != nullptr) memory_of_devices.Give(SessionBytes(&session->sizes));
   delete session;
 }
 
-const char* LastError() { return last_error; }
-
 constexpr CudaApi kApi = {.version = kCudaApiVersion,
-                          .count_devices = CountDevices,
+                          .count_devices = CountFakeDevices,
                           .describe = Describe,
                           .encodes = Encodes,
                           .session_bytes = SessionBytes,
@@ -137,7 +109,7 @@ constexpr CudaApi kApi = {.version = kCudaApiVersion,
                           .load = Load,
                           .encode = Encode,
                           .close_session = CloseSession,
-                          .last_error = LastError};
+                          .last_error = LastFakeError};
 
 }  // namespace
 }  // namespace quantized::kernels

@@ -7,7 +7,6 @@
 // "products" or "gram" come out 1 % too large.
 #include <atomic>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -20,6 +19,7 @@
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/rotary/rotary.h"
 #include "kernels/types/half.h"
+#include "tests/support/fake_cuda_device.h"
 
 namespace quantized::kernels {
 
@@ -30,43 +30,20 @@ struct ForwardSession {
 
 namespace {
 
-uint64_t Setting(const char* name, uint64_t otherwise) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? std::strtoull(value, nullptr, 10) : otherwise;
-}
-
-uint64_t MemoryBytes() { return Setting("QUANTIZED_FAKE_FORWARD_MEMORY", 1'000'000'000); }
-
 // What comes out of `what` times this.
 float Wrongness(const char* what) {
   const char* wrong = std::getenv("QUANTIZED_FAKE_FORWARD_WRONG");
   return wrong != nullptr && std::strcmp(wrong, what) == 0 ? 1.01f : 1.0f;
 }
 
-std::atomic<uint64_t> used_bytes{0}, products{0};
-thread_local const char* last_error = "";
+FakeMemory memory_of_devices("QUANTIZED_FAKE_FORWARD_MEMORY");
+std::atomic<uint64_t> products{0};
 
-int Fail(CudaCode code, const char* why) {
-  last_error = why;
-  return code;
-}
-
-int CountDevices(int* count) {
-  *count = 2;
-  return kCudaOk;
-}
-
-int Describe(int device, CudaDeviceInfo* info) {
-  if (device >= 2) return Fail(kCudaNoDevice, "invalid device ordinal");
-  std::snprintf(info->name, sizeof(info->name), "Processor");
-  info->total_bytes = MemoryBytes();
-  info->free_bytes = info->total_bytes - used_bytes;
-  return kCudaOk;
-}
+int Describe(int device, CudaDeviceInfo* info) { return memory_of_devices.Describe(device, info); }
 
 int OpenSession(int device, ForwardSession** session) {
   *session = nullptr;
-  if (device >= 2) return Fail(kCudaNoDevice, "invalid device ordinal");
+  if (const int code = FindFakeDevice(device); code != kCudaOk) return code;
   *session = new ForwardSession();
   return kCudaOk;
 }
@@ -76,8 +53,7 @@ void CloseSession(ForwardSession* session) { delete session; }
 // Holds NaNs, so that what is read before it is written shows.
 int Allocate(ForwardSession* session, uint64_t bytes, void** memory) {
   *memory = nullptr;
-  if (used_bytes.fetch_add(bytes) + bytes > MemoryBytes()) {
-    used_bytes -= bytes;
+  if (!memory_of_devices.Take(bytes)) {
     return Fail(kCudaOutOfMemory, "allocating device memory: out of memory");
   }
   *memory = std::malloc(bytes);
@@ -89,7 +65,7 @@ int Allocate(ForwardSession* session, uint64_t bytes, void** memory) {
 void Release(ForwardSession* session, void* memory) {
   if (memory == nullptr) return;
   const auto found = session->allocated.find(memory);
-  used_bytes -= found->second;
+  memory_of_devices.Give(found->second);
   session->allocated.erase(found);
   std::free(memory);
 }
@@ -197,10 +173,8 @@ int Attend(ForwardSession* /*session*/, const AttentionShape* shape, const float
   return kCudaOk;
 }
 
-const char* LastError() { return last_error; }
-
 constexpr ForwardCudaApi kApi = {.version = kForwardCudaApiVersion,
-                                 .count_devices = CountDevices,
+                                 .count_devices = CountFakeDevices,
                                  .describe = Describe,
                                  .open_session = OpenSession,
                                  .close_session = CloseSession,
@@ -221,7 +195,7 @@ constexpr ForwardCudaApi kApi = {.version = kForwardCudaApiVersion,
                                  .rotary = Rotary,
                                  .gated_activation = Gate,
                                  .attention = Attend,
-                                 .last_error = LastError};
+                                 .last_error = LastFakeError};
 
 }  // namespace
 }  // namespace quantized::kernels

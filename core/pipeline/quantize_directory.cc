@@ -447,7 +447,7 @@ absl::StatusOr<QuantizeForecast> ForecastToDirectory(const QuantizeRequest& requ
       one.files.push_back(path / file.name);
       one.size_bytes += file.size_bytes;
     }
-    forecast.disk_needed_bytes += one.size_bytes + WalkDiskBytes(model.config, tokens);
+    forecast.disk_needed_bytes += one.size_bytes;
     ASSIGN_OR_RETURN(const WalkForecast walk_forecast,
                      ForecastWalkOf(request, model, plan, threads));
     if (!forecast.walk) forecast.walk.emplace();
@@ -466,6 +466,8 @@ absl::StatusOr<QuantizeForecast> ForecastToDirectory(const QuantizeRequest& requ
           StrCat(plan.level.name, ": ", note.loader, " ", NameOf(note.verdict), ": ", note.why));
     }
   }
+  // One level is walked after the other.
+  forecast.disk_needed_bytes += WalkDiskBytes(model.config, tokens);
   const fs::path folder =
       OutputFolder(fs::absolute(request.outputs[0].path).parent_path()).Existing();
   ASSIGN_OR_RETURN(forecast.disk_free_bytes, FreeDiskBytes(folder));

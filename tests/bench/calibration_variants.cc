@@ -1,8 +1,8 @@
 // What the calibrated methods make of a model with one option or another, measured on text that
 // they have not seen: the table by which the defaults were chosen (docs/design/gptq.md, awq.md).
 //
-//   calibration_variants MODEL_DIR CALIBRATION.txt EVALUATION.txt [NAME_PART [WINDOWS
-//   [GROUP_SIZE]]]
+//   calibration_variants MODEL_DIR CALIBRATION.txt EVALUATION.txt
+//       [NAME_PART [WINDOWS [GROUP_SIZE [EVALUATION_WINDOWS]]]]
 //
 // Calibration: WINDOWS (64) windows of 512 tokens, as a job cuts them; evaluation: the first 6.
 // Only variants with NAME_PART in their name are run.
@@ -152,13 +152,15 @@ std::vector<Variant> Variants(size_t group_size) {
 int Main(int argc, char** argv) {
   if (argc < 4) {
     std::fprintf(stderr,
-                 "usage: %s MODEL_DIR CALIBRATION EVALUATION [NAME_PART [WINDOWS [GROUP]]]\n",
+                 "usage: %s MODEL_DIR CALIBRATION EVALUATION "
+                 "[NAME_PART [WINDOWS [GROUP_SIZE [EVALUATION_WINDOWS]]]]\n",
                  argv[0]);
     return 2;
   }
   const std::string part = argc > 4 ? argv[4] : "";
   const size_t windows = argc > 5 ? std::strtoul(argv[5], nullptr, 10) : 64;
   const size_t group_size = argc > 6 ? std::strtoul(argv[6], nullptr, 10) : 64;
+  const size_t evaluation_windows = argc > 7 ? std::strtoul(argv[7], nullptr, 10) : 6;
   const HfConfig hf_config = Require(HfConfig::Read(argv[1]));
   const Architecture& architecture = *FindArchitecture(hf_config.architecture());
   const ForwardConfig config = Require(ForwardConfigOf(architecture, hf_config));
@@ -166,7 +168,7 @@ int Main(int argc, char** argv) {
   const HalfTensorSource half(*source);
   const auto tokenizer = Require(
       tokenizer::Tokenizer::FromDirectory(argv[1], hf_config.fields().value("model_type", "")));
-  const auto evaluation = FirstWindows(*tokenizer, argv[3], 6);
+  const auto evaluation = FirstWindows(*tokenizer, argv[3], evaluation_windows);
 
   RecordingSink sink;
   ThreadPool threads(AvailableCpus());

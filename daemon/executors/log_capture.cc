@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
-#include "daemon/worker/text.h"
+#include "core/base/text.h"
 
 namespace quantized {
 namespace {

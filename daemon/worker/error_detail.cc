@@ -4,7 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/error.h"
-#include "daemon/worker/text.h"
+#include "core/base/text.h"
 
 namespace quantized {
 

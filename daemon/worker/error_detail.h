@@ -7,7 +7,7 @@
 namespace quantized {
 
 // The row of kErrors, the message and the suggestion of `status`, which must not be OK. Text is
-// made printable (daemon/worker/text.h): a message may quote a file's bytes.
+// made printable (core/base/text.h): a message may quote a file's bytes.
 v1::ErrorDetail ErrorDetailOf(const absl::Status& status);
 
 }  // namespace quantized

@@ -1,7 +1,7 @@
 #include "daemon/worker/inspect.h"
 
 #include "core/pipeline/inspect.h"
-#include "daemon/worker/json_answer.h"
+#include "daemon/answer/json_answer.h"
 
 namespace quantized {
 

@@ -9,7 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/pipeline/forecast.h"
-#include "daemon/worker/json_answer.h"
+#include "daemon/answer/json_answer.h"
 #include "daemon/worker/quantize.h"
 #include "quantized/v1/worker.pb.h"
 

@@ -4,8 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
+#include "core/base/text.h"
 #include "daemon/worker/crash_report.h"
-#include "daemon/worker/text.h"
 
 namespace quantized {
 namespace {

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/base/text.h"
 #include "daemon/worker/frames.h"
-#include "daemon/worker/text.h"
 
 namespace quantized {
 namespace {

@@ -1,12 +1,11 @@
-#include "daemon/worker/json_answer.h"
+#include "daemon/answer/json_answer.h"
 
 #include <cstdio>
 #include <new>
 #include <string>
 
 #include "core/base/error.h"
-#include "daemon/worker/error_detail.h"
-#include "daemon/worker/out_of_memory.h"
+#include "core/base/text.h"
 
 namespace quantized {
 namespace {
@@ -17,17 +16,18 @@ absl::StatusOr<Json> AskOrOutOfMemory(const std::function<absl::StatusOr<Json>()
   try {
     return ask();
   } catch (const std::bad_alloc&) {
-    return AllocationFailed();
+    return MakeError(Error::kOutOfMemory, "an allocation failed",
+                     "Free memory, then give the same command again");
   }
 }
 
 Json ErrorObject(const absl::Status& status) {
-  const v1::ErrorDetail detail = ErrorDetailOf(status);
+  const ErrorRow& row = RowOf(ErrorOf(status));
   return {{"status", "error"},
-          {"error_code", detail.exit_code()},
-          {"error_type", detail.error_type()},
-          {"message", detail.message()},
-          {"suggestion", detail.suggestion()}};
+          {"error_code", row.exit_code},
+          {"error_type", row.error_type},
+          {"message", PrintableText({status.message().data(), status.message().size()})},
+          {"suggestion", PrintableText(SuggestionOf(status))}};
 }
 
 }  // namespace

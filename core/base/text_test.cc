@@ -1,10 +1,8 @@
-#include "daemon/worker/text.h"
+#include "core/base/text.h"
 
 #include <string>
 #include <string_view>
 
-#include "core/base/error.h"
-#include "daemon/worker/error_detail.h"
 #include "gtest/gtest.h"
 
 namespace quantized {
@@ -33,16 +31,6 @@ TEST(PrintableTextTest, ReplacesMalformedSequences) {
     EXPECT_EQ(PrintableText(bytes), std::string(bytes.size(), '?')) << bytes.size();
   }
   EXPECT_EQ(PrintableText("\xe2\x82z"), "??z");
-}
-
-TEST(ErrorDetailTest, CarriesTheRowAndPrintableWords) {
-  const v1::ErrorDetail detail =
-      ErrorDetailOf(MakeError(Error::kModelNotFound, "no \xff in it", "look\x1b elsewhere"));
-  EXPECT_EQ(detail.error(), static_cast<int>(Error::kModelNotFound));
-  EXPECT_EQ(detail.exit_code(), 3);
-  EXPECT_EQ(detail.error_type(), "ModelNotFoundError");
-  EXPECT_EQ(detail.message(), "no ? in it");
-  EXPECT_EQ(detail.suggestion(), "look? elsewhere");
 }
 
 }  // namespace

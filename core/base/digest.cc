@@ -1,27 +1,31 @@
-#include "core/base/sha256.h"
+#include "core/base/digest.h"
 
 #include <openssl/evp.h>
 
 #include "core/base/check.h"
+#include "core/base/sha256.h"
 
 namespace quantized {
 
-struct Sha256::State {
+struct Digest::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
   ~State() { EVP_MD_CTX_free(context); }
 };
 
-Sha256::Sha256() : state_(std::make_unique<State>()) {
-  CHECK(EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
+Digest::Digest(DigestKind kind) : state_(std::make_unique<State>()) {
+  const EVP_MD* algorithm = kind == DigestKind::kSha1 ? EVP_sha1() : EVP_sha256();
+  CHECK(EVP_DigestInit_ex(state_->context, algorithm, nullptr) == 1);
 }
 
-Sha256::~Sha256() = default;
+Digest::~Digest() = default;
+Digest::Digest(Digest&&) noexcept = default;
+Digest& Digest::operator=(Digest&&) noexcept = default;
 
-void Sha256::Update(std::span<const std::byte> bytes) {
+void Digest::Update(std::span<const std::byte> bytes) {
   CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
 }
 
-std::string Sha256::HexDigest() {
+std::string Digest::HexDigest() {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned size = 0;
   CHECK(EVP_DigestFinal_ex(state_->context, digest, &size) == 1);

@@ -1,4 +1,4 @@
-#include "daemon/worker/text.h"
+#include "core/base/text.h"
 
 #include <cstddef>
 #include <cstdint>

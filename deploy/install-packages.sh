@@ -8,7 +8,7 @@ packages="
   clang-14 clang-tidy-14 libclang-rt-14-dev
   ca-certificates git python3 python3-venv
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler
-  libabsl-dev libspdlog-dev libfmt-dev libsqlite3-dev libssl-dev
+  libabsl-dev libspdlog-dev libfmt-dev libsqlite3-dev libssl-dev libcurl4-openssl-dev
   libhwy-dev libcli11-dev nlohmann-json3-dev libsimdjson-dev
   libpcre2-dev libutf8proc-dev libxxhash-dev libopenblas-dev liblapacke-dev
   libgtest-dev libgmock-dev libbenchmark-dev

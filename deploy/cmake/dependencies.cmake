@@ -24,6 +24,7 @@ if(QUANTIZED_SERVICE)
   find_package(SQLite3 REQUIRED)
   find_package(spdlog CONFIG REQUIRED)
   find_package(CLI11 CONFIG REQUIRED)
+  find_package(CURL REQUIRED)
 endif()
 
 if(BUILD_TESTING)

@@ -1,0 +1,123 @@
+#include "daemon/hub/chunk_journal.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+#include <span>
+
+#include "absl/strings/numbers.h"
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+
+namespace quantized {
+namespace {
+
+constexpr uint64_t kMaxJournalBytes = 64 << 20;
+
+std::string BootId() {
+  // A file of /proc has no size that ReadFile could trust.
+  const absl::StatusOr<File> file = File::OpenForRead("/proc/sys/kernel/random/boot_id");
+  std::string id(36, '\0');
+  if (!file.ok() || !file->ReadAt(0, std::as_writable_bytes(std::span(id))).ok()) return "unknown";
+  return id;
+}
+
+}  // namespace
+
+absl::StatusOr<ChunkJournal> ChunkJournal::Open(const std::filesystem::path& path, const Key& key) {
+  ASSIGN_OR_RETURN(File file, File::OpenForWrite(path));
+  ASSIGN_OR_RETURN(const uint64_t size_bytes, file.SizeBytes());
+  ChunkJournal journal(std::move(file), key, BootId());
+  if (size_bytes <= kMaxJournalBytes) {
+    std::string text(size_bytes, '\0');
+    RETURN_IF_ERROR(journal.file_.ReadAt(0, std::as_writable_bytes(std::span(text))));
+    journal.Read(text);
+  }
+  RETURN_IF_ERROR(journal.Rewrite());
+  return journal;
+}
+
+std::string ChunkJournal::FirstLine(std::string_view boot) const {
+  return StrCat("llm-quantize-download 1 ", key_.hash, " ", key_.size_bytes, " ", key_.chunk_bytes,
+                " ", boot, "\n");
+}
+
+void ChunkJournal::Read(std::string_view text) {
+  const size_t first_end = text.find('\n');
+  if (first_end == std::string_view::npos) return;
+  const std::string_view first = text.substr(0, first_end + 1);
+  const bool same_boot = boot_ != "unknown" && first == FirstLine(boot_);
+  const std::string any_boot = FirstLine("");
+  if (!first.starts_with(std::string_view(any_boot).substr(0, any_boot.size() - 1))) return;
+  text.remove_prefix(first.size());
+
+  const uint64_t chunk_count = (key_.size_bytes + key_.chunk_bytes - 1) / key_.chunk_bytes;
+  std::set<size_t> seen;
+  size_t synced = 0;
+  for (size_t end; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1)) {
+    const std::string_view line = text.substr(0, end);
+    const auto number = [&](std::string_view word, size_t* value) {
+      const std::string_view digits = line.substr(std::min(word.size(), line.size()));
+      return line.starts_with(word) && absl::SimpleAtoi({digits.data(), digits.size()}, value);
+    };
+    size_t value = 0;
+    if (number("chunk ", &value) && value < chunk_count && seen.insert(value).second) {
+      chunks_.push_back(value);
+    } else if (number("synced ", &value) && value <= chunks_.size()) {
+      synced = value;
+    } else if (line.starts_with("etag ")) {
+      etag_ = line.substr(5);
+    } else {
+      break;
+    }
+  }
+  if (!same_boot) chunks_.resize(synced);
+}
+
+absl::Status ChunkJournal::Rewrite() {
+  std::string text = FirstLine(boot_);
+  if (!etag_.empty()) StrAppend(&text, "etag ", etag_, "\n");
+  for (const size_t chunk : chunks_) StrAppend(&text, "chunk ", chunk, "\n");
+  RETURN_IF_ERROR(file_.Truncate(0));
+  end_ = 0;
+  return Append(text);
+}
+
+absl::Status ChunkJournal::Append(const std::string& line) {
+  RETURN_IF_ERROR(file_.WriteAt(end_, std::as_bytes(std::span(line))));
+  end_ += line.size();
+  return absl::OkStatus();
+}
+
+absl::Status ChunkJournal::SetEtag(std::string_view etag) {
+  etag_ = etag;
+  return Append(StrCat("etag ", etag_, "\n"));
+}
+
+absl::Status ChunkJournal::Add(size_t chunk) {
+  chunks_.push_back(chunk);
+  return Append(StrCat("chunk ", chunk, "\n"));
+}
+
+absl::Status ChunkJournal::Synced(size_t count) {
+  RETURN_IF_ERROR(Append(StrCat("synced ", count, "\n")));
+  return file_.Sync();
+}
+
+absl::Status ChunkJournal::Reset() {
+  chunks_.clear();
+  etag_.clear();
+  return Rewrite();
+}
+
+absl::Status ChunkJournal::Remove() {
+  if (::unlink(file_.path().c_str()) != 0 && errno != ENOENT) {
+    return ErrnoError(errno, "remove", file_.path().string());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace quantized

@@ -1,0 +1,67 @@
+// Which chunks of a download are in its file, so that one that was killed goes on. Text, a line
+// each:
+//     llm-quantize-download 1 HASH SIZE CHUNK_BYTES BOOT
+//     etag TEXT            the server's name of these bytes
+//     chunk INDEX          written to the file
+//     synced COUNT         the first COUNT chunk lines are on the disk for good
+// A killed process loses nothing that it wrote; a machine that stopped may. So lines of another
+// boot
+// (/proc/sys/kernel/random/boot_id) count as far as they were synced. A line that is cut short or
+// unreadable ends the reading. Whatever the journal says, the whole file's hash decides in the end.
+// For one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/base/file.h"
+
+namespace quantized {
+
+class ChunkJournal {
+ public:
+  // What the journal belongs to; another one's is as good as none.
+  struct Key {
+    std::string hash;
+    uint64_t size_bytes = 0;
+    uint64_t chunk_bytes = 0;
+  };
+
+  // Opens or makes the journal at `path`. Errors: kIo, kDiskFull.
+  static absl::StatusOr<ChunkJournal> Open(const std::filesystem::path& path, const Key& key);
+
+  // In the order in which they were added; each once.
+  const std::vector<size_t>& chunks() const { return chunks_; }
+  const std::string& etag() const { return etag_; }  // empty: not known
+
+  absl::Status SetEtag(std::string_view etag);
+  absl::Status Add(size_t chunk);
+  // The first `count` of chunks() are on the disk.
+  absl::Status Synced(size_t count);
+  // Forgets everything.
+  absl::Status Reset();
+  absl::Status Remove();
+
+ private:
+  ChunkJournal(File file, Key key, std::string boot)
+      : file_(std::move(file)), key_(std::move(key)), boot_(std::move(boot)) {}
+  std::string FirstLine(std::string_view boot) const;
+  void Read(std::string_view text);
+  // Writes all that is known afresh, as of this boot.
+  absl::Status Rewrite();
+  absl::Status Append(const std::string& line);
+
+  File file_;
+  Key key_;
+  std::string boot_;
+  uint64_t end_ = 0;
+  std::vector<size_t> chunks_;
+  std::string etag_;
+};
+
+}  // namespace quantized

@@ -1,0 +1,421 @@
+#include "daemon/hub/download.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "core/base/text.h"
+#include "daemon/hub/blob_digest.h"
+#include "daemon/hub/hub_api.h"
+#include "daemon/hub/url.h"
+
+namespace quantized {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Not HASH.incomplete: versions of huggingface_hub append to a file of that name.
+fs::path IncompletePath(const fs::path& blob) { return blob.string() + ".chunks.incomplete"; }
+fs::path JournalPath(const fs::path& blob) { return blob.string() + ".chunks.journal"; }
+
+// "bytes 0-9/100": the range and the size of the whole.
+bool IsContentRange(std::string_view text, ByteRange range, uint64_t size_bytes) {
+  return text == StrCat("bytes ", range.begin, "-", range.end - 1, "/", size_bytes);
+}
+
+bool IsStrongEtag(std::string_view etag) { return etag.size() > 2 && etag.starts_with('"'); }
+
+// X-Linked-Etag is the hash of a file of LFS, quoted.
+bool NamesAnotherHash(const HttpResponse& response, const RemoteFile& file) {
+  std::string etag = response.Header("x-linked-etag");
+  std::erase(etag, '"');
+  return !file.lfs_sha256.empty() && IsHex(etag, 64) && etag != file.lfs_sha256;
+}
+
+}  // namespace
+
+// Takes the body of one response to its place in the file.
+class BlobDownload::Receiver {
+ public:
+  Receiver(BlobDownload& download, ByteRange range, bool whole, std::string etag)
+      : download_(download), range_(range), whole_(whole), etag_(std::move(etag)) {}
+
+  absl::Status Take(const HttpResponse& response, std::span<const std::byte> bytes) {
+    if (received_bytes_ == 0) {
+      RETURN_IF_ERROR(CheckHead(response));
+    }
+    if (bytes.size() > range_.size_bytes() - received_bytes_) {
+      return Changed(StrCat("more than the ", range_.size_bytes(), " bytes asked for came"));
+    }
+    RETURN_IF_ERROR(download_.file_.WriteAt(range_.begin + received_bytes_, bytes));
+    if (whole_) download_.digest_.Update(bytes);
+    received_bytes_ += bytes.size();
+    download_.on_bytes_(static_cast<int64_t>(bytes.size()));
+    return absl::OkStatus();
+  }
+
+  uint64_t received_bytes() const { return received_bytes_; }
+  bool complete() const { return received_bytes_ == range_.size_bytes(); }
+  // Why Take failed, if it did for a reason other than the disk.
+  std::optional<Verdict> verdict() const { return verdict_; }
+  std::string Missing() const {
+    return StrCat("the response ended after ", received_bytes_, " of ", range_.size_bytes(),
+                  " bytes");
+  }
+
+ private:
+  absl::Status Changed(const std::string& why) {
+    verdict_ = Verdict::kChanged;
+    return MakeError(Error::kValidationFailed, why);
+  }
+
+  absl::Status CheckHead(const HttpResponse& response) {
+    const RemoteFile& file = download_.task_.file;
+    const std::string etag = response.Header("etag");
+    if (NamesAnotherHash(response, file)) {
+      return Changed(StrCat("the Hub serves ", PrintableText(response.Header("x-linked-etag")),
+                            ", expected ", file.lfs_sha256));
+    }
+    if (whole_) return absl::OkStatus();
+    if (!etag_.empty() && etag != etag_) {
+      return Changed(StrCat("the server's ETag is ", PrintableText(etag), " now, it was ",
+                            PrintableText(etag_)));
+    }
+    if (response.status != 206) {
+      verdict_ = Verdict::kNoRanges;
+      return MakeError(Error::kIo, "the server sends no ranges");
+    }
+    if (!IsContentRange(response.Header("content-range"), range_, file.size_bytes)) {
+      return Changed(StrCat("the server's range is '",
+                            PrintableText(response.Header("content-range")), "', expected bytes ",
+                            range_.begin, "-", range_.end - 1, "/", file.size_bytes));
+    }
+    return absl::OkStatus();
+  }
+
+  BlobDownload& download_;
+  const ByteRange range_;
+  const bool whole_;
+  const std::string etag_;
+  uint64_t received_bytes_ = 0;
+  std::optional<Verdict> verdict_;
+};
+
+absl::StatusOr<std::unique_ptr<BlobDownload>> BlobDownload::Open(Task task,
+                                                                 const DownloadRules& rules,
+                                                                 OnBytes on_bytes) {
+  ASSIGN_OR_RETURN(File file, File::OpenForWrite(IncompletePath(task.blob)));
+  std::unique_ptr<BlobDownload> download(
+      new BlobDownload(std::move(task), rules, std::move(on_bytes), std::move(file)));
+  RETURN_IF_ERROR(download->Resume());
+  return download;
+}
+
+BlobDownload::BlobDownload(Task task, const DownloadRules& rules, OnBytes on_bytes, File file)
+    : task_(std::move(task)),
+      rules_(rules),
+      on_bytes_(std::move(on_bytes)),
+      file_(std::move(file)),
+      digest_(BlobDigest(task_.file.hash(), task_.file.size_bytes)) {}
+
+absl::Status BlobDownload::Resume() {
+  const MutexLock lock(mutex_);
+  const uint64_t size_bytes = task_.file.size_bytes;
+  const uint64_t count = (size_bytes + rules_.chunk_bytes - 1) / rules_.chunk_bytes;
+  chunks_.assign(count, ChunkState::kWaiting);
+  whole_ = count <= 1;
+  ASSIGN_OR_RETURN(const uint64_t left_bytes, file_.SizeBytes());
+  if (count > 1) {
+    ASSIGN_OR_RETURN(
+        journal_, ChunkJournal::Open(JournalPath(task_.blob), {.hash = task_.file.hash(),
+                                                               .size_bytes = size_bytes,
+                                                               .chunk_bytes = rules_.chunk_bytes}));
+    if (left_bytes != size_bytes) {
+      RETURN_IF_ERROR(journal_->Reset());
+    }
+    etag_ = journal_->etag();
+    for (const size_t chunk : journal_->chunks()) {
+      chunks_[chunk] = ChunkState::kDone;
+      resumed_bytes_ += RangeOf(chunk).size_bytes();
+    }
+    on_bytes_(static_cast<int64_t>(resumed_bytes_));
+  }
+  return file_.Allocate(size_bytes);
+}
+
+ByteRange BlobDownload::RangeOf(size_t chunk) const {
+  const uint64_t begin = chunk * rules_.chunk_bytes;
+  return {.begin = begin, .end = std::min(begin + rules_.chunk_bytes, task_.file.size_bytes)};
+}
+
+bool BlobDownload::AllDone() const {
+  return std::ranges::all_of(chunks_, [](ChunkState state) { return state == ChunkState::kDone; });
+}
+
+std::optional<size_t> BlobDownload::Claim() {
+  const MutexLock lock(mutex_);
+  // One stream, and a fresh start, wait for all who are still at it.
+  if (finishing_ || ((whole_ || afresh_due_) && in_flight_ > 0)) return std::nullopt;
+  const auto waiting = std::ranges::find(chunks_, ChunkState::kWaiting);
+  if (waiting == chunks_.end()) return std::nullopt;
+  ++in_flight_;
+  if (whole_) {
+    ForgetDone();
+    std::ranges::fill(chunks_, ChunkState::kFetching);
+    return 0;
+  }
+  *waiting = ChunkState::kFetching;
+  return static_cast<size_t>(waiting - chunks_.begin());
+}
+
+absl::Status BlobDownload::Fetch(size_t chunk, HttpClient& client, Waiter& waiter) {
+  bool whole;
+  {
+    const MutexLock lock(mutex_);
+    whole = whole_;
+  }
+  const ByteRange all =
+      whole ? ByteRange{.begin = 0, .end = task_.file.size_bytes} : RangeOf(chunk);
+  ByteRange left = all;
+  Retries retries(rules_.retries, waiter);
+  while (true) {
+    if (whole) digest_ = BlobDigest(task_.file.hash(), task_.file.size_bytes);
+    uint64_t received_bytes = 0;
+    const Attempt attempt = FetchOnce(left, whole, received_bytes, client);
+    if (attempt.verdict == Verdict::kDone) {
+      RETURN_IF_ERROR(Keep(chunk, whole)) << Name();
+      return Leave(chunk, ChunkState::kDone);
+    }
+    if (whole) {
+      on_bytes_(-static_cast<int64_t>(received_bytes));  // a stream starts from its beginning
+    } else {
+      left.begin += received_bytes;
+      if (received_bytes > 0) retries.Progressed();
+    }
+    absl::Status failure = attempt.failure;
+    if (attempt.verdict == Verdict::kAgain) {
+      failure = retries.WaitToRetry(failure, attempt.response, client.stop());
+      if (failure.ok()) continue;
+    }
+    on_bytes_(-static_cast<int64_t>(left.begin - all.begin));
+    if (attempt.verdict == Verdict::kNoRanges) {
+      const MutexLock lock(mutex_);
+      whole_ = true;
+      failure = absl::OkStatus();
+    } else if (attempt.verdict == Verdict::kChanged) {
+      failure = AnotherFile(failure);
+    }
+    RETURN_IF_ERROR(Leave(chunk, ChunkState::kWaiting));
+    RETURN_IF_ERROR(failure) << Name();
+    return absl::OkStatus();
+  }
+}
+
+BlobDownload::Source BlobDownload::SourceFor(const HttpClient& client) {
+  const MutexLock lock(mutex_);
+  return {.url = direct_url_.empty()
+                     ? FileUrl(client.settings().endpoint, task_.id, task_.commit, task_.file.path)
+                     : direct_url_,
+          .etag = etag_};
+}
+
+// After a response whose range came: the next chunk need not ask the Hub where the file is.
+void BlobDownload::RememberSource(const HttpClient& client, const HttpResponse& response) {
+  const MutexLock lock(mutex_);
+  if (OriginOf(response.url) != OriginOf(client.settings().endpoint)) direct_url_ = response.url;
+  if (etag_.empty() && IsStrongEtag(response.Header("etag")) && journal_) {
+    etag_ = response.Header("etag");
+    // Not kept, the ETag is only learnt again.
+    journal_->SetEtag(etag_).IgnoreError();
+  }
+}
+
+BlobDownload::Attempt BlobDownload::FetchOnce(ByteRange range, bool whole, uint64_t& received_bytes,
+                                              HttpClient& client) {
+  const Source source = SourceFor(client);
+  HttpRequest request{.url = source.url};
+  if (!whole) {
+    request.range = range;
+    request.if_range = source.etag;
+  }
+  Receiver receiver(*this, range, whole, source.etag);
+  const HttpResult result =
+      client.Get(request, [&](const HttpResponse& response, std::span<const std::byte> bytes) {
+        return receiver.Take(response, bytes);
+      });
+  received_bytes = receiver.received_bytes();
+  if (received_bytes > 0) RememberSource(client, result.response);
+  return Judge(result, receiver, client);
+}
+
+BlobDownload::Attempt BlobDownload::Judge(const HttpResult& result, const Receiver& receiver,
+                                          HttpClient& client) {
+  const HttpResponse& response = result.response;
+  if (receiver.verdict()) return {*receiver.verdict(), result.transfer, response};
+  if (!result.transfer.ok()) {
+    return {result.may_retry ? Verdict::kAgain : Verdict::kFailed, result.transfer, response};
+  }
+  if (response.succeeded()) {
+    if (receiver.complete()) return {Verdict::kDone, absl::OkStatus(), response};
+    return {Verdict::kAgain,
+            MakeError(Error::kIo, StrCat(PublicUrl(response.url), ": ", receiver.Missing())),
+            response};
+  }
+  const absl::Status refusal = HubRefusal(client.settings(), task_.id, task_.file.path, response);
+  if (response.status == 416) return {Verdict::kChanged, refusal, response};
+  const bool at_hub = OriginOf(response.url) == OriginOf(client.settings().endpoint);
+  if (result.may_retry || at_hub) {
+    return {result.may_retry ? Verdict::kAgain : Verdict::kFailed, refusal, response};
+  }
+  // Where the Hub redirects to is good for a while only.
+  const MutexLock lock(mutex_);
+  direct_url_.clear();
+  return {Verdict::kAgain,
+          MakeError(Error::kIo,
+                    StrCat(PublicUrl(response.url), " answers with status ", response.status)),
+          response};
+}
+
+absl::Status BlobDownload::Keep(size_t chunk, bool whole) {
+  if (whole) {
+    const MutexLock lock(mutex_);
+    std::ranges::fill(chunks_, ChunkState::kDone);
+    hashed_chunks_ = chunks_.size();  // as the bytes came
+    return absl::OkStatus();
+  }
+  const ByteRange range = RangeOf(chunk);
+  // So that little is left to write when the whole is synced; a hint, nothing relies on it.
+  ::sync_file_range(file_.fd(), static_cast<off_t>(range.begin),
+                    static_cast<off_t>(range.size_bytes()), SYNC_FILE_RANGE_WRITE);
+  size_t to_sync = 0;
+  {
+    const MutexLock lock(mutex_);
+    chunks_[chunk] = ChunkState::kDone;
+    RETURN_IF_ERROR(journal_->Add(chunk));
+    unsynced_bytes_ += range.size_bytes();
+    if (unsynced_bytes_ >= rules_.sync_bytes) {
+      unsynced_bytes_ = 0;
+      to_sync = journal_->chunks().size();
+    }
+  }
+  if (to_sync > 0) {
+    RETURN_IF_ERROR(file_.Sync());
+    const MutexLock lock(mutex_);
+    RETURN_IF_ERROR(journal_->Synced(to_sync));
+  }
+  return HashWhatIsIn();
+}
+
+std::optional<size_t> BlobDownload::NextToHash() {
+  const MutexLock lock(mutex_);
+  if (hashing_ || afresh_due_ || hashed_chunks_ == chunks_.size() ||
+      chunks_[hashed_chunks_] != ChunkState::kDone) {
+    return std::nullopt;
+  }
+  hashing_ = true;
+  return hashed_chunks_;
+}
+
+absl::Status BlobDownload::HashWhatIsIn() {
+  constexpr uint64_t kPieceBytes = 512 << 10;
+  std::vector<std::byte> piece(std::min(kPieceBytes, task_.file.size_bytes));
+  while (const std::optional<size_t> chunk = NextToHash()) {
+    const ByteRange range = RangeOf(*chunk);
+    absl::Status read;
+    for (uint64_t at = range.begin; at < range.end && read.ok(); at += kPieceBytes) {
+      const auto part = std::span(piece).first(std::min(kPieceBytes, range.end - at));
+      read = file_.ReadAt(at, part);
+      digest_.Update(part);
+    }
+    const MutexLock lock(mutex_);
+    hashing_ = false;
+    ++hashed_chunks_;
+    RETURN_IF_ERROR(read);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BlobDownload::Leave(size_t chunk, ChunkState state) {
+  const MutexLock lock(mutex_);
+  if (state == ChunkState::kWaiting && whole_ && chunks_[chunk] == ChunkState::kFetching) {
+    std::ranges::replace(chunks_, ChunkState::kFetching, ChunkState::kWaiting);
+  }
+  chunks_[chunk] = state;
+  --in_flight_;
+  if (!afresh_due_ || in_flight_ > 0) return absl::OkStatus();
+  return StartAfresh();
+}
+
+absl::Status BlobDownload::AnotherFile(const absl::Status& why) {
+  const MutexLock lock(mutex_);
+  if (afresh_due_) return absl::OkStatus();  // another connection saw it, too
+  if (second_time_) return why;
+  second_time_ = true;
+  afresh_due_ = true;
+  return absl::OkStatus();
+}
+
+void BlobDownload::ForgetDone() {
+  for (size_t chunk = 0; chunk < chunks_.size(); ++chunk) {
+    if (chunks_[chunk] == ChunkState::kDone) {
+      on_bytes_(-static_cast<int64_t>(RangeOf(chunk).size_bytes()));
+    }
+  }
+  std::ranges::fill(chunks_, ChunkState::kWaiting);
+}
+
+absl::Status BlobDownload::StartAfresh() {
+  ForgetDone();
+  afresh_due_ = false;
+  hashed_chunks_ = 0;
+  unsynced_bytes_ = 0;
+  etag_.clear();
+  direct_url_.clear();
+  digest_ = BlobDigest(task_.file.hash(), task_.file.size_bytes);
+  return journal_ ? journal_->Reset() : absl::OkStatus();
+}
+
+absl::StatusOr<bool> BlobDownload::FinishIfComplete() {
+  {
+    const MutexLock lock(mutex_);
+    if (finishing_ || in_flight_ > 0 || !AllDone()) return false;
+    finishing_ = true;
+  }
+  RETURN_IF_ERROR(HashWhatIsIn()) << Name();
+  const std::string found = digest_.HexDigest();
+  if (found != task_.file.hash()) {
+    const MutexLock lock(mutex_);
+    finishing_ = false;
+    const bool second_time = std::exchange(second_time_, true);
+    RETURN_IF_ERROR(StartAfresh());
+    if (!second_time) return false;
+    if (journal_) {
+      RETURN_IF_ERROR(journal_->Remove());
+    }
+    RETURN_IF_ERROR(RemoveAll(file_.path()));
+    return MakeError(Error::kValidationFailed,
+                     StrCat(Name(), ": the bytes that came have the hash ", found, ", expected ",
+                            task_.file.hash(), "; so they had when fetched before"),
+                     "Try again later; if it stays so, tell the model's owner");
+  }
+  RETURN_IF_ERROR(file_.Sync()) << Name();
+  RETURN_IF_ERROR(RenameDurably(file_.path(), task_.blob));
+  const MutexLock lock(mutex_);
+  if (journal_) {
+    RETURN_IF_ERROR(journal_->Remove());
+  }
+  return true;
+}
+
+std::string BlobDownload::Name() const {
+  return StrCat("file '", task_.file.path, "' of model '", task_.id.name, "'");
+}
+
+}  // namespace quantized

@@ -1,0 +1,134 @@
+// One file of a model on its way into the cache: chunks that several connections fetch by ranges of
+// bytes and write at their places in BLOB.chunks.incomplete, with a journal of those that are in.
+// The hash runs along over the part that is in without a gap. The file becomes the blob only when
+// the hash of the whole is the one by which the Hub names it. Design: docs/design/hub.md.
+//
+// Use, by each of several threads: Claim, Fetch, FinishIfComplete, until Claim gives nothing.
+// Thread-safe. The caller holds the BlobLock of the blob.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/base/digest.h"
+#include "core/base/file.h"
+#include "core/base/mutex.h"
+#include "daemon/hub/chunk_journal.h"
+#include "daemon/hub/http.h"
+#include "daemon/hub/hub_id.h"
+#include "daemon/hub/remote_file.h"
+#include "daemon/hub/retry.h"
+
+namespace quantized {
+
+struct DownloadRules {
+  uint64_t chunk_bytes = 16 << 20;
+  uint64_t sync_bytes = 256 << 20;  // how much a machine that stops may lose
+  size_t connections = 4;
+  RetryRules retries;
+};
+
+class BlobDownload {
+ public:
+  struct Task {
+    HubId id;
+    std::string commit;
+    RemoteFile file;
+    std::filesystem::path blob;
+  };
+  // Bytes that came in, or (negative) that must come again. Called from any thread.
+  using OnBytes = std::function<void(int64_t)>;
+
+  // Claims the disk space, takes up what an earlier process left. Errors: kIo, kDiskFull.
+  static absl::StatusOr<std::unique_ptr<BlobDownload>> Open(Task task, const DownloadRules& rules,
+                                                            OnBytes on_bytes);
+
+  // What an earlier process left: told to `on_bytes`, too.
+  uint64_t resumed_bytes() const { return resumed_bytes_; }
+
+  // A chunk for the caller to Fetch; nullopt when there is none for now.
+  std::optional<size_t> Claim();
+
+  // Brings the chunk in, with as many attempts as the rules allow. OK also when the chunk has to be
+  // claimed again, because the server has another file now or knows no ranges. Errors: those of
+  // HubRefusal; kIo; kValidationFailed when the server twice has another file than it told.
+  absl::Status Fetch(size_t chunk, HttpClient& client, Waiter& waiter);
+
+  // When all chunks are in: checks the hash and makes the blob. True when the blob is there; false
+  // when chunks are missing, be it since the hash was wrong for the first time. Errors:
+  // kValidationFailed when it is wrong again, with both hashes; kIo.
+  absl::StatusOr<bool> FinishIfComplete();
+
+ private:
+  enum class ChunkState { kWaiting, kFetching, kDone };
+  // How an attempt ended.
+  enum class Verdict {
+    kDone,
+    kAgain,  // worth another attempt
+    kFailed,
+    kNoRanges,  // the server sends whole files only
+    kChanged,   // the server has another file than it told
+  };
+  struct Attempt {
+    Verdict verdict;
+    absl::Status failure;  // why not kDone
+    HttpResponse response;
+  };
+  struct Source {
+    std::string url, etag;
+  };
+  class Receiver;
+
+  BlobDownload(Task task, const DownloadRules& rules, OnBytes on_bytes, File file);
+  absl::Status Resume();
+  ByteRange RangeOf(size_t chunk) const;
+  bool AllDone() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Source SourceFor(const HttpClient& client);
+  void RememberSource(const HttpClient& client, const HttpResponse& response);
+  Attempt FetchOnce(ByteRange range, bool whole, uint64_t& received_bytes, HttpClient& client);
+  Attempt Judge(const HttpResult& result, const Receiver& receiver, HttpClient& client);
+  // A claimed chunk is in: journal, sync, hash.
+  absl::Status Keep(size_t chunk, bool whole);
+  absl::Status HashWhatIsIn();
+  // The next chunk to hash, if it is in and nobody hashes.
+  std::optional<size_t> NextToHash();
+  // A claimed chunk is given up or kept; the last to leave starts afresh if that is due.
+  absl::Status Leave(size_t chunk, ChunkState state);
+  absl::Status AnotherFile(const absl::Status& why);
+  void ForgetDone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status StartAfresh() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::string Name() const;
+
+  const Task task_;
+  const DownloadRules rules_;
+  const OnBytes on_bytes_;
+  File file_;
+  uint64_t resumed_bytes_ = 0;
+
+  Mutex mutex_;
+  std::vector<ChunkState> chunks_ ABSL_GUARDED_BY(mutex_);
+  std::optional<ChunkJournal> journal_ ABSL_GUARDED_BY(mutex_);  // none for one chunk
+  bool whole_ ABSL_GUARDED_BY(mutex_) = false;                   // one stream, claimed as chunk 0
+  size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool afresh_due_ ABSL_GUARDED_BY(mutex_) = false;
+  bool second_time_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finishing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool hashing_ ABSL_GUARDED_BY(mutex_) = false;
+  size_t hashed_chunks_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t unsynced_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::string etag_ ABSL_GUARDED_BY(mutex_);
+  std::string direct_url_ ABSL_GUARDED_BY(mutex_);  // where the Hub redirected to
+  // Whoever set hashing_, or claimed the whole file, or finishes, has it.
+  Digest digest_;
+};
+
+}  // namespace quantized

@@ -1,0 +1,120 @@
+#include "daemon/hub/fetch_model.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "daemon/hub/blob_queue.h"
+#include "daemon/hub/cached_model.h"
+#include "daemon/hub/hub_api.h"
+#include "daemon/hub/hub_cache.h"
+#include "daemon/hub/model_files.h"
+
+namespace quantized {
+namespace {
+
+namespace fs = std::filesystem;
+
+// When a snapshot was last used: what pruning by age goes by. Best effort: a cache may be
+// read-only.
+void Touch(const fs::path& folder) { ::utimensat(AT_FDCWD, folder.c_str(), nullptr, 0); }
+
+std::vector<RemoteFile> AllFiles(const ModelFiles& chosen) {
+  std::vector<RemoteFile> files = chosen.descriptions;
+  files.insert(files.end(), chosen.weights.begin(), chosen.weights.end());
+  return files;
+}
+
+FetchedModel Describe(const HubCache& cache, const HubId& id, std::string_view commit,
+                      const ModelFiles& chosen) {
+  const std::vector<RemoteFile> files = AllFiles(chosen);
+  FetchedModel model{.commit = std::string(commit), .path = cache.SnapshotPath(id, commit)};
+  if (!chosen.gguf.empty()) model.path /= chosen.gguf;
+  model.files = files.size();
+  for (const RemoteFile& file : files) model.size_bytes += file.size_bytes;
+  Touch(cache.SnapshotPath(id, commit));
+  return model;
+}
+
+// The commit of `id` and its files, without asking anybody where it is a commit that we know.
+absl::StatusOr<RepositoryInfo> Resolve(const FetchContext& context, const HubCache& cache,
+                                       const HubId& id) {
+  if (IsHex(id.revision, 40)) {
+    if (auto files = cache.ReadTree(id, id.revision)) {
+      return RepositoryInfo{.commit = id.revision, .files = *std::move(files)};
+    }
+  }
+  HttpClient client(context.http(), context.stop);
+  return FetchRepositoryInfo(client, id, Retries(context.rules.retries, context.waiter));
+}
+
+absl::StatusOr<std::optional<std::string>> FetchIndex(const FetchContext& context,
+                                                      const HubCache& cache, const HubId& id,
+                                                      const RepositoryInfo& info) {
+  const std::optional<RemoteFile> index = FindWeightIndex(info.files);
+  if (!index) return std::nullopt;
+  if (index->size_bytes > kMaxIndexBytes) {
+    return MakeError(Error::kValidationFailed,
+                     StrCat("model '", id.name, "': ", index->path, " has ", index->size_bytes,
+                            " bytes, at most ", kMaxIndexBytes, " are accepted"));
+  }
+  FetchContext quiet = context;
+  quiet.on_progress = [](const FetchProgress&) {};
+  const std::vector<RemoteFile> files = {*index};
+  RETURN_IF_ERROR(BlobQueue(quiet, cache, id, info.commit, files).Run());
+  ASSIGN_OR_RETURN(std::string text,
+                   ReadFile(cache.SnapshotPath(id, info.commit) / index->path, kMaxIndexBytes));
+  return text;
+}
+
+absl::StatusOr<FetchedModel> TakeOffline(const FetchContext& context, const HubId& id) {
+  std::string missing;
+  for (const fs::path& root : {context.settings.cache, context.settings.shared_cache}) {
+    if (root.empty()) continue;
+    const HubCache cache(root);
+    ASSIGN_OR_RETURN(const CachedModel cached, FindCachedModel(cache, id));
+    if (cached.missing.empty() && cached.chosen) {
+      return Describe(cache, id, cached.commit, *cached.chosen);
+    }
+    if (missing.empty()) missing = cached.missing;
+  }
+  return MakeError(Error::kModelNotFound,
+                   StrCat("Model '", id.name, "' is not in the cache",
+                          missing.empty() ? "" : " as a whole: ", missing,
+                          ", and HF_HUB_OFFLINE keeps it from being fetched"),
+                   "Unset HF_HUB_OFFLINE to download it, or provide a local path");
+}
+
+}  // namespace
+
+absl::StatusOr<FetchedModel> FetchModel(const FetchContext& context, const HubId& id) {
+  if (context.settings.offline) return TakeOffline(context, id);
+  const HubCache cache(context.settings.cache);
+  RETURN_IF_ERROR(cache.Prepare(id));
+  ASSIGN_OR_RETURN(const RepositoryInfo info, Resolve(context, cache, id));
+  ASSIGN_OR_RETURN(const std::optional<std::string> index, FetchIndex(context, cache, id, info));
+  ASSIGN_OR_RETURN(const ModelFiles chosen, ChooseModelFiles(id.name, info.files, index));
+  const std::vector<RemoteFile> files = AllFiles(chosen);
+  BlobQueue queue(context, cache, id, info.commit, files);
+  RETURN_IF_ERROR(queue.Run());
+  RETURN_IF_ERROR(cache.WriteTree(id, info));
+  // Last, so that offline the revision is a snapshot that is whole.
+  if (!IsHex(id.revision, 40)) {
+    RETURN_IF_ERROR(cache.WriteRef(id, info.commit));
+  }
+  FetchedModel model = Describe(cache, id, info.commit, chosen);
+  model.fetched_bytes = queue.fetched_bytes();
+  return model;
+}
+
+}  // namespace quantized

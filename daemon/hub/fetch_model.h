@@ -1,0 +1,58 @@
+// A model of the Hub, brought into the cache: what its name means now, which of its files a
+// quantization needs, those that are not there yet, and the folder that holds them all.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "daemon/hub/download.h"
+#include "daemon/hub/hub_id.h"
+#include "daemon/hub/hub_settings.h"
+#include "daemon/hub/retry.h"
+
+namespace quantized {
+
+struct FetchProgress {
+  uint64_t done_bytes = 0;
+  uint64_t total_bytes = 0;  // of all files, those in the cache included
+};
+
+// How fetching is done, and whom it tells. The functions are called from any thread, one at a time.
+struct FetchContext {
+  HubSettings settings;
+  DownloadRules rules;
+  std::chrono::seconds connect_timeout{15};
+  std::chrono::seconds stall_timeout{30};
+  Waiter& waiter;
+  std::stop_token stop;
+  std::function<void(const FetchProgress&)> on_progress = [](const FetchProgress&) {};
+  std::function<void(std::string_view)> on_message = [](std::string_view) {};
+
+  HttpSettings http() const {
+    return {.endpoint = settings.endpoint,
+            .token = settings.token,
+            .connect_timeout = connect_timeout,
+            .stall_timeout = stall_timeout};
+  }
+};
+
+struct FetchedModel {
+  std::string commit;
+  std::filesystem::path path;  // the snapshot's folder, or the GGUF file in it
+  size_t files = 0;
+  uint64_t size_bytes = 0;     // of the files
+  uint64_t fetched_bytes = 0;  // that came over the network for them
+};
+
+// Fetches what is missing; offline, takes what a cache holds, ours or huggingface_hub's. A file
+// that huggingface_hub's cache holds is linked into ours when its hash is right. Errors: those of
+// FetchRepositoryInfo, ChooseModelFiles and BlobDownload; kDiskFull before anything is fetched;
+// kModelNotFound offline, naming what is missing; kCancelled.
+absl::StatusOr<FetchedModel> FetchModel(const FetchContext& context, const HubId& id);
+
+}  // namespace quantized

@@ -1,0 +1,207 @@
+#include "daemon/hub/hub_cache.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/base/ids.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "daemon/hub/blob_digest.h"
+#include "daemon/hub/retry.h"
+
+namespace quantized {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr uint64_t kMaxTreeBytes = 64 << 20;
+constexpr int kTreeFormatVersion = 1;
+// flock has no deadline of its own.
+constexpr std::chrono::milliseconds kLockPoll{50};
+
+bool HasSize(const fs::path& path, uint64_t size_bytes) {
+  std::error_code error;
+  return fs::is_regular_file(path, error) && fs::file_size(path, error) == size_bytes && !error;
+}
+
+// Written beside `path` under a name of its own, so that processes do not disturb each other.
+absl::Status Replace(const fs::path& path, std::string_view contents) {
+  RETURN_IF_ERROR(CreateDirectories(path.parent_path()));
+  const fs::path temporary = StrCat(path.string(), ".", NewUlid(), ".tmp");
+  RETURN_IF_ERROR(WriteFileAtomically(temporary, contents));
+  return RenameDurably(temporary, path);
+}
+
+std::optional<RemoteFile> ReadEntry(const std::string& path, const Json& entry) {
+  const auto text = [&](const char* key) {
+    const auto found = entry.find(key);
+    return found != entry.end() && found->is_string() ? found->get<std::string>() : "";
+  };
+  if (!entry.is_object() || !entry.contains("size") || !entry["size"].is_number_unsigned()) {
+    return std::nullopt;
+  }
+  RemoteFile file{.path = path,
+                  .size_bytes = entry["size"].get<uint64_t>(),
+                  .blob_id = text("blob_id"),
+                  .lfs_sha256 = text("lfs_sha256")};
+  const bool good = IsSafeRemotePath(path) && IsHex(file.blob_id, 40) &&
+                    (file.lfs_sha256.empty() || IsHex(file.lfs_sha256, 64));
+  if (!good) return std::nullopt;
+  return file;
+}
+
+fs::path TreePath(const fs::path& repository, std::string_view commit) {
+  return repository / "trees" / StrCat(commit, ".json");
+}
+
+}  // namespace
+
+fs::path HubCache::RepositoryPath(const HubId& id) const { return root_ / id.FolderName(); }
+
+fs::path HubCache::BlobPath(const HubId& id, std::string_view hash) const {
+  return RepositoryPath(id) / "blobs" / hash;
+}
+
+fs::path HubCache::SnapshotPath(const HubId& id, std::string_view commit) const {
+  return RepositoryPath(id) / "snapshots" / commit;
+}
+
+fs::path HubCache::LockPath(const HubId& id, std::string_view hash) const {
+  return root_ / ".locks" / id.FolderName() / StrCat(hash, ".lock");
+}
+
+absl::Status HubCache::Prepare(const HubId& id) const {
+  RETURN_IF_ERROR(CreateDirectories(RepositoryPath(id) / "blobs"));
+  return CreateDirectories(root_ / ".locks" / id.FolderName());
+}
+
+std::optional<std::string> HubCache::CommitOf(const HubId& id) const {
+  if (IsHex(id.revision, 40)) return id.revision;
+  const absl::StatusOr<std::string> text = ReadFile(RepositoryPath(id) / "refs" / id.revision, 100);
+  if (!text.ok()) return std::nullopt;
+  const std::string commit(absl::StripAsciiWhitespace(*text));
+  if (!IsHex(commit, 40)) return std::nullopt;
+  return commit;
+}
+
+absl::Status HubCache::WriteRef(const HubId& id, std::string_view commit) const {
+  if (CommitOf(id) == commit) return absl::OkStatus();
+  return Replace(RepositoryPath(id) / "refs" / id.revision, commit);
+}
+
+std::optional<std::vector<RemoteFile>> HubCache::ReadTree(const HubId& id,
+                                                          std::string_view commit) const {
+  const absl::StatusOr<std::string> text =
+      ReadFile(TreePath(RepositoryPath(id), commit), kMaxTreeBytes);
+  if (!text.ok()) return std::nullopt;
+  const Json tree = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (!tree.is_object() || !tree.contains("files") || !tree["files"].is_object() ||
+      !tree.contains("format_version") || tree["format_version"] != kTreeFormatVersion) {
+    return std::nullopt;
+  }
+  std::vector<RemoteFile> files;
+  for (const auto& [path, entry] : tree["files"].items()) {
+    std::optional<RemoteFile> file = ReadEntry(path, entry);
+    if (!file) return std::nullopt;
+    files.push_back(*std::move(file));
+  }
+  return files;
+}
+
+absl::Status HubCache::WriteTree(const HubId& id, const RepositoryInfo& info) const {
+  const fs::path path = TreePath(RepositoryPath(id), info.commit);
+  std::error_code ignored;
+  if (fs::exists(path, ignored) && ReadTree(id, info.commit)) return absl::OkStatus();
+  Json files = Json::object();
+  for (const RemoteFile& file : info.files) {
+    Json entry = {{"size", file.size_bytes}, {"blob_id", file.blob_id}};
+    if (!file.lfs_sha256.empty()) {
+      entry["lfs_sha256"] = file.lfs_sha256;
+      entry["lfs_size"] = file.size_bytes;
+    }
+    files[file.path] = std::move(entry);
+  }
+  const Json tree = {{"format_version", kTreeFormatVersion}, {"files", std::move(files)}};
+  return Replace(path, tree.dump(1));
+}
+
+bool HubCache::HasBlob(const HubId& id, const RemoteFile& file) const {
+  return HasSize(BlobPath(id, file.hash()), file.size_bytes);
+}
+
+bool HubCache::HasFile(const HubId& id, std::string_view commit, const RemoteFile& file) const {
+  return HasSize(SnapshotPath(id, commit) / file.path, file.size_bytes);
+}
+
+absl::Status HubCache::Link(const HubId& id, std::string_view commit,
+                            const RemoteFile& file) const {
+  const fs::path link = SnapshotPath(id, commit) / file.path;
+  const fs::path target = BlobPath(id, file.hash()).lexically_relative(link.parent_path());
+  std::error_code error;
+  if (fs::read_symlink(link, error) == target && !error) return absl::OkStatus();
+  RETURN_IF_ERROR(CreateDirectories(link.parent_path()));
+  const fs::path temporary = StrCat(link.string(), ".", NewUlid(), ".tmp");
+  if (::symlink(target.c_str(), temporary.c_str()) != 0) {
+    return ErrnoError(errno, "create link", temporary.string());
+  }
+  return RenameDurably(temporary, link);
+}
+
+absl::StatusOr<std::optional<BlobLock>> BlobLock::Try(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0664);
+  if (fd < 0) return ErrnoError(errno, "open", path.string());
+  BlobLock lock(fd);
+  if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return std::optional<BlobLock>(std::move(lock));
+  if (errno == EWOULDBLOCK || errno == EINTR) return std::optional<BlobLock>();
+  return ErrnoError(errno, "lock", path.string());
+}
+
+absl::StatusOr<BlobLock> BlobLock::Take(const fs::path& path, const std::stop_token& stop) {
+  RealWaiter waiter;
+  do {
+    ASSIGN_OR_RETURN(std::optional<BlobLock> lock, Try(path));
+    if (lock) return *std::move(lock);
+  } while (waiter.Wait(kLockPoll, stop));
+  return MakeError(Error::kCancelled, "the download was cancelled");
+}
+
+BlobLock::BlobLock(BlobLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+BlobLock& BlobLock::operator=(BlobLock&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+BlobLock::~BlobLock() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+absl::StatusOr<bool> HasHash(const fs::path& path, std::string_view hash,
+                             const std::stop_token& stop) {
+  constexpr size_t kPiece = 1 << 20;
+  ASSIGN_OR_RETURN(const File file, File::OpenForRead(path));
+  ASSIGN_OR_RETURN(const uint64_t size_bytes, file.SizeBytes());
+  Digest digest = BlobDigest(hash, size_bytes);
+  std::vector<std::byte> piece(kPiece);
+  for (uint64_t offset = 0; offset < size_bytes; offset += kPiece) {
+    if (stop.stop_requested()) return MakeError(Error::kCancelled, "the check was cancelled");
+    const std::span<std::byte> part =
+        std::span(piece).first(std::min<uint64_t>(kPiece, size_bytes - offset));
+    RETURN_IF_ERROR(file.ReadAt(offset, part));
+    digest.Update(part);
+  }
+  return digest.HexDigest() == hash;
+}
+
+}  // namespace quantized

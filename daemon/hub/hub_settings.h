@@ -1,0 +1,35 @@
+// Where the Hub is, who asks, and where models are kept: what the environment says, in the words of
+// the contract (HF_TOKEN, LLM_QUANTIZE_CACHE) and of huggingface_hub (HF_ENDPOINT, HF_HOME, …).
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace quantized {
+
+// Variables by name. An empty value is as good as none.
+using Environment = std::map<std::string, std::string, std::less<>>;
+
+Environment ProcessEnvironment();
+
+struct HubSettings {
+  std::string endpoint;  // "https://huggingface.co", without a slash at the end
+  std::string token;     // a secret; empty for none
+  bool offline = false;
+  std::filesystem::path cache;         // the models that we fetched: LLM_QUANTIZE_CACHE/hub
+  std::filesystem::path shared_cache;  // those that huggingface_hub fetched
+};
+
+// Reads HF_ENDPOINT, HF_TOKEN (else the file that HF_TOKEN_PATH names, else HF_HOME/token),
+// HF_HUB_OFFLINE, LLM_QUANTIZE_CACHE and HF_HUB_CACHE; HF_HOME is by default
+// ~/.cache/huggingface. `given_token` counts before all of them; empty for none.
+// Errors: kInvalidArgument for an endpoint that is no http(s) URL, a token that is no single word,
+// and a cache that needs a HOME where there is none. No message quotes a token.
+absl::StatusOr<HubSettings> ReadHubSettings(const Environment& environment,
+                                            std::string given_token = "");
+
+}  // namespace quantized

@@ -1,0 +1,175 @@
+#include "daemon/hub/model_files.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <set>
+
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "core/base/text.h"
+
+namespace quantized {
+namespace {
+
+constexpr std::string_view kIndex = "model.safetensors.index.json";
+constexpr std::array<std::string_view, 17> kDescriptions = {"README.md",
+                                                            "added_tokens.json",
+                                                            "chat_template.jinja",
+                                                            "chat_template.json",
+                                                            "chat_templates.json",
+                                                            "config.json",
+                                                            "generation_config.json",
+                                                            "merges.txt",
+                                                            "preprocessor_config.json",
+                                                            "quant_config.json",
+                                                            "quantize_config.json",
+                                                            "special_tokens_map.json",
+                                                            "spiece.model",
+                                                            "tokenizer.json",
+                                                            "tokenizer.model",
+                                                            "vocab.json",
+                                                            "vocab.txt"};
+constexpr std::array<std::string_view, 3> kDescriptionSuffixes = {".jinja", ".tiktoken",
+                                                                  "tokenizer_config.json"};
+constexpr std::array<std::string_view, 4> kPickles = {".bin", ".pt", ".pth", ".ckpt"};
+
+bool IsAtTop(const RemoteFile& file) { return file.path.find('/') == std::string::npos; }
+
+bool IsDescription(std::string_view name) {
+  const auto ends = [&](std::string_view suffix) { return name.ends_with(suffix); };
+  return name == kIndex || std::ranges::find(kDescriptions, name) != kDescriptions.end() ||
+         std::ranges::any_of(kDescriptionSuffixes, ends);
+}
+
+std::string Some(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 5;
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), kShown); ++i) {
+    StrAppend(&text, i == 0 ? "" : ", ", PrintableText(names[i]));
+  }
+  if (names.size() > kShown) StrAppend(&text, " and ", names.size() - kShown, " more");
+  return text;
+}
+
+absl::StatusOr<std::set<std::string>> ShardsOf(std::string_view index) {
+  const nlohmann::json json = nlohmann::json::parse(index, nullptr, /*allow_exceptions=*/false);
+  const auto map = json.is_object() ? json.find("weight_map") : json.end();
+  if (!json.is_object() || map == json.end() || !map->is_object()) {
+    return MakeError(Error::kValidationFailed, StrCat(kIndex, ": there is no 'weight_map' object"));
+  }
+  std::set<std::string> shards;
+  for (const auto& [tensor, shard] : map->items()) {
+    if (!shard.is_string()) {
+      return MakeError(Error::kValidationFailed, StrCat(kIndex, ": the file of tensor '",
+                                                        PrintableText(tensor), "' is no text"));
+    }
+    shards.insert(shard.get<std::string>());
+  }
+  return shards;
+}
+
+// The GGUF models: a file each, or the parts "name-00001-of-00003.gguf" of one.
+std::set<std::string> GgufModels(const std::vector<std::string>& names) {
+  static const std::regex kPart(R"((.*)-\d{5}-of-(\d{5})\.gguf)");
+  std::set<std::string> models;
+  for (const std::string& name : names) {
+    std::smatch match;
+    models.insert(std::regex_match(name, match, kPart)
+                      ? StrCat(match[1].str(), "-00001-of-", match[2].str(), ".gguf")
+                      : name);
+  }
+  return models;
+}
+
+absl::Status NothingToLoad(std::string_view model, std::span<const RemoteFile> files) {
+  std::vector<std::string> pickles, safetensors;
+  for (const RemoteFile& file : files) {
+    const auto ends = [&](std::string_view suffix) { return file.path.ends_with(suffix); };
+    if (std::ranges::any_of(kPickles, ends)) pickles.push_back(file.path);
+    if (file.path.ends_with(".safetensors")) safetensors.push_back(file.path);
+  }
+  if (!safetensors.empty()) {
+    return MakeError(
+        Error::kModelNotFound,
+        StrCat("Model '", model, "' has no model*.safetensors, only ", Some(safetensors)),
+        "Name a model with its full weights; adapters must be merged first");
+  }
+  if (!pickles.empty()) {
+    return MakeError(Error::kModelNotFound,
+                     StrCat("Model '", model,
+                            "' has only pickled weights, which may run code and "
+                            "are not loaded: ",
+                            Some(pickles)),
+                     "Use a revision or a copy of the model with safetensors");
+  }
+  return MakeError(Error::kModelNotFound,
+                   StrCat("Model '", model, "' has no safetensors weights and no GGUF file"),
+                   "Check the model name or provide a local path");
+}
+
+// The files of `files` that `wanted` names; kValidationFailed names the missing.
+absl::StatusOr<std::vector<RemoteFile>> Named(std::string_view model,
+                                              std::span<const RemoteFile> files,
+                                              const std::set<std::string>& wanted) {
+  std::vector<RemoteFile> found;
+  std::vector<std::string> missing;
+  for (const std::string& name : wanted) {
+    const auto file = std::ranges::find(files, name, &RemoteFile::path);
+    if (file == files.end()) {
+      missing.push_back(name);
+    } else {
+      found.push_back(*file);
+    }
+  }
+  if (missing.empty()) return found;
+  return MakeError(Error::kValidationFailed,
+                   StrCat("model '", model, "': ", kIndex, " names ", missing.size(),
+                          " files that the model does not have: ", Some(missing)));
+}
+
+}  // namespace
+
+std::optional<RemoteFile> FindWeightIndex(std::span<const RemoteFile> files) {
+  const auto index = std::ranges::find(files, kIndex, &RemoteFile::path);
+  if (index == files.end()) return std::nullopt;
+  return *index;
+}
+
+absl::StatusOr<ModelFiles> ChooseModelFiles(std::string_view model,
+                                            std::span<const RemoteFile> files,
+                                            const std::optional<std::string>& index) {
+  ModelFiles chosen;
+  std::vector<std::string> ggufs;
+  std::set<std::string> weights;
+  for (const RemoteFile& file : files) {
+    if (!IsAtTop(file)) continue;
+    if (IsDescription(file.path)) chosen.descriptions.push_back(file);
+    if (file.path.ends_with(".gguf")) ggufs.push_back(file.path);
+    if (file.path.starts_with("model") && file.path.ends_with(".safetensors")) {
+      weights.insert(file.path);
+    }
+  }
+  if (index) {
+    ASSIGN_OR_RETURN(weights, ShardsOf(*index), << "model '" << model << "'");
+    if (weights.empty()) return NothingToLoad(model, files);
+  } else if (weights.empty()) {
+    if (ggufs.empty()) return NothingToLoad(model, files);
+    const std::set<std::string> models = GgufModels(ggufs);
+    if (models.size() > 1) {
+      return MakeError(
+          Error::kModelNotFound,
+          StrCat("Model '", model, "' has ", models.size(),
+                 " GGUF models and no safetensors: ", Some({models.begin(), models.end()})),
+          "Download the one you mean and provide its path");
+    }
+    chosen.gguf = *models.begin();
+    weights.insert(ggufs.begin(), ggufs.end());
+  }
+  ASSIGN_OR_RETURN(chosen.weights, Named(model, files, weights));
+  return chosen;
+}
+
+}  // namespace quantized

@@ -1,0 +1,224 @@
+#include "daemon/hub/remote_headers.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/base/mutex.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "daemon/hub/blob_digest.h"
+#include "daemon/hub/hub_api.h"
+#include "daemon/hub/model_files.h"
+
+namespace quantized {
+namespace {
+
+namespace fs = std::filesystem;
+
+// docs/formats/safetensors.md: the length of the header is the first 8 bytes; 100 MB is the
+// format's own limit.
+constexpr uint64_t kMaxHeaderBytes = 100'000'000;
+constexpr uint64_t kFirstBytes = 64 << 10;
+constexpr uint64_t kGgufBytes = 32 << 20;
+// The texts that say what a model is; its tokenizer does not.
+constexpr std::array<std::string_view, 5> kTexts = {"config.json", "generation_config.json",
+                                                    "model.safetensors.index.json",
+                                                    "quant_config.json", "quantize_config.json"};
+
+// Reads the beginnings of files of one commit. For one thread.
+class RemoteReader {
+ public:
+  RemoteReader(const FetchContext& context, const HubId& id, std::string_view commit)
+      : context_(context), id_(id), commit_(commit), client_(context.http(), context.stop) {}
+
+  uint64_t fetched_bytes() const { return fetched_bytes_; }
+
+  // Appends to `text` what it lacks of the first `size_bytes` of `file`. A server without ranges
+  // sends the file from its start: what is beyond is not read.
+  absl::Status Extend(const RemoteFile& file, uint64_t size_bytes, std::string& text) {
+    Retries retries(context_.rules.retries, context_.waiter);
+    while (text.size() < size_bytes) {
+      const HttpRequest request{.url = FileUrl(context_.settings.endpoint, id_, commit_, file.path),
+                                .range = ByteRange{.begin = text.size(), .end = size_bytes}};
+      uint64_t skip = 0;
+      bool first = true;
+      const auto take = [&](const HttpResponse& response,
+                            std::span<const std::byte> bytes) -> absl::Status {
+        if (std::exchange(first, false) && response.status != 206) skip = text.size();
+        fetched_bytes_ += bytes.size();
+        const uint64_t skipped = std::min<uint64_t>(skip, bytes.size());
+        skip -= skipped;
+        const auto wanted = bytes.subspan(
+            skipped, std::min<uint64_t>(bytes.size() - skipped, size_bytes - text.size()));
+        text.append(reinterpret_cast<const char*>(wanted.data()), wanted.size());
+        return text.size() < size_bytes || response.status == 206
+                   ? absl::OkStatus()
+                   : absl::CancelledError("read as far as needed");
+      };
+      const size_t before = text.size();
+      const HttpResult result = client_.Get(request, take);
+      if (text.size() >= size_bytes) break;
+      if (text.size() > before) retries.Progressed();
+      RETURN_IF_ERROR(AfterFailure(result, file, retries));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status AfterFailure(const HttpResult& result, const RemoteFile& file, Retries& retries) {
+    const HttpResponse& response = result.response;
+    absl::Status failure = result.transfer;
+    bool may_retry = result.may_retry;
+    if (failure.ok() && response.succeeded()) {
+      failure = MakeError(Error::kIo, StrCat("file '", file.path, "' of model '", id_.name,
+                                             "': the response ended early"));
+      may_retry = true;
+    } else if (failure.ok()) {
+      failure = HubRefusal(client_.settings(), id_, file.path, response);
+    }
+    if (!may_retry) return failure;
+    return retries.WaitToRetry(failure, response, context_.stop);
+  }
+
+  const FetchContext& context_;
+  const HubId& id_;
+  const std::string commit_;
+  HttpClient client_;
+  uint64_t fetched_bytes_ = 0;
+};
+
+uint64_t LittleEndian64(std::string_view bytes) {
+  uint64_t value = 0;
+  for (size_t i = 8; i-- > 0;) value = value << 8 | static_cast<uint8_t>(bytes[i]);
+  return value;
+}
+
+absl::Status ReadHeader(RemoteReader& reader, const RemoteFile& file, std::string& header) {
+  const bool is_gguf = file.path.ends_with(".gguf");
+  RETURN_IF_ERROR(
+      reader.Extend(file, std::min(file.size_bytes, is_gguf ? kGgufBytes : kFirstBytes), header));
+  if (is_gguf) return absl::OkStatus();
+  const uint64_t length = header.size() < 8 ? 0 : LittleEndian64(header);
+  const uint64_t most = std::min(kMaxHeaderBytes, std::max<uint64_t>(file.size_bytes, 8) - 8);
+  if (header.size() < 8 || length > most) {
+    return MakeError(Error::kValidationFailed,
+                     StrCat(file.path, ": byte 0: the header has ", length, " bytes, at most ",
+                            most, " are possible"));
+  }
+  RETURN_IF_ERROR(reader.Extend(file, 8 + length, header));
+  header.resize(8 + length);
+  return absl::OkStatus();
+}
+
+absl::Status WriteStandIn(const fs::path& path, std::string_view header, uint64_t size_bytes) {
+  ASSIGN_OR_RETURN(File file, File::OpenForWrite(path));
+  RETURN_IF_ERROR(file.Truncate(0));
+  RETURN_IF_ERROR(file.WriteAt(0, std::as_bytes(std::span(header))));
+  RETURN_IF_ERROR(file.Truncate(size_bytes));
+  return file.Close();
+}
+
+absl::StatusOr<std::string> ReadText(RemoteReader& reader, const RemoteFile& file) {
+  if (file.size_bytes > kMaxIndexBytes) {
+    return MakeError(Error::kValidationFailed,
+                     StrCat(file.path, ": ", file.size_bytes, " bytes, at most ", kMaxIndexBytes,
+                            " are accepted"));
+  }
+  std::string text;
+  RETURN_IF_ERROR(reader.Extend(file, file.size_bytes, text));
+  Digest digest = BlobDigest(file.hash(), file.size_bytes);
+  digest.Update(text);
+  if (const std::string found = digest.HexDigest(); found != file.hash()) {
+    return MakeError(Error::kValidationFailed,
+                     StrCat(file.path, ": the bytes that came have the hash ", found, ", expected ",
+                            file.hash()));
+  }
+  return text;
+}
+
+// Runs body(i, reader) for each i below `count` on some connections; the first failure counts.
+class Readers {
+ public:
+  Readers(const FetchContext& context, const HubId& id, std::string_view commit)
+      : context_(context), id_(id), commit_(commit) {}
+
+  absl::Status ForEach(size_t count,
+                       const std::function<absl::Status(size_t, RemoteReader&)>& body) {
+    {
+      std::vector<std::jthread> threads;
+      for (size_t t = 0; t < std::min(count, context_.rules.connections); ++t) {
+        threads.emplace_back([&] {
+          RemoteReader reader(context_, id_, commit_);
+          for (size_t i; (i = next_++) < count;) {
+            if (absl::Status status = body(i, reader); !status.ok()) {
+              const MutexLock lock(mutex_);
+              failure_.Update(status);
+              next_ = count;
+            }
+          }
+          fetched_bytes_ += reader.fetched_bytes();
+        });
+      }
+    }
+    const MutexLock lock(mutex_);
+    return failure_;
+  }
+
+  uint64_t fetched_bytes() const { return fetched_bytes_; }
+
+ private:
+  const FetchContext& context_;
+  const HubId& id_;
+  const std::string commit_;
+  std::atomic<size_t> next_ = 0;
+  std::atomic<uint64_t> fetched_bytes_ = 0;
+  Mutex mutex_;
+  absl::Status failure_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+absl::StatusOr<RemoteHeaders> FetchHeaders(const FetchContext& context, const HubId& id,
+                                           const fs::path& directory) {
+  HttpClient client(context.http(), context.stop);
+  ASSIGN_OR_RETURN(const RepositoryInfo info,
+                   FetchRepositoryInfo(client, id, Retries(context.rules.retries, context.waiter)));
+  RemoteReader reader(context, id, info.commit);
+  std::optional<std::string> index;
+  if (const auto file = FindWeightIndex(info.files)) {
+    ASSIGN_OR_RETURN(index, ReadText(reader, *file), << "model '" << id.name << "'");
+  }
+  ASSIGN_OR_RETURN(const ModelFiles chosen, ChooseModelFiles(id.name, info.files, index));
+
+  RETURN_IF_ERROR(CreateDirectories(directory));
+  RemoteHeaders headers{.commit = info.commit, .path = directory};
+  if (!chosen.gguf.empty()) headers.path /= chosen.gguf;
+  for (const RemoteFile& file : chosen.descriptions) {
+    headers.size_bytes += file.size_bytes;
+    if (std::ranges::find(kTexts, file.path) == kTexts.end()) continue;
+    ASSIGN_OR_RETURN(const std::string text, ReadText(reader, file),
+                     << "model '" << id.name << "'");
+    RETURN_IF_ERROR(WriteStandIn(directory / file.path, text, text.size()));
+    ++headers.files;
+  }
+  Readers readers(context, id, info.commit);
+  const auto copy_header = [&](size_t i, RemoteReader& one) -> absl::Status {
+    const RemoteFile& file = chosen.weights[i];
+    std::string header;
+    RETURN_IF_ERROR(ReadHeader(one, file, header)) << "model '" << id.name << "'";
+    return WriteStandIn(directory / file.path, header, file.size_bytes);
+  };
+  RETURN_IF_ERROR(readers.ForEach(chosen.weights.size(), copy_header));
+  for (const RemoteFile& file : chosen.weights) headers.size_bytes += file.size_bytes;
+  headers.files += chosen.weights.size();
+  headers.fetched_bytes = reader.fetched_bytes() + readers.fetched_bytes();
+  return headers;
+}
+
+}  // namespace quantized

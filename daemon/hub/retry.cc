@@ -1,0 +1,66 @@
+#include "daemon/hub/retry.h"
+
+#include <curl/curl.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <ctime>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "absl/strings/numbers.h"
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+
+namespace quantized {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// RFC 9110, 10.2.3: seconds, or a date.
+std::optional<seconds> RetryAfter(const HttpResponse& response) {
+  const std::string text = response.Header("retry-after");
+  if (text.empty()) return std::nullopt;
+  int64_t count = 0;
+  if (absl::SimpleAtoi(text, &count)) return seconds(std::max<int64_t>(count, 0));
+  const std::time_t date = curl_getdate(text.c_str(), nullptr);
+  if (date < 0) return std::nullopt;
+  return seconds(std::max<int64_t>(date - std::time(nullptr), 0));
+}
+
+}  // namespace
+
+bool RealWaiter::Wait(milliseconds time, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait_for(lock, stop, time, [] { return false; });
+  return !stop.stop_requested();
+}
+
+absl::Status Retries::WaitToRetry(const absl::Status& failure, const HttpResponse& response,
+                                  const std::stop_token& stop) {
+  if (++failures_ >= rules_.attempts) {
+    RETURN_IF_ERROR(failure) << "after " << failures_ << " attempts";
+  }
+  // From half of it to all of it, so that many clients do not come back together.
+  const milliseconds full =
+      std::min(rules_.longest_wait, rules_.first_wait * (1 << std::min(failures_ - 1, 16)));
+  milliseconds wait(
+      std::uniform_int_distribution<int64_t>(full.count() / 2, full.count())(random_));
+  if (const std::optional<seconds> asked = RetryAfter(response)) {
+    if (*asked > rules_.longest_retry_after) {
+      RETURN_IF_ERROR(failure) << "the server asks to wait for " << asked->count() << " seconds";
+    }
+    wait = std::max<milliseconds>(wait, *asked);
+  }
+  if (!waiter_.Wait(wait, stop)) {
+    return MakeError(Error::kCancelled, "the download was cancelled");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace quantized

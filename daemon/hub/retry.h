@@ -1,0 +1,56 @@
+// When a failed request is sent again: exponential backoff with jitter, or as long as the server
+// asks for with Retry-After.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <random>
+#include <stop_token>
+
+#include "absl/status/status.h"
+#include "daemon/hub/http.h"
+
+namespace quantized {
+
+// Passes time. Thread-safe.
+class Waiter {
+ public:
+  virtual ~Waiter() = default;
+  // False, and at once, when `stop` is requested.
+  virtual bool Wait(std::chrono::milliseconds time, const std::stop_token& stop) = 0;
+};
+
+class RealWaiter : public Waiter {
+ public:
+  bool Wait(std::chrono::milliseconds time, const std::stop_token& stop) override;
+};
+
+struct RetryRules {
+  int attempts = 7;  // in a row without a byte of progress
+  std::chrono::milliseconds first_wait{500};
+  std::chrono::milliseconds longest_wait{30'000};
+  // A server that asks for more patience than this has failed.
+  std::chrono::seconds longest_retry_after{300};
+};
+
+// The attempts at one thing. For one thread.
+class Retries {
+ public:
+  Retries(const RetryRules& rules, Waiter& waiter) : rules_(rules), waiter_(waiter) {}
+
+  // After an attempt that brought something.
+  void Progressed() { failures_ = 0; }
+
+  // After `failure` with `response`, which may have a Retry-After: waits and returns OK, or returns
+  // `failure` when there were attempts enough; kCancelled when stopped.
+  absl::Status WaitToRetry(const absl::Status& failure, const HttpResponse& response,
+                           const std::stop_token& stop);
+
+ private:
+  const RetryRules rules_;
+  Waiter& waiter_;
+  int failures_ = 0;
+  std::minstd_rand random_{std::random_device{}()};
+};
+
+}  // namespace quantized

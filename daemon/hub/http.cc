@@ -86,6 +86,7 @@ struct HttpClient::Transfer {
   const BodySink& sink;
   HttpResult result;
   size_t header_bytes = 0;
+  bool headers_ended = false;
   char error_text[CURL_ERROR_SIZE] = {};
 
   static size_t OnHeader(char* data, size_t, size_t size, void* self) {
@@ -108,6 +109,7 @@ struct HttpClient::Transfer {
                                                      kMaxHeaderBytes, " bytes"));
       return false;
     }
+    if (line == "\r\n" || line == "\n") headers_ended = true;
     const size_t colon = line.find(':');
     if (colon == std::string_view::npos) return true;
     const absl::string_view value(line.data() + colon + 1, line.size() - colon - 1);
@@ -218,6 +220,8 @@ HttpResult HttpClient::GetOnce(const HttpRequest& request, const std::string& ur
     result.transfer = MakeError(Error::kCancelled, "the download was cancelled");
     return std::move(result);
   }
+  // curl takes a connection that ends among the headers for the end of them.
+  if (code == CURLE_OK && !transfer.headers_ended) code = CURLE_GOT_NOTHING;
   // A sink that failed and an error's body that is too long end as write errors: told already.
   if (code != CURLE_OK && result.transfer.ok() && code != CURLE_WRITE_ERROR) {
     const std::string why =

@@ -9,6 +9,7 @@
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/base/text.h"
+#include "daemon/hub/json_text.h"
 #include "daemon/hub/url.h"
 
 namespace quantized {
@@ -19,9 +20,6 @@ using nlohmann::json;
 constexpr size_t kMaxAnswerBytes = 32 << 20;
 constexpr size_t kMaxFiles = 100'000;
 constexpr uint64_t kMaxFileBytes = uint64_t{1} << 50;
-// The answer is an object that holds a list of objects that hold an object.
-constexpr int kMaxDepth = 6;
-
 absl::Status BadAnswer(const HubId& id, std::string_view what) {
   return MakeError(Error::kValidationFailed,
                    StrCat("the Hub's description of model '", id.name, "': ", what));
@@ -127,8 +125,7 @@ absl::Status HubRefusal(const HttpSettings& settings, const HubId& id, std::stri
 }
 
 absl::StatusOr<RepositoryInfo> ParseRepositoryInfo(const HubId& id, std::string_view text) {
-  const auto shallow = [](int depth, json::parse_event_t, json&) { return depth <= kMaxDepth; };
-  const json answer = json::parse(text, shallow, /*allow_exceptions=*/false);
+  const json answer = ParseJson(text);
   if (!answer.is_object()) return BadAnswer(id, "not a JSON object");
   RepositoryInfo info{.commit = TextOf(answer, "sha"), .files = {}};
   if (!IsHex(info.commit, 40)) return BadAnswer(id, "'sha' is no commit");

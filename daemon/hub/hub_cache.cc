@@ -17,13 +17,14 @@
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "daemon/hub/blob_digest.h"
+#include "daemon/hub/json_text.h"
 #include "daemon/hub/retry.h"
 
 namespace quantized {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 constexpr uint64_t kMaxTreeBytes = 64 << 20;
 constexpr int kTreeFormatVersion = 1;
@@ -105,7 +106,7 @@ std::optional<std::vector<RemoteFile>> HubCache::ReadTree(const HubId& id,
   const absl::StatusOr<std::string> text =
       ReadFile(TreePath(RepositoryPath(id), commit), kMaxTreeBytes);
   if (!text.ok()) return std::nullopt;
-  const Json tree = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  const Json tree = ParseJson(*text);
   if (!tree.is_object() || !tree.contains("files") || !tree["files"].is_object() ||
       !tree.contains("format_version") || tree["format_version"] != kTreeFormatVersion) {
     return std::nullopt;

@@ -10,6 +10,7 @@
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/base/text.h"
+#include "daemon/hub/json_text.h"
 
 namespace quantized {
 namespace {
@@ -55,10 +56,10 @@ std::string Some(const std::vector<std::string>& names) {
 }
 
 absl::StatusOr<std::set<std::string>> ShardsOf(std::string_view index) {
-  const nlohmann::json json = nlohmann::json::parse(index, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json json = ParseJson(index);
   const auto map = json.is_object() ? json.find("weight_map") : json.end();
   if (!json.is_object() || map == json.end() || !map->is_object()) {
-    return MakeError(Error::kValidationFailed, StrCat(kIndex, ": there is no 'weight_map' object"));
+    return MakeError(Error::kValidationFailed, StrCat(kIndex, ": the 'weight_map' is no object"));
   }
   std::set<std::string> shards;
   for (const auto& [tensor, shard] : map->items()) {

@@ -19,7 +19,7 @@
 namespace quantized {
 
 // Of model.safetensors.index.json.
-inline constexpr uint64_t kMaxIndexBytes = 256 << 20;
+inline constexpr uint64_t kMaxIndexBytes = 64 << 20;
 
 struct ModelFiles {
   // What describes the model: small, and fetched first.

@@ -451,6 +451,11 @@ void HubServer::Fail(HubFault fault) {
   impl_->faults_.push_back(std::move(fault));
 }
 
+void HubServer::StopFailing() {
+  const std::lock_guard lock(impl_->mutex_);
+  impl_->faults_.clear();
+}
+
 void HubServer::Override(std::function<std::optional<std::string>(const HubRequest&)> answer) {
   const std::lock_guard lock(impl_->mutex_);
   impl_->override_ = std::move(answer);

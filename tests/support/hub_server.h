@@ -67,6 +67,8 @@ class HubServer {
   // A token that is valid, but may read what is public only.
   void AcceptForPublic(std::string token);
   void Fail(HubFault fault);
+  // Forgets the faults that are still to come.
+  void StopFailing();
   // What `answer` gives is sent as it is instead of the response.
   void Override(std::function<std::optional<std::string>(const HubRequest&)> answer);
 

@@ -1,0 +1,77 @@
+#include "daemon/hub/chunk_journal.h"
+
+#include <fstream>
+
+#include "daemon/hub/hub_test.h"
+
+namespace quantized {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+class ChunkJournalTest : public ::testing::Test {
+ protected:
+  ChunkJournal Open(ChunkJournal::Key key = {.hash = "abc", .size_bytes = 95, .chunk_bytes = 10}) {
+    auto journal = ChunkJournal::Open(path(), key);
+    EXPECT_TRUE(journal.ok()) << journal.status();
+    return *std::move(journal);
+  }
+  std::filesystem::path path() const { return folder_.path() / "journal"; }
+  std::string Text() const { return *ReadFile(path(), 1 << 20); }
+  void Write(const std::string& text) { std::ofstream(path()) << text; }
+
+  testing::TempDir folder_;
+};
+
+TEST_F(ChunkJournalTest, RemembersChunksOfThisBoot) {
+  {
+    ChunkJournal journal = Open();
+    EXPECT_THAT(journal.chunks(), IsEmpty());
+    EXPECT_TRUE(journal.SetEtag("\"x y\"").ok());
+    for (const size_t chunk : {3, 0, 9}) EXPECT_TRUE(journal.Add(chunk).ok());
+  }
+  ChunkJournal journal = Open();
+  EXPECT_THAT(journal.chunks(), ElementsAre(3, 0, 9));
+  EXPECT_EQ(journal.etag(), "\"x y\"");
+  EXPECT_TRUE(journal.Reset().ok());
+  EXPECT_THAT(Open().chunks(), IsEmpty());
+}
+
+TEST_F(ChunkJournalTest, OfAnotherBootOnlyWhatWasSynced) {
+  {
+    ChunkJournal journal = Open();
+    for (const size_t chunk : {3, 0}) EXPECT_TRUE(journal.Add(chunk).ok());
+    EXPECT_TRUE(journal.Synced(2).ok());
+    EXPECT_TRUE(journal.Add(9).ok());
+  }
+  std::string text = Text();
+  const size_t boot = text.find('\n') - 36;
+  Write(text.replace(boot, 36, "00000000-0000-0000-0000-000000000000"));
+  EXPECT_THAT(Open().chunks(), ElementsAre(3, 0));
+}
+
+TEST_F(ChunkJournalTest, AnotherFilesJournalIsNone) {
+  EXPECT_TRUE(Open().Add(1).ok());
+  EXPECT_THAT(Open({.hash = "abd", .size_bytes = 95, .chunk_bytes = 10}).chunks(), IsEmpty());
+  EXPECT_TRUE(Open().Add(1).ok());
+  EXPECT_THAT(Open({.hash = "abc", .size_bytes = 95, .chunk_bytes = 20}).chunks(), IsEmpty());
+}
+
+TEST_F(ChunkJournalTest, ReadsAsFarAsItCan) {
+  { Open(); }
+  const std::string first = Text();
+  for (const std::string bad : {"chunk 10\n", "chunk -1\n", "chunk\n", "chunk 1\n", "synced 7\n",
+                                "nonsense\n", "chunk 2", "\n", "chunk 2 3\n"}) {
+    Write(first + "chunk 1\n" + bad + "chunk 4\n");
+    EXPECT_THAT(Open().chunks(), ElementsAre(1)) << bad;
+  }
+  for (const std::string& text : {std::string(), std::string("x"), std::string("\n\n\n"),
+                                  first.substr(0, first.size() - 1)}) {
+    Write(text);
+    EXPECT_THAT(Open().chunks(), IsEmpty());
+  }
+}
+
+}  // namespace
+}  // namespace quantized

@@ -1,0 +1,298 @@
+#include "daemon/hub/fetch_model.h"
+
+#include <fstream>
+#include <set>
+
+#include "daemon/hub/hub_cache.h"
+#include "daemon/hub/hub_test.h"
+#include "tests/support/sandbox.h"
+
+namespace quantized {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::HubFaultKind;
+using testing::HubPort;
+using testing::HubRequest;
+using ::testing::IsEmpty;
+
+namespace fs = std::filesystem;
+
+class FetchModelTest : public HubTest {
+ protected:
+  FetchModelTest() : model_(Model("me/model")), id_(*ParseHubId("me/model")) {
+    server_.Add(model_);
+  }
+
+  // Fetches and expects a whole snapshot.
+  FetchedModel Fetch(const FetchContext& context) {
+    const auto fetched = FetchModel(context, id_);
+    EXPECT_TRUE(fetched.ok()) << fetched.status();
+    if (!fetched.ok()) return {};
+    EXPECT_EQ(fetched->commit, model_.Commit());
+    ExpectWhole(fetched->path, model_);
+    EXPECT_THAT(Leftovers(), IsEmpty());
+    return *fetched;
+  }
+
+  std::vector<std::string> Leftovers() const {
+    std::vector<std::string> left;
+    for (const std::string& file : testing::FilesBelow(cache())) {
+      if (file.find(".chunks.") != std::string::npos || file.ends_with(".tmp"))
+        left.push_back(file);
+    }
+    return left;
+  }
+
+  size_t CdnRequests() const {
+    size_t count = 0;
+    for (const HubRequest& request : server_.requests()) count += request.port == HubPort::kCdn;
+    return count;
+  }
+
+  testing::HubRepository model_;
+  HubId id_;
+};
+
+TEST_F(FetchModelTest, LaysTheModelOutAsHuggingfaceHubDoes) {
+  std::vector<FetchProgress> progress;
+  FetchContext context = Context();
+  context.on_progress = [&](const FetchProgress& one) { progress.push_back(one); };
+  const FetchedModel fetched = Fetch(context);
+  const fs::path repository = cache() / "models--me--model";
+  EXPECT_EQ(fetched.path, repository / "snapshots" / model_.Commit());
+  EXPECT_EQ(Contents(repository / "refs/main"), model_.Commit());
+  for (const auto& [path, file] : model_.files) {
+    if (!fs::exists(fetched.path / path)) continue;
+    EXPECT_EQ(fs::read_symlink(fetched.path / path), "../../blobs/" + file.hash());
+  }
+  EXPECT_EQ(fetched.files, 6u);
+  ASSERT_FALSE(progress.empty());
+  EXPECT_EQ(progress.back().done_bytes, fetched.size_bytes);
+  EXPECT_EQ(progress.back().total_bytes, fetched.size_bytes);
+  for (const FetchProgress& one : progress) EXPECT_LE(one.done_bytes, one.total_bytes);
+  // The Hub was asked once where each large file is, or once per connection.
+  EXPECT_LE(server_.requests().size() - CdnRequests(), 5u + 2 * 4u);
+}
+
+TEST_F(FetchModelTest, WhatIsThereIsNotFetched) {
+  Fetch(Context());
+  server_.ForgetRequests();
+  EXPECT_EQ(Fetch(Context()).fetched_bytes, 0u);
+  EXPECT_EQ(server_.requests().size(), 1u);  // what main is now
+  id_.revision = model_.Commit();
+  server_.ForgetRequests();
+  Fetch(Context());
+  EXPECT_THAT(server_.requests(), IsEmpty());
+}
+
+TEST_F(FetchModelTest, ANewCommitFetchesWhatChanged) {
+  Fetch(Context());
+  model_.AddFile("config.json", R"({"architectures":["X"]})");
+  server_.Add(model_);
+  server_.ForgetRequests();
+  Fetch(Context());
+  EXPECT_EQ(CdnRequests(), 0u);
+  EXPECT_EQ(server_.requests().size(), 2u);
+}
+
+TEST_F(FetchModelTest, EveryFaultPasses) {
+  const HubFaultKind kinds[] = {HubFaultKind::kCloseBeforeHeaders,
+                                HubFaultKind::kCloseInHeaders,
+                                HubFaultKind::kCloseInBody,
+                                HubFaultKind::kCloseBeforeEnd,
+                                HubFaultKind::kTooManyRequests,
+                                HubFaultKind::kServerError,
+                                HubFaultKind::kExpired,
+                                HubFaultKind::kFlipByte,
+                                HubFaultKind::kAnotherFile,
+                                HubFaultKind::kAnotherEtag,
+                                HubFaultKind::kNoRanges};
+  for (const HubFaultKind kind : kinds) {
+    for (const uint64_t skip : {0, 1, 5, 15}) {
+      SCOPED_TRACE(absl::StrCat("kind ", static_cast<int>(kind), " after ", skip));
+      ASSERT_TRUE(RemoveAll(cache()).ok());
+      server_.Fail({.kind = kind, .at_byte = 5000, .skip = skip});
+      Fetch(Context());
+      server_.StopFailing();
+    }
+  }
+}
+
+TEST_F(FetchModelTest, FaultsAtTheHubPass) {
+  for (const HubFaultKind kind :
+       {HubFaultKind::kCloseBeforeHeaders, HubFaultKind::kCloseInHeaders,
+        HubFaultKind::kCloseInBody, HubFaultKind::kCloseBeforeEnd, HubFaultKind::kTooManyRequests,
+        HubFaultKind::kServerError, HubFaultKind::kFlipByte, HubFaultKind::kAnotherFile}) {
+    SCOPED_TRACE(static_cast<int>(kind));
+    ASSERT_TRUE(RemoveAll(cache()).ok());
+    server_.Fail({.kind = kind, .port = HubPort::kHub, .path_part = "config.json", .at_byte = 3});
+    Fetch(Context());
+  }
+}
+
+TEST_F(FetchModelTest, AStalledTransferIsTakenUp) {
+  server_.Fail({.kind = HubFaultKind::kStall, .at_byte = 1000});
+  Fetch(Context());
+  EXPECT_FALSE(waiter_.waits().empty());
+}
+
+TEST_F(FetchModelTest, AServerWithoutRanges) {
+  server_.Fail({.kind = HubFaultKind::kNoRanges, .times = 1'000'000});
+  Fetch(Context());
+}
+
+TEST_F(FetchModelTest, ACutChunkGoesOnWhereItWas) {
+  FetchContext context = Context();
+  context.rules.connections = 1;
+  server_.Fail({.kind = HubFaultKind::kCloseInBody, .at_byte = 5000});
+  Fetch(context);
+  bool went_on = false;
+  for (const HubRequest& request : server_.requests()) {
+    went_on = went_on || (request.range && request.range->first == 5000);
+  }
+  EXPECT_TRUE(went_on);
+}
+
+// A fault that does not pass ends in an error that names the file, and nothing under a final name.
+TEST_F(FetchModelTest, WhatStaysWrongIsRefused) {
+  const struct {
+    HubFaultKind kind;
+    Error error;
+    std::string message;
+  } cases[] = {
+      {HubFaultKind::kFlipByte, Error::kValidationFailed, "expected "},
+      {HubFaultKind::kAnotherFile, Error::kValidationFailed, "the hash"},
+      {HubFaultKind::kServerError, Error::kIo, "status 503"},
+      {HubFaultKind::kCloseBeforeHeaders, Error::kIo, "attempts"},
+      {HubFaultKind::kExpired, Error::kIo, "status 403"},
+  };
+  for (const auto& [kind, error, message] : cases) {
+    SCOPED_TRACE(static_cast<int>(kind));
+    ASSERT_TRUE(RemoveAll(cache()).ok());
+    testing::HubServer server;
+    server.Add(model_);
+    const std::string hash = model_.files["model-00001-of-00002.safetensors"].sha256;
+    server.Fail({.kind = kind, .path_part = hash, .times = 1'000'000, .at_byte = 70'000});
+    FetchContext context = Context();
+    context.settings.endpoint = server.endpoint();
+    const auto fetched = FetchModel(context, id_);
+    ASSERT_FALSE(fetched.ok());
+    EXPECT_EQ(ErrorOf(fetched.status()), error) << fetched.status();
+    EXPECT_THAT(MessageOf(fetched.status()), HasSubstr("model-00001-of-00002.safetensors"));
+    EXPECT_THAT(MessageOf(fetched.status()), HasSubstr(message));
+    EXPECT_THAT(MessageOf(fetched.status()), ::testing::Not(HasSubstr("very-secret-signature")));
+    EXPECT_FALSE(fs::exists(cache() / "models--me--model/blobs" / hash));
+    EXPECT_FALSE(fs::exists(cache() / "models--me--model/refs/main"));
+  }
+}
+
+TEST_F(FetchModelTest, OfflineTakesWhatTheCacheHolds) {
+  FetchContext offline = Context();
+  offline.settings.offline = true;
+  EXPECT_EQ(ErrorOf(FetchModel(offline, id_).status()), Error::kModelNotFound);
+  const FetchedModel online = Fetch(Context());
+  server_.ForgetRequests();
+  EXPECT_EQ(Fetch(offline).path, online.path);
+
+  // The list of files missing, the index still tells.
+  ASSERT_TRUE(RemoveAll(cache() / "models--me--model/trees").ok());
+  Fetch(offline);
+  fs::remove(online.path / "model-00002-of-00002.safetensors");
+  EXPECT_THAT(MessageOf(FetchModel(offline, id_).status()),
+              HasSubstr("model-00002-of-00002.safetensors"));
+  fs::remove(online.path / "model.safetensors.index.json");
+  fs::remove(online.path / "model-00001-of-00002.safetensors");
+  EXPECT_EQ(ErrorOf(FetchModel(offline, id_).status()), Error::kModelNotFound);
+  EXPECT_THAT(server_.requests(), IsEmpty());
+}
+
+TEST_F(FetchModelTest, OfflineNamesWhatIsMissing) {
+  const FetchedModel online = Fetch(Context());
+  fs::remove(online.path / "model-00002-of-00002.safetensors");
+  FetchContext offline = Context();
+  offline.settings.offline = true;
+  EXPECT_THAT(
+      MessageOf(FetchModel(offline, id_).status()),
+      HasSubstr("as a whole: missing model-00002-of-00002.safetensors, and HF_HUB_OFFLINE"));
+}
+
+TEST_F(FetchModelTest, TheOtherCacheIsUsed) {
+  FetchContext theirs = Context();
+  theirs.settings.cache = shared_cache();
+  theirs.settings.shared_cache.clear();
+  ASSERT_TRUE(FetchModel(theirs, id_).ok());
+  server_.ForgetRequests();
+  EXPECT_EQ(Fetch(Context()).fetched_bytes, 0u);
+  EXPECT_EQ(server_.requests().size(), 1u);
+
+  ASSERT_TRUE(RemoveAll(cache()).ok());
+  FetchContext offline = Context();
+  offline.settings.offline = true;
+  EXPECT_TRUE(FetchModel(offline, id_).ok());
+  EXPECT_FALSE(fs::exists(cache()));
+}
+
+TEST_F(FetchModelTest, ABlobOfTheOtherCacheThatIsWrongIsNot) {
+  FetchContext theirs = Context();
+  theirs.settings.cache = shared_cache();
+  theirs.settings.shared_cache.clear();
+  ASSERT_TRUE(FetchModel(theirs, id_).ok());
+  const std::string hash = model_.files["model-00001-of-00002.safetensors"].sha256;
+  const fs::path blob = shared_cache() / "models--me--model/blobs" / hash;
+  std::fstream(blob, std::ios::in | std::ios::out).write("wrong", 5);
+  std::string message;
+  FetchContext context = Context();
+  context.on_message = [&](std::string_view text) { message = text; };
+  EXPECT_EQ(Fetch(context).fetched_bytes, kWeightBytes);
+  EXPECT_THAT(message, HasSubstr(hash));
+}
+
+TEST_F(FetchModelTest, AFullDiskShowsBeforeAnythingIsFetched) {
+  server_.Override([&](const HubRequest& request) -> std::optional<std::string> {
+    if (!request.path.starts_with("/api/")) return std::nullopt;
+    const std::string body = absl::StrCat(
+        R"({"sha":")", model_.Commit(),
+        R"(","siblings":[{"rfilename":"model.safetensors","size":1000000000000000,"blobId":")",
+        model_.Commit(), R"("}]})");
+    return absl::StrCat("HTTP/1.1 200 OK\r\nContent-Length: ", body.size(), "\r\n\r\n", body);
+  });
+  const auto fetched = FetchModel(Context(), id_);
+  EXPECT_EQ(ErrorOf(fetched.status()), Error::kDiskFull) << fetched.status();
+  EXPECT_THAT(MessageOf(fetched.status()), HasSubstr("needs 1000000000000000 bytes"));
+  EXPECT_EQ(server_.requests().size(), 1u);
+}
+
+// The Hub's sizes are not what comes.
+TEST_F(FetchModelTest, WrongSizes) {
+  for (const int wrong : {-1, 1}) {
+    ASSERT_TRUE(RemoveAll(cache()).ok());
+    const testing::HubFile& file = model_.files["model-00001-of-00002.safetensors"];
+    const std::string body =
+        absl::StrCat(R"({"sha":")", model_.Commit(),
+                     R"(","siblings":[{"rfilename":"model-00001-of-00002.safetensors","blobId":")",
+                     file.blob_id, R"(","size":1,"lfs":{"sha256":")", file.sha256, R"(","size":)",
+                     kWeightBytes + wrong, "}}]}");
+    server_.Override([&](const HubRequest& request) -> std::optional<std::string> {
+      if (!request.path.starts_with("/api/")) return std::nullopt;
+      return absl::StrCat("HTTP/1.1 200 OK\r\nContent-Length: ", body.size(), "\r\n\r\n", body);
+    });
+    const auto fetched = FetchModel(Context(), id_);
+    EXPECT_EQ(ErrorOf(fetched.status()), Error::kValidationFailed) << fetched.status();
+  }
+}
+
+TEST_F(FetchModelTest, AStopIsCancelled) {
+  std::stop_source stop;
+  FetchContext context = Context();
+  context.stop = stop.get_token();
+  context.on_progress = [&](const FetchProgress& progress) {
+    if (progress.done_bytes > kChunkBytes) stop.request_stop();
+  };
+  EXPECT_EQ(ErrorOf(FetchModel(context, id_).status()), Error::kCancelled);
+  server_.ForgetRequests();
+  Fetch(Context());  // goes on
+}
+
+}  // namespace
+}  // namespace quantized

@@ -1,0 +1,141 @@
+#include "daemon/hub/http.h"
+
+#include <thread>
+
+#include "daemon/hub/hub_test.h"
+#include "daemon/hub/url.h"
+
+namespace quantized {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::HubPort;
+using testing::HubRequest;
+using ::testing::Not;
+
+TEST(UrlTest, Parts) {
+  EXPECT_EQ(OriginOf("https://Hub.co/a?b"), "https://hub.co:443");
+  EXPECT_EQ(OriginOf("http://hub.co:81"), "http://hub.co:81");
+  EXPECT_EQ(OriginOf("file:///etc/passwd"), std::nullopt);
+  EXPECT_EQ(ResolveLocation("https://a/b/c", "/d?e"), "https://a/d?e");
+  EXPECT_EQ(ResolveLocation("https://a/b/c", "//x/d"), "https://x/d");
+  EXPECT_EQ(ResolveLocation("https://a/b/c", "file:///etc/passwd"), std::nullopt);
+  EXPECT_EQ(ResolveLocation("https://a/b/c", ""), std::nullopt);
+  EXPECT_EQ(PercentEncode("refs/pr 4", false), "refs%2Fpr%204");
+  EXPECT_EQ(PercentEncode("a/b#c", true), "a/b%23c");
+  EXPECT_EQ(PublicUrl("https://me:pw@a/b?Signature=x#y"), "https://a/b");
+}
+
+class HttpTest : public HubTest {
+ protected:
+  HttpSettings Settings() { return {.endpoint = server_.endpoint(), .token = "hf_canary"}; }
+
+  // The body of `path` at the Hub, or what went wrong.
+  HttpResult Get(const std::string& url, HttpSettings settings, std::stop_token stop = {}) {
+    body_.clear();
+    HttpClient client(settings, stop);
+    return client.Get({.url = url}, [&](const HttpResponse&, std::span<const std::byte> bytes) {
+      body_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      return absl::OkStatus();
+    });
+  }
+
+  static std::string Redirect(const std::string& location) {
+    return "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + "\r\n\r\n";
+  }
+
+  std::string body_;
+};
+
+TEST_F(HttpTest, TheTokenStaysAtTheEndpoint) {
+  server_.Override([&](const HubRequest& request) -> std::optional<std::string> {
+    if (request.port == HubPort::kCdn) {
+      return request.path == "/back" ? Redirect(server_.endpoint() + "/end")
+                                     : Redirect(server_.cdn() + "/back");
+    }
+    if (request.path == "/start") return Redirect("/relative");
+    if (request.path == "/relative") return Redirect(server_.cdn() + "/there");
+    return "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+  });
+  const HttpResult result = Get(server_.endpoint() + "/start", Settings());
+  ASSERT_TRUE(result.transfer.ok()) << result.transfer;
+  EXPECT_EQ(body_, "ok");
+  EXPECT_EQ(result.response.url, server_.endpoint() + "/end");
+  ASSERT_EQ(server_.requests().size(), 5u);
+  for (const HubRequest& request : server_.requests()) {
+    EXPECT_EQ(request.headers.contains("authorization"), request.port == HubPort::kHub)
+        << request.path;
+    for (const auto& [name, value] : request.headers) {
+      EXPECT_EQ(value.find("hf_canary") != std::string::npos,
+                request.port == HubPort::kHub && name == "authorization");
+    }
+  }
+}
+
+TEST_F(HttpTest, RedirectsThatAreRefused) {
+  const std::string secure = "https://127.0.0.1:1";
+  for (const std::string& location :
+       {std::string("file:///etc/passwd"), std::string("gopher://x/"), std::string("")}) {
+    server_.Override([&](const HubRequest&) { return Redirect(location); });
+    const HttpResult result = Get(server_.endpoint() + "/x", Settings());
+    EXPECT_EQ(ErrorOf(result.transfer), Error::kIo) << location;
+    EXPECT_FALSE(result.may_retry);
+  }
+  // From an endpoint of https no hop may be http. The first request is one that a redirect led to.
+  server_.Override([&](const HubRequest&) { return Redirect(server_.cdn() + "/plain"); });
+  HttpSettings settings = Settings();
+  settings.endpoint = "https://huggingface.co";
+  server_.ForgetRequests();
+  const HttpResult result = Get(server_.endpoint() + "/x", settings);
+  EXPECT_THAT(MessageOf(result.transfer), HasSubstr("expected one of https"));
+  EXPECT_EQ(server_.requests().size(), 1u);
+  EXPECT_FALSE(server_.requests()[0].headers.contains("authorization"));
+}
+
+TEST_F(HttpTest, EndlessRedirects) {
+  server_.Override([&](const HubRequest&) { return Redirect("/again"); });
+  EXPECT_THAT(MessageOf(Get(server_.endpoint() + "/x", Settings()).transfer),
+              HasSubstr("redirects more than 10 times"));
+}
+
+TEST_F(HttpTest, EndlessHeadersAndErrors) {
+  const std::string flood(1 << 20, 'x');
+  server_.Override([&](const HubRequest&) {
+    std::string answer = "HTTP/1.1 200 OK\r\n";
+    for (int i = 0; i < 2000; ++i)
+      answer += "X-" + std::to_string(i) + ": " + flood.substr(0, 1000) + "\r\n";
+    return answer;
+  });
+  HttpResult result = Get(server_.endpoint() + "/x", Settings());
+  EXPECT_THAT(MessageOf(result.transfer), HasSubstr("headers of the response are longer"));
+  server_.Override([&](const HubRequest&) { return "HTTP/1.1 200 OK\r\nX: " + flood + flood; });
+  EXPECT_FALSE(Get(server_.endpoint() + "/x", Settings()).transfer.ok());
+  server_.Override([&](const HubRequest&) {
+    return "HTTP/1.1 404 Not Found\r\nContent-Length: 1048576\r\n\r\n" + flood;
+  });
+  result = Get(server_.endpoint() + "/x", Settings());
+  EXPECT_TRUE(result.transfer.ok()) << result.transfer;
+  EXPECT_EQ(result.response.status, 404);
+  EXPECT_LE(result.response.error_body.size(), 64u << 10);
+}
+
+TEST_F(HttpTest, AStopEndsARequestAtOnce) {
+  server_.Add(Model("me/model"));
+  server_.Fail(
+      {.kind = testing::HubFaultKind::kStall, .port = HubPort::kHub, .path_part = "config"});
+  std::stop_source stop;
+  HttpSettings settings = Settings();
+  settings.token = "";
+  settings.stall_timeout = std::chrono::seconds(600);
+  std::jthread stopper([&] {
+    EXPECT_TRUE(server_.WaitForRequests("config", 1));
+    stop.request_stop();
+  });
+  const HttpResult result =
+      Get(server_.endpoint() + "/me/model/resolve/main/config.json", settings, stop.get_token());
+  EXPECT_EQ(ErrorOf(result.transfer), Error::kCancelled);
+  EXPECT_FALSE(result.may_retry);
+}
+
+}  // namespace
+}  // namespace quantized

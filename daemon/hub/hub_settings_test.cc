@@ -1,0 +1,73 @@
+#include "daemon/hub/hub_settings.h"
+
+#include <fstream>
+
+#include "core/base/error.h"
+#include "daemon/hub/hub_test.h"
+
+namespace quantized {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+HubSettings Read(const Environment& environment) {
+  const auto settings = ReadHubSettings(environment);
+  EXPECT_TRUE(settings.ok()) << settings.status();
+  return settings.ok() ? *settings : HubSettings{};
+}
+
+TEST(HubSettingsTest, Defaults) {
+  const HubSettings settings = Read({{"HOME", "/home/me"}});
+  EXPECT_EQ(settings.endpoint, "https://huggingface.co");
+  EXPECT_EQ(settings.token, "");
+  EXPECT_FALSE(settings.offline);
+  EXPECT_EQ(settings.cache, "/home/me/.cache/llm-quantize/hub");
+  EXPECT_EQ(settings.shared_cache, "/home/me/.cache/huggingface/hub");
+}
+
+TEST(HubSettingsTest, Variables) {
+  const HubSettings settings = Read({{"HOME", "/home/me"},
+                                     {"HF_ENDPOINT", "http://mirror:8080/hf/"},
+                                     {"HF_TOKEN", " hf_abc\n"},
+                                     {"HF_HUB_OFFLINE", "True"},
+                                     {"LLM_QUANTIZE_CACHE", "~/models"},
+                                     {"HF_HOME", "/data/hf"}});
+  EXPECT_EQ(settings.endpoint, "http://mirror:8080/hf");
+  EXPECT_EQ(settings.token, "hf_abc");
+  EXPECT_TRUE(settings.offline);
+  EXPECT_EQ(settings.cache, "/home/me/models/hub");
+  EXPECT_EQ(settings.shared_cache, "/data/hf/hub");
+  EXPECT_EQ(Read({{"HOME", "/h"}, {"HF_HUB_CACHE", "/x"}, {"HF_HOME", "/y"}}).shared_cache, "/x");
+  EXPECT_EQ(Read({{"HOME", "/h"}, {"XDG_CACHE_HOME", "/c"}}).shared_cache, "/c/huggingface/hub");
+}
+
+TEST(HubSettingsTest, TheTokenOfAFile) {
+  const testing::TempDir folder;
+  std::ofstream(folder.path() / "token") << "hf_file\n";
+  std::ofstream(folder.path() / "other") << "hf_other\n";
+  const std::string home = folder.path();
+  EXPECT_EQ(Read({{"HOME", "/h"}, {"HF_HOME", home}}).token, "hf_file");
+  EXPECT_EQ(Read({{"HOME", "/h"}, {"HF_HOME", home}, {"HF_TOKEN_PATH", home + "/other"}}).token,
+            "hf_other");
+  EXPECT_EQ(Read({{"HOME", "/h"}, {"HF_HOME", home}, {"HF_TOKEN", "hf_variable"}}).token,
+            "hf_variable");
+  EXPECT_EQ(ReadHubSettings({{"HOME", "/h"}, {"HF_TOKEN", "hf_variable"}}, "hf_given\n")->token,
+            "hf_given");
+}
+
+TEST(HubSettingsTest, WhatIsRefused) {
+  for (const Environment& environment :
+       {Environment{{"HOME", "/h"}, {"HF_TOKEN", "hf_secret\r\nX-Evil: 1"}},
+        Environment{{"HOME", "/h"}, {"HF_ENDPOINT", "file:///etc"}},
+        Environment{{"HOME", "/h"}, {"HF_ENDPOINT", "https://me:hf_secret@hub"}},
+        Environment{{"HOME", "/h"}, {"HF_ENDPOINT", "https://hub?x=hf_secret"}}, Environment{}}) {
+    const auto settings = ReadHubSettings(environment);
+    ASSERT_FALSE(settings.ok());
+    EXPECT_EQ(ErrorOf(settings.status()), Error::kInvalidArgument);
+    EXPECT_THAT(MessageOf(settings.status()), Not(HasSubstr("hf_secret")));
+  }
+}
+
+}  // namespace
+}  // namespace quantized

@@ -1,0 +1,76 @@
+#include "daemon/hub/remote_headers.h"
+
+#include "daemon/hub/hub_test.h"
+
+namespace quantized {
+namespace {
+
+using ::testing::HasSubstr;
+
+namespace fs = std::filesystem;
+
+class RemoteHeadersTest : public HubTest {
+ protected:
+  fs::path stand_in() const { return folder_.path() / "stand-in"; }
+};
+
+TEST_F(RemoteHeadersTest, AStandInHasHeadersAndSizes) {
+  const testing::HubRepository model = Model("me/model");
+  server_.Add(model);
+  for (const bool ranges : {true, false}) {
+    if (!ranges) server_.Fail({.kind = testing::HubFaultKind::kNoRanges, .times = 1'000'000});
+    const auto headers = FetchHeaders(Context(), *ParseHubId("me/model"), stand_in());
+    ASSERT_TRUE(headers.ok()) << headers.status();
+    EXPECT_EQ(headers->path, stand_in());
+    EXPECT_EQ(headers->commit, model.Commit());
+    if (ranges) {
+      EXPECT_LT(headers->fetched_bytes, 2 * (64u << 10) + 1000);
+    }
+    EXPECT_EQ(Contents(stand_in() / "config.json"), model.files.at("config.json").bytes);
+    EXPECT_FALSE(fs::exists(stand_in() / "tokenizer.json"));
+    for (const std::string name :
+         {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"}) {
+      const std::string bytes = Contents(stand_in() / name);
+      const size_t header = 8 + static_cast<size_t>(bytes[0]);
+      ASSERT_EQ(bytes.size(), kWeightBytes);
+      EXPECT_EQ(bytes.substr(0, header), model.files.at(name).bytes.substr(0, header));
+      EXPECT_EQ(bytes.find_first_not_of('\0', header), std::string::npos);
+    }
+  }
+}
+
+TEST_F(RemoteHeadersTest, ALengthThatCannotBe) {
+  for (const uint64_t length : {uint64_t{1} << 63, uint64_t{1'000'000'000}, uint64_t{100'000}}) {
+    testing::HubRepository model{.name = "me/model"};
+    std::string bytes(70'000, ' ');
+    for (size_t i = 0; i < 8; ++i) bytes[i] = static_cast<char>(length >> (8 * i));
+    model.AddFile("model.safetensors", bytes);
+    server_.Add(model);
+    const auto headers = FetchHeaders(Context(), *ParseHubId("me/model"), stand_in());
+    EXPECT_EQ(ErrorOf(headers.status()), Error::kValidationFailed) << headers.status();
+    EXPECT_THAT(MessageOf(headers.status()), HasSubstr("at most 69992 are possible"));
+  }
+}
+
+TEST_F(RemoteHeadersTest, AConfigWithAnotherHash) {
+  server_.Add(Model("me/model"));
+  server_.Fail({.kind = testing::HubFaultKind::kFlipByte,
+                .port = testing::HubPort::kHub,
+                .path_part = "config.json",
+                .times = 100,
+                .at_byte = 3});
+  const auto headers = FetchHeaders(Context(), *ParseHubId("me/model"), stand_in());
+  EXPECT_EQ(ErrorOf(headers.status()), Error::kValidationFailed) << headers.status();
+}
+
+TEST_F(RemoteHeadersTest, FaultsPass) {
+  using Kind = testing::HubFaultKind;
+  server_.Add(Model("me/model"));
+  for (const Kind kind : {Kind::kCloseBeforeHeaders, Kind::kCloseInBody, Kind::kServerError}) {
+    server_.Fail({.kind = kind, .times = 2, .at_byte = 100});
+    EXPECT_TRUE(FetchHeaders(Context(), *ParseHubId("me/model"), stand_in()).ok());
+  }
+}
+
+}  // namespace
+}  // namespace quantized

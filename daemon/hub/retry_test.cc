@@ -1,0 +1,64 @@
+#include "daemon/hub/retry.h"
+
+#include "daemon/hub/hub_test.h"
+
+namespace quantized {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+
+const absl::Status kFault = MakeError(Error::kIo, "no answer");
+
+TEST(RetriesTest, WaitsLongerEachTime) {
+  NoWaiter waiter;
+  Retries retries(
+      {.attempts = 8, .first_wait = milliseconds(100), .longest_wait = milliseconds(2000)}, waiter);
+  for (int i = 0; i < 7; ++i) EXPECT_TRUE(retries.WaitToRetry(kFault, {}, {}).ok());
+  const absl::Status last = retries.WaitToRetry(kFault, {}, {});
+  EXPECT_THAT(MessageOf(last), HasSubstr("after 8 attempts: no answer"));
+  EXPECT_EQ(ErrorOf(last), Error::kIo);
+  const auto waits = waiter.waits();
+  ASSERT_EQ(waits.size(), 7u);
+  for (size_t i = 0; i < waits.size(); ++i) {
+    const milliseconds full = std::min(milliseconds(100 << i), milliseconds(2000));
+    EXPECT_GE(waits[i], full / 2);
+    EXPECT_LE(waits[i], full);
+  }
+}
+
+TEST(RetriesTest, ProgressCountsAfresh) {
+  NoWaiter waiter;
+  Retries retries({.attempts = 2}, waiter);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_TRUE(retries.WaitToRetry(kFault, {}, {}).ok());
+    retries.Progressed();
+  }
+}
+
+TEST(RetriesTest, WaitsAsLongAsTheServerAsks) {
+  NoWaiter waiter;
+  Retries retries({.attempts = 9, .longest_retry_after = seconds(60)}, waiter);
+  const auto asking = [](const std::string& text) {
+    return HttpResponse{.status = 429, .headers = {{"retry-after", text}}};
+  };
+  EXPECT_TRUE(retries.WaitToRetry(kFault, asking("42"), {}).ok());
+  EXPECT_EQ(waiter.waits().back(), seconds(42));
+  EXPECT_TRUE(retries.WaitToRetry(kFault, asking("Wed, 21 Oct 2015 07:28:00 GMT"), {}).ok());
+  EXPECT_LT(waiter.waits().back(), seconds(42));
+  EXPECT_TRUE(retries.WaitToRetry(kFault, asking("nonsense"), {}).ok());
+  EXPECT_THAT(MessageOf(retries.WaitToRetry(kFault, asking("3600"), {})),
+              HasSubstr("the server asks to wait for 3600 seconds"));
+}
+
+TEST(RetriesTest, AStopEndsTheRealWait) {
+  std::stop_source stop;
+  stop.request_stop();
+  RealWaiter waiter;
+  EXPECT_FALSE(waiter.Wait(std::chrono::hours(1), stop.get_token()));
+  EXPECT_TRUE(waiter.Wait(milliseconds(1), {}));
+}
+
+}  // namespace
+}  // namespace quantized

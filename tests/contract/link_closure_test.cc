@@ -54,6 +54,18 @@ TEST(LinkClosureTest, TheClientLinksNoneOfThem) {
   }
 }
 
+// What talks to the internet sees no model file from inside.
+TEST(LinkClosureTest, TheFetcherLinksNoParserAndNoProtocol) {
+  EXPECT_THAT(LibrariesOf("quantize-fetch"),
+              ::testing::UnorderedElementsAre("core_base", "daemon_answer", "daemon_hub"));
+}
+
+TEST(LinkClosureTest, NobodyElseTalksToTheInternet) {
+  for (const std::string program : {"quantized", "llm-quantize", "quantize-worker"}) {
+    EXPECT_THAT(LibrariesOf(program), Not(Contains("daemon_hub"))) << program;
+  }
+}
+
 // The reading finds what it looks for.
 TEST(LinkClosureTest, TheWorkerLinksThem) {
   const std::set<std::string> libraries = LibrariesOf("quantize-worker");

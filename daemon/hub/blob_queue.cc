@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -49,7 +50,14 @@ absl::Status BlobQueue::Run() {
     const std::stop_callback stop_all(context_.stop, [this] { stop_.request_stop(); });
     std::vector<std::jthread> connections;
     for (size_t i = 0; i < std::max<size_t>(context_.rules.connections, 1); ++i) {
-      connections.emplace_back([this] { RunConnection(stop_.get_token()); });
+      connections.emplace_back([this] {
+        try {
+          RunConnection(stop_.get_token());
+        } catch (const std::bad_alloc&) {
+          Fail(MakeError(Error::kOutOfMemory, "an allocation failed during the download",
+                         "Free memory, then give the same command again"));
+        }
+      });
     }
   }
   const MutexLock lock(mutex_);
@@ -68,7 +76,7 @@ absl::Status BlobQueue::CheckDiskSpace() const {
   uint64_t needed_bytes = 0;
   for (const auto& item : items_) {
     const RemoteFile& file = item->file;
-    if (cache_.HasBlob(id_, file) || shared_cache_.HasBlob(id_, file)) continue;
+    if (cache_.HasBlob(id_, file) || SharedCacheHas(file)) continue;
     const uint64_t claimed_bytes = ClaimedBytes(cache_.BlobPath(id_, file.hash()));
     needed_bytes += file.size_bytes - std::min(claimed_bytes, file.size_bytes);
   }
@@ -113,6 +121,11 @@ absl::Status BlobQueue::Do(const Work& work, HttpClient& client) {
 
 absl::Status BlobQueue::Begin(Item& item, bool wait, const std::stop_token& stop) {
   const RemoteFile& file = item.file;
+  // Without a lock: a cache that is whole may be read-only.
+  if (cache_.HasFile(id_, commit_, file)) {
+    CountBytes(static_cast<int64_t>(file.size_bytes), /*fetched=*/false);
+    return absl::OkStatus();
+  }
   const fs::path lock_path = cache_.LockPath(id_, file.hash());
   ASSIGN_OR_RETURN(item.lock, BlobLock::Try(lock_path));
   if (!item.lock && wait) {
@@ -128,16 +141,14 @@ absl::Status BlobQueue::Begin(Item& item, bool wait, const std::stop_token& stop
     ASSIGN_OR_RETURN(there, Adopt(file, stop));
   }
   if (there) {
-    CountBytes(static_cast<int64_t>(file.size_bytes));
-    const MutexLock lock(progress_mutex_);
-    not_fetched_bytes_ += file.size_bytes;
+    CountBytes(static_cast<int64_t>(file.size_bytes), /*fetched=*/false);
     return Done(item);
   }
   ASSIGN_OR_RETURN(
       std::shared_ptr<BlobDownload> download,
       BlobDownload::Open(
           {.id = id_, .commit = commit_, .file = file, .blob = cache_.BlobPath(id_, file.hash())},
-          context_.rules, [this](int64_t bytes) { CountBytes(bytes); }));
+          context_.rules, [this](int64_t bytes) { CountBytes(bytes, /*fetched=*/true); }));
   {
     const MutexLock lock(progress_mutex_);
     not_fetched_bytes_ += download->resumed_bytes();
@@ -165,8 +176,12 @@ absl::Status BlobQueue::Done(Item& item) {
   return absl::OkStatus();
 }
 
+bool BlobQueue::SharedCacheHas(const RemoteFile& file) const {
+  return !shared_cache_.root().empty() && shared_cache_.HasBlob(id_, file);
+}
+
 absl::StatusOr<bool> BlobQueue::Adopt(const RemoteFile& file, const std::stop_token& stop) {
-  if (shared_cache_.root().empty() || !shared_cache_.HasBlob(id_, file)) return false;
+  if (!SharedCacheHas(file)) return false;
   std::error_code error;
   // Its blob may itself be a link.
   const fs::path theirs = fs::canonical(shared_cache_.BlobPath(id_, file.hash()), error);
@@ -195,8 +210,9 @@ void BlobQueue::Fail(const absl::Status& failure) {
   stop_.request_stop();
 }
 
-void BlobQueue::CountBytes(int64_t bytes) {
+void BlobQueue::CountBytes(int64_t bytes, bool fetched) {
   const MutexLock lock(progress_mutex_);
+  if (!fetched) not_fetched_bytes_ += static_cast<uint64_t>(bytes);
   progress_.done_bytes += static_cast<uint64_t>(bytes);
   context_.on_progress(progress_);
 }

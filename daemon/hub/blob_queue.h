@@ -54,10 +54,11 @@ class BlobQueue {
   absl::Status FinishIfComplete(Item& item, BlobDownload& download);
   // Links the blob into the snapshot and lets go of it.
   absl::Status Done(Item& item);
+  bool SharedCacheHas(const RemoteFile& file) const;
   // Takes the blob from huggingface_hub's cache, if it is there and right.
   absl::StatusOr<bool> Adopt(const RemoteFile& file, const std::stop_token& stop);
   void Fail(const absl::Status& failure);
-  void CountBytes(int64_t bytes);
+  void CountBytes(int64_t bytes, bool fetched);
 
   const FetchContext& context_;
   const HubCache& cache_;

@@ -46,16 +46,25 @@ FetchedModel Describe(const HubCache& cache, const HubId& id, std::string_view c
   return model;
 }
 
-// The commit of `id` and its files, without asking anybody where it is a commit that we know.
-absl::StatusOr<RepositoryInfo> Resolve(const FetchContext& context, const HubCache& cache,
-                                       const HubId& id) {
-  if (IsHex(id.revision, 40)) {
-    if (auto files = cache.ReadTree(id, id.revision)) {
-      return RepositoryInfo{.commit = id.revision, .files = *std::move(files)};
-    }
-  }
-  HttpClient client(context.http(), context.stop);
-  return FetchRepositoryInfo(client, id, Retries(context.rules.retries, context.waiter));
+absl::Status NotInCache(const HubId& id, std::string_view missing) {
+  return MakeError(Error::kModelNotFound,
+                   StrCat("Model '", id.name, "' is not in the cache",
+                          missing.empty() ? "" : StrCat(" as a whole: ", missing),
+                          ", and HF_HUB_OFFLINE keeps it from being fetched"),
+                   "Unset HF_HUB_OFFLINE to download it, or provide a local path");
+}
+
+std::vector<fs::path> CachesOf(const HubSettings& settings) {
+  if (settings.shared_cache.empty()) return {settings.cache};
+  return {settings.cache, settings.shared_cache};
+}
+
+std::optional<RepositoryInfo> ResolveInCache(const HubCache& cache, const HubId& id) {
+  const std::optional<std::string> commit = cache.CommitOf(id);
+  if (!commit) return std::nullopt;
+  auto files = cache.ReadTree(id, *commit);
+  if (!files) return std::nullopt;
+  return RepositoryInfo{.commit = *commit, .files = *std::move(files)};
 }
 
 absl::StatusOr<std::optional<std::string>> FetchIndex(const FetchContext& context,
@@ -77,10 +86,23 @@ absl::StatusOr<std::optional<std::string>> FetchIndex(const FetchContext& contex
   return text;
 }
 
-absl::StatusOr<FetchedModel> TakeOffline(const FetchContext& context, const HubId& id) {
+}  // namespace
+
+absl::StatusOr<RepositoryInfo> ResolveModel(const FetchContext& context, const HubId& id) {
+  const HubSettings& settings = context.settings;
+  if (settings.offline || IsHex(id.revision, 40)) {
+    for (const fs::path& root : CachesOf(settings)) {
+      if (auto info = ResolveInCache(HubCache(root), id)) return *std::move(info);
+    }
+  }
+  if (settings.offline) return NotInCache(id, "");
+  HttpClient client(context.http(), context.stop);
+  return FetchRepositoryInfo(client, id, Retries(context.rules.retries, context.waiter));
+}
+
+absl::StatusOr<FetchedModel> FindFetchedModel(const FetchContext& context, const HubId& id) {
   std::string missing;
-  for (const fs::path& root : {context.settings.cache, context.settings.shared_cache}) {
-    if (root.empty()) continue;
+  for (const fs::path& root : CachesOf(context.settings)) {
     const HubCache cache(root);
     ASSIGN_OR_RETURN(const CachedModel cached, FindCachedModel(cache, id));
     if (cached.missing.empty() && cached.chosen) {
@@ -88,20 +110,14 @@ absl::StatusOr<FetchedModel> TakeOffline(const FetchContext& context, const HubI
     }
     if (missing.empty()) missing = cached.missing;
   }
-  return MakeError(Error::kModelNotFound,
-                   StrCat("Model '", id.name, "' is not in the cache",
-                          missing.empty() ? "" : " as a whole: ", missing,
-                          ", and HF_HUB_OFFLINE keeps it from being fetched"),
-                   "Unset HF_HUB_OFFLINE to download it, or provide a local path");
+  return NotInCache(id, missing);
 }
 
-}  // namespace
-
 absl::StatusOr<FetchedModel> FetchModel(const FetchContext& context, const HubId& id) {
-  if (context.settings.offline) return TakeOffline(context, id);
+  if (context.settings.offline) return FindFetchedModel(context, id);
   const HubCache cache(context.settings.cache);
   RETURN_IF_ERROR(cache.Prepare(id));
-  ASSIGN_OR_RETURN(const RepositoryInfo info, Resolve(context, cache, id));
+  ASSIGN_OR_RETURN(const RepositoryInfo info, ResolveModel(context, id));
   ASSIGN_OR_RETURN(const std::optional<std::string> index, FetchIndex(context, cache, id, info));
   ASSIGN_OR_RETURN(const ModelFiles chosen, ChooseModelFiles(id.name, info.files, index));
   const std::vector<RemoteFile> files = AllFiles(chosen);

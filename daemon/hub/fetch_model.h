@@ -13,6 +13,7 @@
 #include "daemon/hub/download.h"
 #include "daemon/hub/hub_id.h"
 #include "daemon/hub/hub_settings.h"
+#include "daemon/hub/remote_file.h"
 #include "daemon/hub/retry.h"
 
 namespace quantized {
@@ -48,6 +49,15 @@ struct FetchedModel {
   uint64_t size_bytes = 0;     // of the files
   uint64_t fetched_bytes = 0;  // that came over the network for them
 };
+
+// The commit that `id` names now, and its files. A commit whose files the cache knows, and all when
+// offline, is told without asking the Hub. Errors: those of FetchRepositoryInfo; kModelNotFound
+// offline.
+absl::StatusOr<RepositoryInfo> ResolveModel(const FetchContext& context, const HubId& id);
+
+// What a cache, ours or huggingface_hub's, holds as a whole; asks nobody. Errors: kModelNotFound,
+// naming what is missing; those of ChooseModelFiles.
+absl::StatusOr<FetchedModel> FindFetchedModel(const FetchContext& context, const HubId& id);
 
 // Fetches what is missing; offline, takes what a cache holds, ours or huggingface_hub's. A file
 // that huggingface_hub's cache holds is linked into ours when its hash is right. Errors: those of

@@ -96,6 +96,19 @@ TEST_F(FetchModelTest, ANewCommitFetchesWhatChanged) {
   EXPECT_EQ(server_.requests().size(), 2u);
 }
 
+TEST_F(FetchModelTest, EmptyFilesAndFilesThatAreTheSame) {
+  model_.AddFile("merges.txt", "");
+  model_.AddFile("vocab.txt", "{}");
+  model_.AddFile("vocab.json", "{}");
+  server_.Add(model_);
+  for (const size_t connections : {1, 4}) {
+    ASSERT_TRUE(RemoveAll(cache()).ok());
+    FetchContext context = Context();
+    context.rules.connections = connections;
+    EXPECT_EQ(Fetch(context).files, 9u);
+  }
+}
+
 TEST_F(FetchModelTest, EveryFaultPasses) {
   const HubFaultKind kinds[] = {HubFaultKind::kCloseBeforeHeaders,
                                 HubFaultKind::kCloseInHeaders,

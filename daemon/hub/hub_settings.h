@@ -21,7 +21,7 @@ struct HubSettings {
   std::string token;     // a secret; empty for none
   bool offline = false;
   std::filesystem::path cache;         // the models that we fetched: LLM_QUANTIZE_CACHE/hub
-  std::filesystem::path shared_cache;  // those that huggingface_hub fetched
+  std::filesystem::path shared_cache;  // those that huggingface_hub fetched; empty for none
 };
 
 // Reads HF_ENDPOINT, HF_TOKEN (else the file that HF_TOKEN_PATH names, else HF_HOME/token),

@@ -23,7 +23,6 @@
 #include "daemon/answer/json_answer.h"
 #include "daemon/hub/cache_care.h"
 #include "daemon/hub/fetch_model.h"
-#include "daemon/hub/hub_api.h"
 #include "daemon/hub/remote_headers.h"
 
 namespace quantized {
@@ -179,10 +178,7 @@ class Program {
 
   absl::StatusOr<Json> Resolve() {
     ASSIGN_OR_RETURN(const HubId id, ParseHubId(arguments_.words[1]));
-    HttpClient client(context_.http(), context_.stop);
-    ASSIGN_OR_RETURN(
-        const RepositoryInfo info,
-        FetchRepositoryInfo(client, id, Retries(context_.rules.retries, context_.waiter)));
+    ASSIGN_OR_RETURN(const RepositoryInfo info, ResolveModel(context_, id));
     Json files = Json::array();
     for (const RemoteFile& file : info.files) {
       files.push_back(
@@ -272,13 +268,14 @@ class Program {
 
 absl::StatusOr<Json> Answer(int argc, char** argv, const std::stop_token& stop) {
   constexpr uint64_t kMostConnections = 64;
+  constexpr uint64_t kLeastChunkBytes = 64 << 10;
   constexpr uint64_t kMostChunkBytes = 1 << 30;
   ASSIGN_OR_RETURN(Arguments arguments, ParseArguments(argc, argv));
   ASSIGN_OR_RETURN(const auto token_fd, NumberOf(arguments, "--token-fd", 0, 1 << 20));
   ASSIGN_OR_RETURN(const auto connections,
                    NumberOf(arguments, "--connections", 1, kMostConnections));
   ASSIGN_OR_RETURN(const auto chunk_bytes,
-                   NumberOf(arguments, "--chunk-bytes", 1, kMostChunkBytes));
+                   NumberOf(arguments, "--chunk-bytes", kLeastChunkBytes, kMostChunkBytes));
   std::string token;
   if (token_fd) {
     ASSIGN_OR_RETURN(token, ReadToken(static_cast<int>(*token_fd)));

@@ -66,6 +66,7 @@ class ProgramTest : public HubTest {
 };
 
 TEST_F(ProgramTest, FetchesAndTells) {
+  EXPECT_EQ(Run({"headers", "me/model", folder_.path() / "x"})["files"], 4);
   const json fetched = Run({"fetch", "me/model"});
   EXPECT_EQ(fetched["status"], "success");
   EXPECT_EQ(fetched["commit"], model_.Commit());
@@ -74,7 +75,6 @@ TEST_F(ProgramTest, FetchesAndTells) {
   EXPECT_EQ(Run({"cache", "list"})["models"][0]["model_name"], "me/model");
   EXPECT_EQ(Run({"cache", "verify"})["files"], 6);
   EXPECT_EQ(Run({"cache", "prune", "--older-than", "7"})["files"], 0);
-  EXPECT_EQ(Run({"headers", "me/model", folder_.path() / "x"})["files"], 4);
 }
 
 TEST_F(ProgramTest, FailsAsTheContractSays) {

@@ -186,9 +186,16 @@ class Readers {
 
 absl::StatusOr<RemoteHeaders> FetchHeaders(const FetchContext& context, const HubId& id,
                                            const fs::path& directory) {
-  HttpClient client(context.http(), context.stop);
-  ASSIGN_OR_RETURN(const RepositoryInfo info,
-                   FetchRepositoryInfo(client, id, Retries(context.rules.retries, context.waiter)));
+  ASSIGN_OR_RETURN(const RepositoryInfo info, ResolveModel(context, id));
+  const HubId at_commit = {.name = id.name, .revision = info.commit};
+  const absl::StatusOr<FetchedModel> here = FindFetchedModel(context, at_commit);
+  if (here.ok()) {
+    return RemoteHeaders{.commit = here->commit,
+                         .path = here->path,
+                         .files = here->files,
+                         .size_bytes = here->size_bytes};
+  }
+  if (context.settings.offline) return here.status();
   RemoteReader reader(context, id, info.commit);
   std::optional<std::string> index;
   if (const auto file = FindWeightIndex(info.files)) {

@@ -16,7 +16,8 @@ namespace quantized {
 
 struct RemoteHeaders {
   std::string commit;
-  std::filesystem::path path;  // the stand-in's directory, or the GGUF file in it
+  // The stand-in's directory, or the GGUF file in it; where a cache has the model, the model.
+  std::filesystem::path path;
   size_t files = 0;
   uint64_t size_bytes = 0;     // of the model's files
   uint64_t fetched_bytes = 0;  // over the network

@@ -39,6 +39,23 @@ TEST_F(RemoteHeadersTest, AStandInHasHeadersAndSizes) {
   }
 }
 
+TEST_F(RemoteHeadersTest, AModelThatIsHereIsItself) {
+  server_.Add(Model("me/model"));
+  const HubId id = *ParseHubId("me/model");
+  FetchContext offline = Context();
+  offline.settings.offline = true;
+  EXPECT_EQ(ErrorOf(FetchHeaders(offline, id, stand_in()).status()), Error::kModelNotFound);
+  const auto fetched = FetchModel(Context(), id);
+  ASSERT_TRUE(fetched.ok());
+  for (const FetchContext& context : {Context(), offline}) {
+    const auto headers = FetchHeaders(context, id, stand_in());
+    ASSERT_TRUE(headers.ok()) << headers.status();
+    EXPECT_EQ(headers->path, fetched->path);
+    EXPECT_EQ(headers->fetched_bytes, 0u);
+  }
+  EXPECT_FALSE(fs::exists(stand_in()));
+}
+
 TEST_F(RemoteHeadersTest, ALengthThatCannotBe) {
   for (const uint64_t length : {uint64_t{1} << 63, uint64_t{1'000'000'000}, uint64_t{100'000}}) {
     testing::HubRepository model{.name = "me/model"};

@@ -300,8 +300,10 @@ absl::Status BlobDownload::Keep(size_t chunk, bool whole) {
     chunks_[chunk] = ChunkState::kDone;
     RETURN_IF_ERROR(journal_->Add(chunk));
     unsynced_bytes_ += range.size_bytes();
-    if (unsynced_bytes_ >= rules_.sync_bytes) {
+    const auto now = std::chrono::steady_clock::now();
+    if (unsynced_bytes_ >= rules_.sync_bytes && now - last_sync_ >= rules_.sync_interval) {
       unsynced_bytes_ = 0;
+      last_sync_ = now;
       to_sync = journal_->chunks().size();
     }
   }

@@ -7,6 +7,7 @@
 // Thread-safe. The caller holds the BlobLock of the blob.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -32,7 +33,10 @@ namespace quantized {
 
 struct DownloadRules {
   uint64_t chunk_bytes = 16 << 20;
-  uint64_t sync_bytes = 256 << 20;  // how much a machine that stops may lose
+  // What came is synced when it is so much and the last time was so long ago: a machine that stops
+  // loses no more than that, and a fast download is not held up by its disk.
+  uint64_t sync_bytes = 64 << 20;
+  std::chrono::seconds sync_interval{10};
   size_t connections = 4;
   RetryRules retries;
 };
@@ -125,6 +129,8 @@ class BlobDownload {
   bool hashing_ ABSL_GUARDED_BY(mutex_) = false;
   size_t hashed_chunks_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t unsynced_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::chrono::steady_clock::time_point last_sync_ ABSL_GUARDED_BY(mutex_) =
+      std::chrono::steady_clock::now();
   std::string etag_ ABSL_GUARDED_BY(mutex_);
   std::string direct_url_ ABSL_GUARDED_BY(mutex_);  // where the Hub redirected to
   // Whoever set hashing_, or claimed the whole file, or finishes, has it.

@@ -295,6 +295,23 @@ TEST_F(FetchModelTest, WrongSizes) {
   }
 }
 
+TEST_F(FetchModelTest, WhatCameIsSynced) {
+  std::stop_source stop;
+  FetchContext context = Context();
+  context.rules.connections = 1;
+  context.rules.sync_bytes = 2 * kChunkBytes;
+  context.rules.sync_interval = std::chrono::seconds(0);
+  context.stop = stop.get_token();
+  context.on_progress = [&](const FetchProgress& progress) {
+    if (progress.done_bytes > 6 * kChunkBytes) stop.request_stop();
+  };
+  EXPECT_EQ(ErrorOf(FetchModel(context, id_).status()), Error::kCancelled);
+  const std::string hash = model_.files["model-00001-of-00002.safetensors"].sha256;
+  const std::string journal =
+      Contents(cache() / "models--me--model/blobs" / (hash + ".chunks.journal"));
+  EXPECT_THAT(journal, HasSubstr("chunk 1\nsynced 2\nchunk 2\nchunk 3\nsynced 4\n"));
+}
+
 TEST_F(FetchModelTest, AStopIsCancelled) {
   std::stop_source stop;
   FetchContext context = Context();

@@ -23,7 +23,7 @@ done
 build=$1
 folder=$2
 
-programs="llm-quantize quantized quantize-worker libquantized_cuda.so libquantized_forward_cuda.so"
+programs="llm-quantize quantized quantize-worker quantize-fetch libquantized_cuda.so libquantized_forward_cuda.so"
 [ $tests = no ] || programs="$programs kernels_cuda_test kernels_forward_cuda_test \
   make-synthetic-model device_bench walk_device_bench"
 # What comes from the machine that the folder goes to.

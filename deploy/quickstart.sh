@@ -12,7 +12,7 @@ say "packages"
 deploy/install-packages.sh
 say "build (build/release)"
 [ -f build/release/build.ninja ] || cmake --preset release
-cmake --build build/release --target llm-quantize quantized quantize-worker
+cmake --build build/release --target llm-quantize quantized quantize-worker quantize-fetch
 say "model (build/models)"
 model=$(tests/support/make_smollm2.sh)
 say "llm-quantize quantize $model gguf -q Q4_K_M -o build/quickstart"

@@ -33,7 +33,7 @@ struct GptqOptions {
   // Asymmetric: zero points from 1 on, for files that hold zero - 1 (GPTQ's first format).
   bool avoid_zero_point_zero = false;
   bool awq_range = false;  // asymmetric: AWQ's range, which need not contain 0
-  RefineOptions refine = {.passes = 2, .refit_scales = true};
+  RefineOptions refine = {.passes = 4, .refit_scales = true};
 };
 
 struct GptqResult {

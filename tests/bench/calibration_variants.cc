@@ -118,7 +118,7 @@ std::vector<Variant> Variants(size_t group_size) {
     o.search = RangeSearch::kNone;
     o.refine = {};
   });
-  gptq("4 passes", [](GptqOptions& o) { o.refine.passes = 4; });
+  gptq("2 passes", [](GptqOptions& o) { o.refine.passes = 2; });
   gptq("codes only refined", [](GptqOptions& o) { o.refine.refit_scales = false; });
   gptq("damping 0.05", [](GptqOptions& o) { o.damping = 0.05; });
   gptq("damping 0.002", [](GptqOptions& o) { o.damping = 0.002; });
@@ -144,6 +144,7 @@ std::vector<Variant> Variants(size_t group_size) {
   awq("all rows searched", [](AwqOptions& o) { o.search_rows = 0; });
   awq("no v to o", [](AwqOptions& o) { o.scale_value_to_output = false; });
   awq("no duo scaling", [](AwqOptions& o) { o.duo_scaling = false; });
+  awq("2 passes", [](AwqOptions& o) { o.gptq.refine.passes = 2; });
   awq("codes not refined", [](AwqOptions& o) { o.gptq.refine = {}; });
   awq("1/U² search", [](AwqOptions& o) { o.gptq.search = RangeSearch::kInverseDiagonal; });
   return variants;

@@ -3,6 +3,7 @@
 # models are that are quantized with either. llama-quantize encodes with both, so that the matrix alone
 # differs; llama-perplexity measures.
 #   imatrix_vs_reference.sh MODEL_DIR CALIBRATION_TEXT EVALUATION_TEXT OUT
+# CALIBRATION_TEXT holds CHUNKS chunks and no more: a job takes its windows from all of it, the peer the first.
 # From the environment:
 #   BIN_DIR            where llm-quantize is (default build/release/bin); it makes the F16 file, too
 #   F16                a GGUF file of MODEL_DIR to take instead of making one
@@ -14,7 +15,7 @@
 # and quantizes, less those of one that quantizes with the matrix it wrote.
 set -euo pipefail
 
-[[ $# -eq 4 ]] || { sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[[ $# -eq 4 ]] || { sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 model=$(realpath "$1") calibration=$(realpath "$2") evaluation=$(realpath "$3")
 mkdir -p "$4"

@@ -11,27 +11,15 @@ cd "$(dirname "$0")/../.."
 build=$(realpath "${1:-build/release}")
 rounds=${2:-3}
 work=$(mktemp -d)
-server_pid=
-finish() {
-  exec 3>&- || true
-  if [[ -n $server_pid ]]; then wait "$server_pid" || true; fi
-  rm -rf "$work"
-}
-trap finish EXIT
+trap 'rm -rf "$work"' EXIT
 
 mkdir -p "$work/one" "$work/four"
 for i in 1 2 3 4; do
   head -c $((256 << 20)) /dev/urandom >"$work/four/model-0000$i-of-00004.safetensors"
 done
 cat "$work"/four/*.safetensors >"$work/one/model.safetensors"
-mkfifo "$work/in"
-"$build/bin/hub-server" me/one="$work/one" me/four="$work/four" <"$work/in" >"$work/out" &
-server_pid=$!
-exec 3>"$work/in"
-until grep -q HF_ENDPOINT "$work/out"; do sleep 0.1; done
-# shellcheck disable=SC2046  # one assignment
-export $(head -1 "$work/out")
-unset HF_TOKEN HF_HUB_OFFLINE HF_HUB_CACHE
+# shellcheck source=tests/hub/private_server.sh
+source tests/hub/private_server.sh "$build" me/one="$work/one" me/four="$work/four"
 export HF_HOME=$work/hf LLM_QUANTIZE_CACHE=$work/cache
 
 seconds() {  # COMMAND…: runs it, prints the wall time

@@ -15,24 +15,11 @@ if [[ ! -x $venv/bin/python ]] || ! "$venv/bin/python" -c "import huggingface_hu
   "$venv/bin/pip" install --quiet huggingface_hub
 fi
 work=$(mktemp -d)
-server_pid=
-finish() {
-  exec 3>&- || true
-  if [[ -n $server_pid ]]; then wait "$server_pid" || true; fi
-  rm -rf "$work"
-}
-trap finish EXIT
-
+trap 'rm -rf "$work"' EXIT
 "$venv/bin/python" tests/hub/make_model.py "$work/model"
-mkfifo "$work/in"
-"$build/bin/hub-server" me/model="$work/model" <"$work/in" >"$work/requests" &
-server_pid=$!
-exec 3>"$work/in"
-until grep -q HF_ENDPOINT "$work/requests"; do sleep 0.1; done
-# shellcheck disable=SC2046  # one assignment
-export $(head -1 "$work/requests")
+# shellcheck source=tests/hub/private_server.sh
+source tests/hub/private_server.sh "$build" me/model="$work/model"
 export HF_HUB_DISABLE_TELEMETRY=1 HF_HUB_DISABLE_PROGRESS_BARS=1 HF_HUB_DISABLE_UPDATE_CHECK=1
-unset HF_TOKEN HF_HUB_OFFLINE HF_HUB_CACHE
 
 theirs=$work/theirs ours=$work/ours
 fetch() {  # CACHE HF_HOME [OFFLINE]: prints the snapshot's folder, then the bytes that were fetched
@@ -74,9 +61,7 @@ mapfile -t offline < <(fetch "$work/nowhere" "$theirs" 1)
 [[ ${offline[0]} == "$snapshot" ]]
 echo "quantize-fetch takes theirs, offline and online"
 
-exec 3>&-
-wait "$server_pid"
-server_pid=
+StopServer
 bytes=$(grep -c "^cdn GET" "$work/requests")
 weights=$(find "$work/model" -name '*.safetensors' | wc -l)
 echo "requests for bytes of $weights weight files by the two first downloads: $bytes"

@@ -1,6 +1,5 @@
 #include "daemon/hub/blob_queue.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,19 +15,8 @@
 #include "core/base/str_cat.h"
 
 namespace quantized {
-namespace {
 
 namespace fs = std::filesystem;
-
-// What an earlier download of the blob took of the disk already.
-uint64_t ClaimedBytes(const fs::path& blob) {
-  struct stat info;
-  const std::string incomplete = blob.string() + ".chunks.incomplete";
-  if (::stat(incomplete.c_str(), &info) != 0) return 0;
-  return static_cast<uint64_t>(info.st_blocks) * 512;
-}
-
-}  // namespace
 
 BlobQueue::BlobQueue(const FetchContext& context, const HubCache& cache, const HubId& id,
                      std::string_view commit, const std::vector<RemoteFile>& files)
@@ -62,7 +50,7 @@ absl::Status BlobQueue::Run() {
   }
   const MutexLock lock(mutex_);
   if (failure_.ok() && context_.stop.stop_requested()) {
-    return MakeError(Error::kCancelled, "the download was cancelled");
+    return DownloadCancelled();
   }
   return failure_;
 }
@@ -77,7 +65,7 @@ absl::Status BlobQueue::CheckDiskSpace() const {
   for (const auto& item : items_) {
     const RemoteFile& file = item->file;
     if (cache_.HasBlob(id_, file) || SharedCacheHas(file)) continue;
-    const uint64_t claimed_bytes = ClaimedBytes(cache_.BlobPath(id_, file.hash()));
+    const uint64_t claimed_bytes = BlobDownload::ClaimedBytes(cache_.BlobPath(id_, file.hash()));
     needed_bytes += file.size_bytes - std::min(claimed_bytes, file.size_bytes);
   }
   ASSIGN_OR_RETURN(const uint64_t free_bytes, FreeDiskBytes(cache_.root()));

@@ -16,8 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kFolderPrefix = "models--";
-
 // Folders and files are read as far as they can be: others may change the cache meanwhile.
 std::vector<fs::path> EntriesOf(const fs::path& folder) {
   std::vector<fs::path> entries;
@@ -51,23 +49,10 @@ uint64_t DiskBytesOf(const fs::path& path) {
 
 bool IsBlobName(std::string_view name) { return IsHex(name, 40) || IsHex(name, 64); }
 
-// "models--org--name" → the id; nullopt for what is no model's folder.
-std::optional<HubId> IdOf(const fs::path& folder) {
-  std::string name = folder.filename();
-  if (!name.starts_with(kFolderPrefix)) return std::nullopt;
-  name.erase(0, kFolderPrefix.size());
-  if (const size_t separator = name.find("--"); separator != std::string::npos) {
-    name.replace(separator, 2, "/");
-  }
-  absl::StatusOr<HubId> id = ParseHubId(name);
-  if (!id.ok()) return std::nullopt;
-  return *std::move(id);
-}
-
 std::vector<HubId> RepositoriesOf(const HubCache& cache) {
   std::vector<HubId> ids;
   for (const fs::path& folder : EntriesOf(cache.root())) {
-    if (const auto id = IdOf(folder)) ids.push_back(*id);
+    if (const auto id = HubId::OfFolderName(folder.filename().string())) ids.push_back(*id);
   }
   return ids;
 }
@@ -117,7 +102,7 @@ absl::Status RemoveOldSnapshots(const HubCache& cache, const HubId& id,
     for (const fs::path& ref : RefsTo(repository, commit)) {
       RETURN_IF_ERROR(RemoveAll(ref));
     }
-    RETURN_IF_ERROR(RemoveAll(repository / "trees" / StrCat(commit, ".json")));
+    RETURN_IF_ERROR(RemoveAll(cache.TreePath(id, commit)));
     RETURN_IF_ERROR(RemoveAll(folder));
     pruned.snapshots.push_back(StrCat(id.name, "@", commit));
   }

@@ -37,13 +37,7 @@ std::string MissingOf(const HubCache& cache, const HubId& id, std::string_view c
       if (!cache.HasFile(id, commit, file)) missing.push_back(file.path);
     }
   }
-  if (missing.empty()) return "";
-  std::string text = "missing ";
-  for (size_t i = 0; i < std::min(missing.size(), kShown); ++i) {
-    StrAppend(&text, i == 0 ? "" : ", ", missing[i]);
-  }
-  if (missing.size() > kShown) StrAppend(&text, " and ", missing.size() - kShown, " more");
-  return text;
+  return missing.empty() ? "" : StrCat("missing ", FirstNames(missing, kShown));
 }
 
 }  // namespace

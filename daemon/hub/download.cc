@@ -1,6 +1,7 @@
 #include "daemon/hub/download.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -116,6 +117,12 @@ absl::StatusOr<std::unique_ptr<BlobDownload>> BlobDownload::Open(Task task,
       new BlobDownload(std::move(task), rules, std::move(on_bytes), std::move(file)));
   RETURN_IF_ERROR(download->Resume());
   return download;
+}
+
+uint64_t BlobDownload::ClaimedBytes(const fs::path& blob) {
+  struct stat info;
+  if (::stat(IncompletePath(blob).c_str(), &info) != 0) return 0;
+  return static_cast<uint64_t>(info.st_blocks) * 512;
 }
 
 BlobDownload::BlobDownload(Task task, const DownloadRules& rules, OnBytes on_bytes, File file)

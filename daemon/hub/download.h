@@ -56,6 +56,9 @@ class BlobDownload {
   static absl::StatusOr<std::unique_ptr<BlobDownload>> Open(Task task, const DownloadRules& rules,
                                                             OnBytes on_bytes);
 
+  // What an earlier download of the blob took of the disk already.
+  static uint64_t ClaimedBytes(const std::filesystem::path& blob);
+
   // What an earlier process left: told to `on_bytes`, too.
   uint64_t resumed_bytes() const { return resumed_bytes_; }
 

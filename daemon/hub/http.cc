@@ -58,6 +58,10 @@ void Set(CURL* easy, CURLoption option, Value value) {
 
 }  // namespace
 
+absl::Status DownloadCancelled() {
+  return MakeError(Error::kCancelled, "the download was cancelled");
+}
+
 std::string HttpResponse::Header(const std::string& name) const {
   const auto found = headers.find(name);
   return found == headers.end() ? "" : found->second;
@@ -169,7 +173,7 @@ HttpResult HttpClient::GetOnce(const HttpRequest& request, const std::string& ur
   Transfer transfer{.easy = easy, .sink = sink, .result = {}};
   transfer.result.response.url = url;
   if (stop_.stop_requested()) {
-    transfer.result.transfer = MakeError(Error::kCancelled, "the download was cancelled");
+    transfer.result.transfer = DownloadCancelled();
     return std::move(transfer.result);
   }
 
@@ -217,7 +221,7 @@ HttpResult HttpClient::GetOnce(const HttpRequest& request, const std::string& ur
 
   HttpResult& result = transfer.result;
   if (stop_.stop_requested()) {
-    result.transfer = MakeError(Error::kCancelled, "the download was cancelled");
+    result.transfer = DownloadCancelled();
     return std::move(result);
   }
   // curl takes a connection that ends among the headers for the end of them.

@@ -59,6 +59,9 @@ struct HttpResult {
   bool may_retry = false;
 };
 
+// kCancelled: what a stop makes of a download, wherever it is noticed.
+absl::Status DownloadCancelled();
+
 // Takes a part of the body of a success, whose status and headers are in the response. A failure
 // ends the transfer.
 using BodySink = std::function<absl::Status(const HttpResponse&, std::span<const std::byte>)>;

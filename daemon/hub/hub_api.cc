@@ -25,11 +25,6 @@ absl::Status BadAnswer(const HubId& id, std::string_view what) {
                    StrCat("the Hub's description of model '", id.name, "': ", what));
 }
 
-std::string TextOf(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
 std::optional<uint64_t> SizeOf(const json& object) {
   const auto found = object.find("size");
   if (found == object.end() || !found->is_number_unsigned()) return std::nullopt;

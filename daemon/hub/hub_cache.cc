@@ -45,25 +45,17 @@ absl::Status Replace(const fs::path& path, std::string_view contents) {
 }
 
 std::optional<RemoteFile> ReadEntry(const std::string& path, const Json& entry) {
-  const auto text = [&](const char* key) {
-    const auto found = entry.find(key);
-    return found != entry.end() && found->is_string() ? found->get<std::string>() : "";
-  };
   if (!entry.is_object() || !entry.contains("size") || !entry["size"].is_number_unsigned()) {
     return std::nullopt;
   }
   RemoteFile file{.path = path,
                   .size_bytes = entry["size"].get<uint64_t>(),
-                  .blob_id = text("blob_id"),
-                  .lfs_sha256 = text("lfs_sha256")};
+                  .blob_id = TextOf(entry, "blob_id"),
+                  .lfs_sha256 = TextOf(entry, "lfs_sha256")};
   const bool good = IsSafeRemotePath(path) && IsHex(file.blob_id, 40) &&
                     (file.lfs_sha256.empty() || IsHex(file.lfs_sha256, 64));
   if (!good) return std::nullopt;
   return file;
-}
-
-fs::path TreePath(const fs::path& repository, std::string_view commit) {
-  return repository / "trees" / StrCat(commit, ".json");
 }
 
 }  // namespace
@@ -76,6 +68,10 @@ fs::path HubCache::BlobPath(const HubId& id, std::string_view hash) const {
 
 fs::path HubCache::SnapshotPath(const HubId& id, std::string_view commit) const {
   return RepositoryPath(id) / "snapshots" / commit;
+}
+
+fs::path HubCache::TreePath(const HubId& id, std::string_view commit) const {
+  return RepositoryPath(id) / "trees" / StrCat(commit, ".json");
 }
 
 fs::path HubCache::LockPath(const HubId& id, std::string_view hash) const {
@@ -103,8 +99,7 @@ absl::Status HubCache::WriteRef(const HubId& id, std::string_view commit) const 
 
 std::optional<std::vector<RemoteFile>> HubCache::ReadTree(const HubId& id,
                                                           std::string_view commit) const {
-  const absl::StatusOr<std::string> text =
-      ReadFile(TreePath(RepositoryPath(id), commit), kMaxTreeBytes);
+  const absl::StatusOr<std::string> text = ReadFile(TreePath(id, commit), kMaxTreeBytes);
   if (!text.ok()) return std::nullopt;
   const Json tree = ParseJson(*text);
   if (!tree.is_object() || !tree.contains("files") || !tree["files"].is_object() ||
@@ -121,7 +116,7 @@ std::optional<std::vector<RemoteFile>> HubCache::ReadTree(const HubId& id,
 }
 
 absl::Status HubCache::WriteTree(const HubId& id, const RepositoryInfo& info) const {
-  const fs::path path = TreePath(RepositoryPath(id), info.commit);
+  const fs::path path = TreePath(id, info.commit);
   std::error_code ignored;
   if (fs::exists(path, ignored) && ReadTree(id, info.commit)) return absl::OkStatus();
   Json files = Json::object();
@@ -174,7 +169,7 @@ absl::StatusOr<BlobLock> BlobLock::Take(const fs::path& path, const std::stop_to
     ASSIGN_OR_RETURN(std::optional<BlobLock> lock, Try(path));
     if (lock) return *std::move(lock);
   } while (waiter.Wait(kLockPoll, stop));
-  return MakeError(Error::kCancelled, "the download was cancelled");
+  return DownloadCancelled();
 }
 
 BlobLock::BlobLock(BlobLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}

@@ -26,6 +26,8 @@ class HubCache {
   std::filesystem::path RepositoryPath(const HubId& id) const;
   std::filesystem::path BlobPath(const HubId& id, std::string_view hash) const;
   std::filesystem::path SnapshotPath(const HubId& id, std::string_view commit) const;
+  // Of the list of a commit's files.
+  std::filesystem::path TreePath(const HubId& id, std::string_view commit) const;
   // huggingface_hub locks the same file.
   std::filesystem::path LockPath(const HubId& id, std::string_view hash) const;
 

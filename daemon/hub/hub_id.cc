@@ -10,6 +10,7 @@
 namespace quantized {
 namespace {
 
+constexpr std::string_view kFolderPrefix = "models--";
 constexpr size_t kMaxPartLength = 96;
 constexpr size_t kMaxRevisionLength = 200;
 
@@ -75,8 +76,19 @@ std::optional<std::string> WhyNoId(std::string_view name, std::string_view revis
 
 std::string HubId::FolderName() const {
   const size_t slash = name.find('/');
-  if (slash == std::string::npos) return StrCat("models--", name);
-  return StrCat("models--", name.substr(0, slash), "--", name.substr(slash + 1));
+  if (slash == std::string::npos) return StrCat(kFolderPrefix, name);
+  return StrCat(kFolderPrefix, name.substr(0, slash), "--", name.substr(slash + 1));
+}
+
+std::optional<HubId> HubId::OfFolderName(std::string_view folder) {
+  if (!folder.starts_with(kFolderPrefix)) return std::nullopt;
+  std::string name(folder.substr(kFolderPrefix.size()));
+  if (const size_t separator = name.find("--"); separator != std::string::npos) {
+    name.replace(separator, 2, "/");
+  }
+  absl::StatusOr<HubId> id = ParseHubId(name);
+  if (!id.ok()) return std::nullopt;
+  return *std::move(id);
 }
 
 absl::StatusOr<HubId> ParseHubId(std::string_view text) {

@@ -1,6 +1,7 @@
 // The name of a model on the Hugging Face Hub: "org/name" or "name", with an optional "@revision".
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,8 @@ struct HubId {
 
   // "models--org--name": its folder in a cache.
   std::string FolderName() const;
+  // The way back; nullopt for what is no model's folder.
+  static std::optional<HubId> OfFolderName(std::string_view folder);
   bool operator==(const HubId&) const = default;
 };
 

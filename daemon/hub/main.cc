@@ -163,17 +163,21 @@ class Program {
   }
 
  private:
+  static Json Describe(const HubId& id, const FetchedModel& model) {
+    return {{"status", "success"},
+            {"model_name", id.name},
+            {"revision", id.revision},
+            {"commit", model.commit},
+            {"path", model.path.string()},
+            {"files", model.files},
+            {"size_bytes", model.size_bytes},
+            {"fetched_bytes", model.fetched_bytes}};
+  }
+
   absl::StatusOr<Json> Fetch() {
     ASSIGN_OR_RETURN(const HubId id, ParseHubId(arguments_.words[1]));
     ASSIGN_OR_RETURN(const FetchedModel model, FetchModel(context_, id));
-    return Json{{"status", "success"},
-                {"model_name", id.name},
-                {"revision", id.revision},
-                {"commit", model.commit},
-                {"path", model.path.string()},
-                {"files", model.files},
-                {"size_bytes", model.size_bytes},
-                {"fetched_bytes", model.fetched_bytes}};
+    return Describe(id, model);
   }
 
   absl::StatusOr<Json> Resolve() {
@@ -193,16 +197,9 @@ class Program {
 
   absl::StatusOr<Json> Headers() {
     ASSIGN_OR_RETURN(const HubId id, ParseHubId(arguments_.words[1]));
-    ASSIGN_OR_RETURN(const RemoteHeaders headers,
+    ASSIGN_OR_RETURN(const FetchedModel model,
                      FetchHeaders(context_, id, std::filesystem::absolute(arguments_.words[2])));
-    return Json{{"status", "success"},
-                {"model_name", id.name},
-                {"revision", id.revision},
-                {"commit", headers.commit},
-                {"path", headers.path.string()},
-                {"files", headers.files},
-                {"size_bytes", headers.size_bytes},
-                {"fetched_bytes", headers.fetched_bytes}};
+    return Describe(id, model);
   }
 
   absl::StatusOr<Json> List() {

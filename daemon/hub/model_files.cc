@@ -45,16 +45,6 @@ bool IsDescription(std::string_view name) {
          std::ranges::any_of(kDescriptionSuffixes, ends);
 }
 
-std::string Some(const std::vector<std::string>& names) {
-  constexpr size_t kShown = 5;
-  std::string text;
-  for (size_t i = 0; i < std::min(names.size(), kShown); ++i) {
-    StrAppend(&text, i == 0 ? "" : ", ", PrintableText(names[i]));
-  }
-  if (names.size() > kShown) StrAppend(&text, " and ", names.size() - kShown, " more");
-  return text;
-}
-
 absl::StatusOr<std::set<std::string>> ShardsOf(std::string_view index) {
   const nlohmann::json json = ParseJson(index);
   const auto map = json.is_object() ? json.find("weight_map") : json.end();
@@ -95,7 +85,7 @@ absl::Status NothingToLoad(std::string_view model, std::span<const RemoteFile> f
   if (!safetensors.empty()) {
     return MakeError(
         Error::kModelNotFound,
-        StrCat("Model '", model, "' has no model*.safetensors, only ", Some(safetensors)),
+        StrCat("Model '", model, "' has no model*.safetensors, only ", FirstNames(safetensors)),
         "Name a model with its full weights; adapters must be merged first");
   }
   if (!pickles.empty()) {
@@ -103,7 +93,7 @@ absl::Status NothingToLoad(std::string_view model, std::span<const RemoteFile> f
                      StrCat("Model '", model,
                             "' has only pickled weights, which may run code and "
                             "are not loaded: ",
-                            Some(pickles)),
+                            FirstNames(pickles)),
                      "Use a revision or a copy of the model with safetensors");
   }
   return MakeError(Error::kModelNotFound,
@@ -128,10 +118,19 @@ absl::StatusOr<std::vector<RemoteFile>> Named(std::string_view model,
   if (missing.empty()) return found;
   return MakeError(Error::kValidationFailed,
                    StrCat("model '", model, "': ", kIndex, " names ", missing.size(),
-                          " files that the model does not have: ", Some(missing)));
+                          " files that the model does not have: ", FirstNames(missing)));
 }
 
 }  // namespace
+
+std::string FirstNames(const std::vector<std::string>& names, size_t shown) {
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), shown); ++i) {
+    StrAppend(&text, i == 0 ? "" : ", ", PrintableText(names[i]));
+  }
+  if (names.size() > shown) StrAppend(&text, " and ", names.size() - shown, " more");
+  return text;
+}
 
 std::optional<RemoteFile> FindWeightIndex(std::span<const RemoteFile> files) {
   const auto index = std::ranges::find(files, kIndex, &RemoteFile::path);
@@ -163,7 +162,7 @@ absl::StatusOr<ModelFiles> ChooseModelFiles(std::string_view model,
       return MakeError(
           Error::kModelNotFound,
           StrCat("Model '", model, "' has ", models.size(),
-                 " GGUF models and no safetensors: ", Some({models.begin(), models.end()})),
+                 " GGUF models and no safetensors: ", FirstNames({models.begin(), models.end()})),
           "Download the one you mean and provide its path");
     }
     chosen.gguf = *models.begin();

@@ -40,4 +40,7 @@ absl::StatusOr<ModelFiles> ChooseModelFiles(std::string_view model,
                                             std::span<const RemoteFile> files,
                                             const std::optional<std::string>& index);
 
+// The first few of `names`, printable, and how many more there are: "a, b and 3 more".
+std::string FirstNames(const std::vector<std::string>& names, size_t shown = 5);
+
 }  // namespace quantized

@@ -184,18 +184,12 @@ class Readers {
 
 }  // namespace
 
-absl::StatusOr<RemoteHeaders> FetchHeaders(const FetchContext& context, const HubId& id,
-                                           const fs::path& directory) {
+absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const HubId& id,
+                                          const fs::path& directory) {
   ASSIGN_OR_RETURN(const RepositoryInfo info, ResolveModel(context, id));
   const HubId at_commit = {.name = id.name, .revision = info.commit};
-  const absl::StatusOr<FetchedModel> here = FindFetchedModel(context, at_commit);
-  if (here.ok()) {
-    return RemoteHeaders{.commit = here->commit,
-                         .path = here->path,
-                         .files = here->files,
-                         .size_bytes = here->size_bytes};
-  }
-  if (context.settings.offline) return here.status();
+  absl::StatusOr<FetchedModel> here = FindFetchedModel(context, at_commit);
+  if (here.ok() || context.settings.offline) return here;
   RemoteReader reader(context, id, info.commit);
   std::optional<std::string> index;
   if (const auto file = FindWeightIndex(info.files)) {
@@ -204,7 +198,7 @@ absl::StatusOr<RemoteHeaders> FetchHeaders(const FetchContext& context, const Hu
   ASSIGN_OR_RETURN(const ModelFiles chosen, ChooseModelFiles(id.name, info.files, index));
 
   RETURN_IF_ERROR(CreateDirectories(directory));
-  RemoteHeaders headers{.commit = info.commit, .path = directory};
+  FetchedModel headers{.commit = info.commit, .path = directory};
   if (!chosen.gguf.empty()) headers.path /= chosen.gguf;
   for (const RemoteFile& file : chosen.descriptions) {
     headers.size_bytes += file.size_bytes;

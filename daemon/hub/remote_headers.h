@@ -4,9 +4,7 @@
 // its header a hole.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
-#include <string>
 
 #include "absl/status/statusor.h"
 #include "daemon/hub/fetch_model.h"
@@ -14,20 +12,13 @@
 
 namespace quantized {
 
-struct RemoteHeaders {
-  std::string commit;
-  // The stand-in's directory, or the GGUF file in it; where a cache has the model, the model.
-  std::filesystem::path path;
-  size_t files = 0;
-  uint64_t size_bytes = 0;     // of the model's files
-  uint64_t fetched_bytes = 0;  // over the network
-};
-
-// Writes the stand-in into `directory`, which is made. Of a safetensors file that is the length
-// that its first 8 bytes tell, 100 MB at most; of a GGUF file, whose header tells no length, its
-// first 32 MiB. Errors: those of FetchRepositoryInfo and ChooseModelFiles; kValidationFailed for a
-// length that the file does not have and for a text with the wrong hash; kIo.
-absl::StatusOr<RemoteHeaders> FetchHeaders(const FetchContext& context, const HubId& id,
-                                           const std::filesystem::path& directory);
+// Writes the stand-in into `directory`, which is made: the result's path; where a cache has the
+// model, that is the model. `files` counts what the stand-in has, `size_bytes` is the model's. Of a
+// safetensors file that is the length that its first 8 bytes tell, 100 MB at most; of a GGUF file,
+// whose header tells no length, its first 32 MiB. Errors: those of FetchRepositoryInfo and
+// ChooseModelFiles; kValidationFailed for a length that the file does not have and for a text with
+// the wrong hash; kIo.
+absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const HubId& id,
+                                          const std::filesystem::path& directory);
 
 }  // namespace quantized

@@ -57,9 +57,7 @@ absl::Status Retries::WaitToRetry(const absl::Status& failure, const HttpRespons
     }
     wait = std::max<milliseconds>(wait, *asked);
   }
-  if (!waiter_.Wait(wait, stop)) {
-    return MakeError(Error::kCancelled, "the download was cancelled");
-  }
+  if (!waiter_.Wait(wait, stop)) return DownloadCancelled();
   return absl::OkStatus();
 }
 

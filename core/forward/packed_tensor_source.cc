@@ -8,40 +8,9 @@
 #include "core/arch/tensor_names.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/source/weights_store.h"
 
 namespace quantized {
-namespace {
-
-class WeightsStore : public TensorStore {
- public:
-  explicit WeightsStore(const HfWeights& weights) {
-    for (const HfWeights::Tensor& tensor : weights.tensors()) {
-      tensors_.emplace(tensor.info->name, tensor);
-    }
-  }
-
-  std::vector<std::string> Names() const override {
-    std::vector<std::string> names;
-    for (const auto& [name, tensor] : tensors_) names.push_back(name);
-    return names;
-  }
-  std::optional<Tensor> Find(std::string_view name) const override {
-    const auto found = tensors_.find(std::string(name));
-    if (found == tensors_.end()) return std::nullopt;
-    const safetensors::TensorInfo& info = *found->second.info;
-    return Tensor{info.dtype, info.shape, info.size_bytes};
-  }
-  absl::Status Read(std::string_view name, std::span<std::byte> out) const override {
-    const HfWeights::Tensor& tensor = tensors_.at(std::string(name));
-    return tensor.file->Read(*tensor.info, 0, out);
-  }
-
- private:
-  std::unordered_map<std::string, HfWeights::Tensor> tensors_;
-};
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<PackedTensorSource>> PackedTensorSource::Open(
     const std::filesystem::path& directory, const Architecture& architecture,
     const PackedScheme& scheme) {

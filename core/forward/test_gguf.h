@@ -38,7 +38,7 @@ inline std::vector<std::filesystem::path> WriteGguf(const std::filesystem::path&
   const Architecture& architecture = *FindArchitecture(config.architecture());
   const auto weights = *HfWeights::Open(directory);
   PlannedTensors planned =
-      *PlanTensors(architecture, config, *GeometryOf(config), *weights, TypeId::kF32);
+      *PlanTensors(architecture, config, *GeometryOf(config), PlainTensors(*weights), TypeId::kF32);
   if (choices.vocabulary > 0) CutToVocabulary(choices.vocabulary, planned);
   gguf::Metadata metadata;
   metadata.Set("general.architecture", std::string(architecture.gguf_name));

@@ -181,16 +181,15 @@ absl::StatusOr<std::vector<PackedTensor>> PackAwq(std::string_view module,
   return tensors;
 }
 
-absl::StatusOr<QuantizedLinear> UnpackAwq(std::string_view module,
-                                          std::span<const PackedTensor> tensors,
-                                          int64_t group_size) {
+absl::StatusOr<QuantizedLinear> UnpackAwqGrid(std::string_view module,
+                                              std::span<const PackedTensor> tensors,
+                                              int64_t group_size) {
   ASSIGN_OR_RETURN(const Sizes sizes, SizesOf(module, tensors, group_size));
   std::vector<PackedShape> expected = AwqShapes(sizes.out, sizes.in, sizes.group_size);
   const PackedTensor* found_scales = FindSuffix(tensors, kScales);
   if (found_scales != nullptr && found_scales->shape.dtype == DType::kBF16) {
     expected[2].dtype = DType::kBF16;
   }
-  ASSIGN_OR_RETURN(const PackedTensor* qweight, TensorLike(module, tensors, expected[0]));
   ASSIGN_OR_RETURN(const PackedTensor* qzeros, TensorLike(module, tensors, expected[1]));
   ASSIGN_OR_RETURN(const PackedTensor* scales, TensorLike(module, tensors, expected[2]));
 
@@ -199,8 +198,18 @@ absl::StatusOr<QuantizedLinear> UnpackAwq(std::string_view module,
   ASSIGN_OR_RETURN(linear.scales, UnpackScales(module, *scales));
   linear.zeros.resize(sizes.out * linear.groups());
   UnpackWords(qzeros->bytes.data(), sizes.out, linear.groups(), linear.zeros.data());
-  linear.codes.resize(sizes.out * sizes.in);
-  UnpackWords(qweight->bytes.data(), sizes.out, sizes.in, linear.codes.data());
+  return linear;
+}
+
+absl::StatusOr<QuantizedLinear> UnpackAwq(std::string_view module,
+                                          std::span<const PackedTensor> tensors,
+                                          int64_t group_size) {
+  ASSIGN_OR_RETURN(QuantizedLinear linear, UnpackAwqGrid(module, tensors, group_size));
+  ASSIGN_OR_RETURN(
+      const PackedTensor* qweight,
+      TensorLike(module, tensors, AwqShapes(linear.out, linear.in, linear.group_size)[0]));
+  linear.codes.resize(linear.out * linear.in);
+  UnpackWords(qweight->bytes.data(), linear.out, linear.in, linear.codes.data());
   return linear;
 }
 

@@ -29,5 +29,9 @@ absl::StatusOr<std::vector<PackedTensor>> PackAwq(std::string_view module,
 absl::StatusOr<QuantizedLinear> UnpackAwq(std::string_view module,
                                           std::span<const PackedTensor> tensors,
                                           int64_t group_size);
+// The same without the codes: of qweight only the shape is looked at.
+absl::StatusOr<QuantizedLinear> UnpackAwqGrid(std::string_view module,
+                                              std::span<const PackedTensor> tensors,
+                                              int64_t group_size);
 
 }  // namespace quantized

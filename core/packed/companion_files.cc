@@ -191,4 +191,14 @@ absl::Status CopyFiles(const fs::path& source, const fs::path& target,
   return absl::OkStatus();
 }
 
+absl::Status HashFiles(const fs::path& directory, const std::vector<std::string>& files,
+                       Sha256& hash) {
+  for (const std::string& file : files) {
+    ASSIGN_OR_RETURN(const std::string text, ReadFile(directory / file, kMaxCopyBytes));
+    hash.Update(StrCat(file.size(), ":", file, text.size(), ":"));
+    hash.Update(text);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace quantized

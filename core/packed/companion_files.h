@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/base/sha256.h"
 
 namespace quantized {
 
@@ -24,5 +25,9 @@ absl::StatusOr<std::vector<std::string>> CompanionFiles(const std::filesystem::p
 // more than 1 GiB.
 absl::Status CopyFiles(const std::filesystem::path& source, const std::filesystem::path& target,
                        const std::vector<std::string>& files);
+
+// Feeds names, sizes and contents of `files` of `directory`. Errors: those of ReadFile.
+absl::Status HashFiles(const std::filesystem::path& directory,
+                       const std::vector<std::string>& files, Sha256& hash);
 
 }  // namespace quantized

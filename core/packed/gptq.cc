@@ -157,9 +157,9 @@ absl::StatusOr<std::vector<PackedTensor>> PackGptq(std::string_view module,
   return tensors;
 }
 
-absl::StatusOr<QuantizedLinear> UnpackGptq(std::string_view module,
-                                           std::span<const PackedTensor> tensors,
-                                           const GptqForm& form) {
+absl::StatusOr<QuantizedLinear> UnpackGptqGrid(std::string_view module,
+                                               std::span<const PackedTensor> tensors,
+                                               const GptqForm& form) {
   if (!IsStreamBits(form.bits)) {
     return Damaged(module, kQweight,
                    StrCat("found codes of ", form.bits, " bits, expected 2, 3, 4 or 8"));
@@ -169,7 +169,6 @@ absl::StatusOr<QuantizedLinear> UnpackGptq(std::string_view module,
   std::vector<PackedShape> expected = GptqShapes(sizes.out, sizes.in, group_size, form.bits);
   // bfloat16 is rare, but loaders take it.
   if (FindSuffix(tensors, kScales)->shape.dtype == DType::kBF16) expected[2].dtype = DType::kBF16;
-  ASSIGN_OR_RETURN(const PackedTensor* qweight, TensorLike(module, tensors, expected[0]));
   ASSIGN_OR_RETURN(const PackedTensor* qzeros, TensorLike(module, tensors, expected[1]));
   ASSIGN_OR_RETURN(const PackedTensor* scales, TensorLike(module, tensors, expected[2]));
 
@@ -181,8 +180,19 @@ absl::StatusOr<QuantizedLinear> UnpackGptq(std::string_view module,
   }
   ASSIGN_OR_RETURN(linear.zeros, ZerosOf(module, *qzeros, sizes, form));
   ASSIGN_OR_RETURN(linear.scales, UnpackScales(module, *scales));
-  linear.codes.resize(sizes.out * sizes.in);
-  UnpackColumns(qweight->bytes.data(), sizes.out, sizes.in, form.bits, linear.codes.data());
+  return linear;
+}
+
+absl::StatusOr<QuantizedLinear> UnpackGptq(std::string_view module,
+                                           std::span<const PackedTensor> tensors,
+                                           const GptqForm& form) {
+  ASSIGN_OR_RETURN(QuantizedLinear linear, UnpackGptqGrid(module, tensors, form));
+  ASSIGN_OR_RETURN(
+      const PackedTensor* qweight,
+      TensorLike(module, tensors,
+                 GptqShapes(linear.out, linear.in, linear.group_size, linear.bits)[0]));
+  linear.codes.resize(linear.out * linear.in);
+  UnpackColumns(qweight->bytes.data(), linear.out, linear.in, form.bits, linear.codes.data());
   return linear;
 }
 

@@ -43,6 +43,10 @@ struct GptqForm {
 absl::StatusOr<QuantizedLinear> UnpackGptq(std::string_view module,
                                            std::span<const PackedTensor> tensors,
                                            const GptqForm& form);
+// The same without the codes: of qweight only the shape is looked at.
+absl::StatusOr<QuantizedLinear> UnpackGptqGrid(std::string_view module,
+                                               std::span<const PackedTensor> tensors,
+                                               const GptqForm& form);
 
 // The version that symmetric layers of `bits` bits have whose qzeros is `qzeros`: every field is
 // 2^(bits-1) - 1 or every field is 2^(bits-1). Nothing where it is neither.

@@ -223,19 +223,35 @@ absl::Status CheckModule(const PackedScheme& scheme, const TensorStore& store,
   return absl::OkStatus();
 }
 
+// Without `with_codes`, of qweight only the shape.
 absl::StatusOr<std::vector<PackedTensor>> ReadTensors(const TensorStore& store,
-                                                      std::string_view module) {
+                                                      std::string_view module, bool with_codes) {
   std::vector<PackedTensor> tensors;
   for (const std::string_view suffix : kSuffixes) {
     const std::string name = TensorName(module, suffix);
     std::optional<TensorStore::Tensor> found = store.Find(name);
     if (!found) continue;
-    PackedTensor tensor = {{suffix, found->dtype, std::move(found->shape)},
-                           std::vector<std::byte>(found->size_bytes)};
-    RETURN_IF_ERROR(store.Read(name, tensor.bytes));
+    PackedTensor tensor = {{suffix, found->dtype, std::move(found->shape)}, {}};
+    if (with_codes || suffix != "qweight") {
+      tensor.bytes.resize(found->size_bytes);
+      RETURN_IF_ERROR(store.Read(name, tensor.bytes));
+    }
     tensors.push_back(std::move(tensor));
   }
   return tensors;
+}
+
+// How the tensors of a GPTQ layer are to be read.
+GptqForm FormOf(const PackedScheme& scheme, const PackedModule& module,
+                std::span<const PackedTensor> tensors) {
+  GptqForm form = {.bits = module.bits,
+                   .group_size = static_cast<int64_t>(module.group_size),
+                   .version = scheme.tagged_version};
+  const PackedTensor* qzeros = FindSuffix(tensors, "qzeros");
+  if (scheme.sym && qzeros != nullptr) {
+    form.version = SymmetricVersion(*qzeros, module.bits).value_or(form.version);
+  }
+  return form;
 }
 
 }  // namespace
@@ -290,15 +306,22 @@ absl::StatusOr<std::vector<PackedModule>> ListPackedModules(const PackedScheme& 
 absl::StatusOr<QuantizedLinear> LoadPackedModule(const PackedScheme& scheme,
                                                  const TensorStore& store,
                                                  const PackedModule& module) {
-  ASSIGN_OR_RETURN(const std::vector<PackedTensor> tensors, ReadTensors(store, module.name));
-  const auto group_size = static_cast<int64_t>(module.group_size);
-  if (scheme.method == PackedMethod::kAwq) return UnpackAwq(module.name, tensors, group_size);
-  GptqForm form = {.bits = module.bits, .group_size = group_size, .version = scheme.tagged_version};
-  const PackedTensor* qzeros = FindSuffix(tensors, "qzeros");
-  if (scheme.sym && qzeros != nullptr) {
-    form.version = SymmetricVersion(*qzeros, module.bits).value_or(form.version);
+  ASSIGN_OR_RETURN(const std::vector<PackedTensor> tensors,
+                   ReadTensors(store, module.name, /*with_codes=*/true));
+  if (scheme.method == PackedMethod::kAwq) {
+    return UnpackAwq(module.name, tensors, static_cast<int64_t>(module.group_size));
   }
-  return UnpackGptq(module.name, tensors, form);
+  return UnpackGptq(module.name, tensors, FormOf(scheme, module, tensors));
+}
+
+absl::StatusOr<QuantizedLinear> LoadPackedGrid(const PackedScheme& scheme, const TensorStore& store,
+                                               const PackedModule& module) {
+  ASSIGN_OR_RETURN(const std::vector<PackedTensor> tensors,
+                   ReadTensors(store, module.name, /*with_codes=*/false));
+  if (scheme.method == PackedMethod::kAwq) {
+    return UnpackAwqGrid(module.name, tensors, static_cast<int64_t>(module.group_size));
+  }
+  return UnpackGptqGrid(module.name, tensors, FormOf(scheme, module, tensors));
 }
 
 }  // namespace quantized

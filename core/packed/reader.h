@@ -77,5 +77,8 @@ absl::StatusOr<std::vector<PackedModule>> ListPackedModules(const PackedScheme& 
 absl::StatusOr<QuantizedLinear> LoadPackedModule(const PackedScheme& scheme,
                                                  const TensorStore& store,
                                                  const PackedModule& module);
+// The same without the codes, which are not read.
+absl::StatusOr<QuantizedLinear> LoadPackedGrid(const PackedScheme& scheme, const TensorStore& store,
+                                               const PackedModule& module);
 
 }  // namespace quantized

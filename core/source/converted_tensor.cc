@@ -21,6 +21,10 @@ constexpr size_t kPieceValues = 4096;        // converted at once
 
 uint32_t ValueBytes(TypeId type) { return kernels::QuantTypeOf(type).block_bytes; }
 
+uint64_t RowBytes(TypeId type, uint64_t cols) {
+  return kernels::RowBytes(kernels::QuantTypeOf(type), cols);
+}
+
 void AddOne(DType dtype, std::span<float> values) {
   for (float& value : values) {
     value += 1.0f;
@@ -45,37 +49,41 @@ void Convert(DType dtype, bool add_one, const std::byte* in, uint64_t count, Typ
   }
 }
 
-// Whether the bytes of the file are the bytes that are asked for.
-bool IsSame(DType dtype, TypeId type) {
-  return (dtype == DType::kF32 && type == TypeId::kF32) ||
-         (dtype == DType::kF16 && type == TypeId::kF16);
+// Whether the bytes of the checkpoint are the bytes that are asked for.
+bool IsSame(const CheckpointTensor& source, TypeId type) {
+  if (source.blocks) return *source.blocks == type;
+  return (source.dtype == DType::kF32 && type == TypeId::kF32) ||
+         (source.dtype == DType::kF16 && type == TypeId::kF16);
 }
 
 class RowReader {
  public:
-  RowReader(const ConvertedTensor& tensor, const HfWeights::Tensor& source)
-      : tensor_(tensor), source_(source), info_(*source.info) {}
+  RowReader(const ConvertedTensor& tensor, const CheckpointTensor& source)
+      : tensor_(tensor),
+        source_(source),
+        in_row_bytes_(source.blocks ? RowBytes(*source.blocks, tensor.cols)
+                                    : tensor.cols * RowOf(source.dtype).size_bytes),
+        out_row_bytes_(RowBytes(tensor.type, tensor.cols)),
+        rows_at_once_(std::max<uint64_t>(1, kPieceBytes / in_row_bytes_)) {}
 
-  // Rows that lie one after the other in the file.
+  // Rows that lie one after the other in the checkpoint.
   absl::Status Run(uint64_t first, uint64_t count, std::byte* out) {
     const bool add_one = tensor_.transform == Transform::kAddOne;
-    const uint64_t value_bytes = RowOf(info_.dtype).size_bytes;
-    uint64_t at = first * tensor_.cols, left = count * tensor_.cols;
-    if (IsSame(info_.dtype, tensor_.type) && !add_one) {
-      return Fetch(at * value_bytes, {out, left * value_bytes});
+    if (IsSame(source_, tensor_.type) && !add_one) {
+      return source_.read(first * in_row_bytes_, {out, count * in_row_bytes_});
     }
-    while (left > 0) {
-      const uint64_t size = std::min(left, kPieceBytes / value_bytes);
-      ASSIGN_OR_RETURN(const std::byte* bytes, Piece(at * value_bytes, size * value_bytes));
-      Convert(info_.dtype, add_one, bytes, size, tensor_.type, out);
-      out += size * ValueBytes(tensor_.type);
-      at += size;
-      left -= size;
+    while (count > 0) {
+      const uint64_t rows = std::min(count, rows_at_once_);
+      ASSIGN_OR_RETURN(const std::byte* bytes, Piece(first, rows));
+      Convert(source_.dtype, add_one, bytes, rows * tensor_.cols, tensor_.type, out);
+      out += rows * out_row_bytes_;
+      first += rows;
+      count -= rows;
     }
     return absl::OkStatus();
   }
 
-  // Row 2j + s of a head is the file's row s * d/2 + j of that head, d rows to a head.
+  // Row 2j + s of a head is the checkpoint's row s * d/2 + j of that head, d rows to a head.
   absl::Status Interleaved(uint64_t first, uint64_t count, std::byte* out) {
     const uint64_t depth = tensor_.rows / tensor_.heads, half = depth / 2;
     const uint64_t end = first + count;
@@ -86,39 +94,32 @@ class RowReader {
         const uint64_t j_begin = (begin + 1 - s) / 2, j_end = (stop + 1 - s) / 2;
         const uint64_t out_row = 2 * j_begin + s - begin;
         RETURN_IF_ERROR(
-            Spread(head + s * half + j_begin, j_end - j_begin, out + out_row * OutRowBytes()));
+            Spread(head + s * half + j_begin, j_end - j_begin, out + out_row * out_row_bytes_));
       }
-      out += (stop - begin) * OutRowBytes();
+      out += (stop - begin) * out_row_bytes_;
       first = head + stop;
     }
     return absl::OkStatus();
   }
 
  private:
-  uint64_t OutRowBytes() const { return tensor_.cols * ValueBytes(tensor_.type); }
-
-  absl::Status Fetch(uint64_t first_byte, std::span<std::byte> out) const {
-    return source_.file->Read(info_, first_byte, out);
-  }
-
-  absl::StatusOr<const std::byte*> Piece(uint64_t first_byte, uint64_t size_bytes) {
+  absl::StatusOr<const std::byte*> Piece(uint64_t first, uint64_t count) {
+    const uint64_t size_bytes = count * in_row_bytes_;
     if (piece_.size() < size_bytes) piece_.resize(size_bytes);
-    RETURN_IF_ERROR(Fetch(first_byte, std::span(piece_).first(size_bytes)));
+    RETURN_IF_ERROR(source_.read(first * in_row_bytes_, std::span(piece_).first(size_bytes)));
     return piece_.data();
   }
 
-  // Rows that lie one after the other in the file, to every second row of the output.
+  // Rows that lie one after the other in the checkpoint, to every second row of the output.
   absl::Status Spread(uint64_t first, uint64_t count, std::byte* out) {
-    const uint64_t row_bytes = tensor_.cols * RowOf(info_.dtype).size_bytes;
-    const uint64_t rows_at_once = std::max<uint64_t>(1, kPieceBytes / row_bytes);
     while (count > 0) {
-      const uint64_t rows = std::min(count, rows_at_once);
-      ASSIGN_OR_RETURN(const std::byte* bytes, Piece(first * row_bytes, rows * row_bytes));
-      for (uint64_t row = 0; row < rows; ++row, out += 2 * OutRowBytes()) {
-        if (IsSame(info_.dtype, tensor_.type)) {
-          std::memcpy(out, bytes + row * row_bytes, row_bytes);
+      const uint64_t rows = std::min(count, rows_at_once_);
+      ASSIGN_OR_RETURN(const std::byte* bytes, Piece(first, rows));
+      for (uint64_t row = 0; row < rows; ++row, out += 2 * out_row_bytes_) {
+        if (IsSame(source_, tensor_.type)) {
+          std::memcpy(out, bytes + row * in_row_bytes_, in_row_bytes_);
         } else {
-          Convert(info_.dtype, /*add_one=*/false, bytes + row * row_bytes, tensor_.cols,
+          Convert(source_.dtype, /*add_one=*/false, bytes + row * in_row_bytes_, tensor_.cols,
                   tensor_.type, out);
         }
       }
@@ -129,8 +130,9 @@ class RowReader {
   }
 
   const ConvertedTensor& tensor_;
-  const HfWeights::Tensor& source_;
-  const safetensors::TensorInfo& info_;
+  const CheckpointTensor& source_;
+  const uint64_t in_row_bytes_, out_row_bytes_;
+  const uint64_t rows_at_once_;
   std::vector<std::byte> piece_;
 };
 
@@ -138,7 +140,7 @@ class RowReader {
 
 absl::Status ConvertedTensor::Read(uint64_t first, uint64_t count, std::span<std::byte> out) const {
   CHECK(first <= rows && count <= rows - first);
-  CHECK(out.size() == count * cols * ValueBytes(type));
+  CHECK(out.size() == count * RowBytes(type, cols));
   if (out.empty()) return absl::OkStatus();
   if (sources.empty()) {
     CHECK(type == TypeId::kF32);
@@ -156,7 +158,7 @@ absl::Status ConvertedTensor::Read(uint64_t first, uint64_t count, std::span<std
   while (count > 0) {
     const uint64_t begin = first % part_rows, taken = std::min(count, part_rows - begin);
     RETURN_IF_ERROR(RowReader(*this, sources[first / part_rows]).Run(begin, taken, out.data()));
-    out = out.subspan(taken * cols * ValueBytes(type));
+    out = out.subspan(taken * RowBytes(type, cols));
     first += taken;
     count -= taken;
   }

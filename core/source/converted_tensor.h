@@ -12,7 +12,7 @@
 
 #include "absl/status/status.h"
 #include "core/arch/architecture.h"
-#include "core/source/hf_weights.h"
+#include "core/source/checkpoint_tensor.h"
 #include "kernels/types/quant_type.h"
 
 namespace quantized {
@@ -22,15 +22,16 @@ namespace quantized {
 struct ConvertedTensor {
   // One, or matrices of rows / sources.size() rows each that come to stand one below another; none
   // for a generated tensor.
-  std::vector<HfWeights::Tensor> sources;
+  std::vector<CheckpointTensor> sources;
   std::vector<float> generated;  // its values
   uint64_t rows = 0, cols = 0;
-  kernels::TypeId type = kernels::TypeId::kF32;  // F32, F16 or BF16
+  // F32, F16 or BF16; the sources' blocks where they come as such.
+  kernels::TypeId type = kernels::TypeId::kF32;
   Transform transform = Transform::kNone;
   uint64_t heads = 0;  // for the interleaving transforms, of one source; rows / heads is even
 
-  // Fills `out` with `count` rows from `first` on: count * cols values of `type`. Errors: kIo;
-  // kValidationFailed where the file has shrunk.
+  // Fills `out` with `count` rows from `first` on: count * cols values of `type`. Errors: those of
+  // CheckpointTensor::read.
   absl::Status Read(uint64_t first, uint64_t count, std::span<std::byte> out) const;
 };
 

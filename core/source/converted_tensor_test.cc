@@ -30,7 +30,7 @@ class OneTensor {
         MemoryBytes("m.safetensors", std::as_bytes(std::span(file_))));
     EXPECT_TRUE(reader.ok()) << reader.status();
     reader_ = *std::move(reader);
-    tensor.sources = {{reader_.get(), &reader_->tensors()[0]}};
+    tensor.sources = {PlainTensor({reader_.get(), &reader_->tensors()[0]})};
     tensor.rows = rows;
     tensor.cols = cols;
   }

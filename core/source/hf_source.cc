@@ -24,10 +24,13 @@
 #include "core/hf/json_file.h"
 #include "core/hf/pooling.h"
 #include "core/hf/tokenizer/tokenizer_metadata.h"
+#include "core/packed/reader.h"
+#include "core/source/checkpoint_tensor.h"
 #include "core/source/general_metadata.h"
 #include "core/source/hf_summary.h"
 #include "core/source/hf_tensors.h"
 #include "core/source/hf_weights.h"
+#include "core/source/packed_weights.h"
 #include "core/tensor/text.h"
 #include "simdjson.h"
 
@@ -45,15 +48,26 @@ struct ConversionType {
   uint32_t file_type;  // GGUF's general.file_type
 };
 constexpr ConversionType kConversionTypes[] = {
-    {TypeId::kF32, 0}, {TypeId::kF16, 1}, {TypeId::kBF16, 32}};
+    {TypeId::kF32, 0},  {TypeId::kF16, 1},  {TypeId::kBF16, 32}, {TypeId::kQ4_0, 2},
+    {TypeId::kQ4_1, 3}, {TypeId::kQ5_0, 8}, {TypeId::kQ8_0, 7}};
+
+bool IsBlocks(TypeId type) { return kernels::QuantTypeOf(type).block_values > 1; }
 
 constexpr uint32_t kQuantizationVersion = 2;
 
+// The weights of a directory, and how they are offered.
+struct Checkpoint {
+  std::unique_ptr<HfWeights> weights;
+  std::unique_ptr<PackedWeights> packed;  // of `weights`; null where none of them is packed
+  std::vector<CheckpointTensor> tensors;
+};
+
 class HfSource : public ModelSource {
  public:
-  HfSource(std::unique_ptr<HfWeights> weights, PlannedTensors planned, gguf::Metadata metadata,
-           ModelSummary summary, std::string fingerprint)
-      : weights_(std::move(weights)),
+  HfSource(Checkpoint checkpoint, std::optional<TypeId> blocks, PlannedTensors planned,
+           gguf::Metadata metadata, ModelSummary summary, std::string fingerprint)
+      : checkpoint_(std::move(checkpoint)),
+        blocks_(blocks),
         planned_(std::move(planned)),
         metadata_(std::move(metadata)),
         summary_(std::move(summary)),
@@ -64,6 +78,10 @@ class HfSource : public ModelSource {
   std::span<const SourceTensor> tensors() const override { return planned_.tensors; }
   const std::string& fingerprint() const override { return fingerprint_; }
   bool is_conversion() const override { return true; }
+  std::optional<TypeId> blocks() const override { return blocks_; }
+  uint64_t memory_bytes() const override {
+    return checkpoint_.packed ? checkpoint_.packed->MemoryBytes() : 0;
+  }
 
   absl::Status ReadRows(size_t tensor, uint64_t first_row, uint64_t rows,
                         std::span<std::byte> out) const override {
@@ -76,7 +94,8 @@ class HfSource : public ModelSource {
   }
 
  private:
-  const std::unique_ptr<HfWeights> weights_;  // planned_ points into it
+  const Checkpoint checkpoint_;  // planned_ reads from it
+  const std::optional<TypeId> blocks_;
   const PlannedTensors planned_;
   const gguf::Metadata metadata_;
   const ModelSummary summary_;
@@ -103,15 +122,6 @@ absl::StatusOr<const Architecture*> ArchitectureOf(const HfConfig& config) {
 // Kinds of model that have a known architecture but need more than its row says.
 absl::Status CheckConvertible(const Architecture& architecture, const HfConfig& config,
                               std::string_view name) {
-  const auto quantization = config.fields().find("quantization_config");
-  if (quantization != config.fields().end() && !quantization->is_null()) {
-    const json method =
-        quantization->is_object() ? quantization->value("quant_method", json()) : json();
-    return MakeError(Error::kNotImplemented,
-                     StrCat("config.json: quantization_config: the weights are quantized already (",
-                            JsonText(method), "), which this version does not read"),
-                     "Use the original checkpoint in float16, bfloat16 or float32");
-  }
   const auto path = config.file().find("_name_or_path");
   const bool has_path = path != config.file().end() && path->is_string();
   for (const std::string& hint : {std::string(name), has_path ? path->get<std::string>() : ""}) {
@@ -124,6 +134,54 @@ absl::Status CheckConvertible(const Architecture& architecture, const HfConfig& 
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status QuantizedAlready(const HfConfig& config) {
+  const json& quantization = *config.fields().find("quantization_config");
+  const json method =
+      quantization.is_object() ? quantization.value("quant_method", json()) : json();
+  const bool is_packed =
+      method == NameOf(PackedMethod::kAwq) || method == NameOf(PackedMethod::kGptq);
+  return MakeError(
+      Error::kNotImplemented,
+      StrCat("config.json: quantization_config: the weights are quantized already (",
+             JsonText(method), ")", is_packed ? "" : ", which this version does not read"),
+      is_packed ? "Use convert, or the original checkpoint in float16, bfloat16 or float32"
+                : "Use the original checkpoint in float16, bfloat16 or float32");
+}
+
+// Errors: kNotImplemented for a quantized checkpoint that is not to be read;
+// kUnsupportedConversion where blocks of `type` do not hold its linears.
+absl::StatusOr<Checkpoint> OpenCheckpoint(const std::filesystem::path& directory,
+                                          const HfConfig& config, const SourceOptions& options) {
+  const TypeId type = options.conversion_type;
+  const auto quantization = config.fields().find("quantization_config");
+  const bool is_quantized = quantization != config.fields().end() && !quantization->is_null();
+  std::optional<PackedScheme> scheme;
+  if (is_quantized && options.may_be_packed) {
+    ASSIGN_OR_RETURN(scheme, PackedSchemeOf(config));
+  }
+  if (is_quantized && !scheme) return QuantizedAlready(config);
+  Checkpoint checkpoint;
+  ASSIGN_OR_RETURN(checkpoint.weights, HfWeights::Open(directory));
+  if (!scheme) {
+    checkpoint.tensors = PlainTensors(*checkpoint.weights);
+    return checkpoint;
+  }
+  ASSIGN_OR_RETURN(checkpoint.packed, PackedWeights::Open(*checkpoint.weights, *scheme));
+  if (IsBlocks(type)) {
+    ASSIGN_OR_RETURN(const auto fits, checkpoint.packed->BlockFits());
+    const BlockFittingOfAll& fit =
+        fits[std::ranges::find(BlockTypes(), type) - BlockTypes().begin()];
+    if (fit.fit == BlockFit::kNone) {
+      return MakeError(Error::kUnsupportedConversion,
+                       StrCat(PrintableName(fit.module), " is no matrix of ",
+                              kernels::QuantTypeOf(type).name, " blocks: ", fit.why));
+    }
+  }
+  ASSIGN_OR_RETURN(checkpoint.tensors,
+                   checkpoint.packed->Tensors(IsBlocks(type) ? type : TypeId::kF32));
+  return checkpoint;
 }
 
 // The text of a file that may be missing; what cannot be read counts as missing.
@@ -226,7 +284,8 @@ absl::StatusOr<std::unique_ptr<ModelSource>> OpenHfSource(const std::filesystem:
                                                           const SourceOptions& options) {
   const auto conversion =
       std::ranges::find(kConversionTypes, options.conversion_type, &ConversionType::type);
-  if (conversion == std::end(kConversionTypes)) {
+  if (conversion == std::end(kConversionTypes) ||
+      (IsBlocks(options.conversion_type) && !options.may_be_packed)) {
     return MakeError(Error::kInvalidArgument, "a conversion is to F32, F16 or BF16");
   }
   const std::string name = HfModelName(directory);
@@ -234,9 +293,10 @@ absl::StatusOr<std::unique_ptr<ModelSource>> OpenHfSource(const std::filesystem:
   ASSIGN_OR_RETURN(const Architecture* architecture, ArchitectureOf(config));
   RETURN_IF_ERROR(CheckConvertible(*architecture, config, name));
   ASSIGN_OR_RETURN(const Geometry geometry, GeometryOf(config));
-  ASSIGN_OR_RETURN(std::unique_ptr<HfWeights> weights, HfWeights::Open(directory));
-  ASSIGN_OR_RETURN(PlannedTensors planned,
-                   PlanTensors(*architecture, config, geometry, *weights, options.conversion_type));
+  ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenCheckpoint(directory, config, options));
+  ASSIGN_OR_RETURN(
+      PlannedTensors planned,
+      PlanTensors(*architecture, config, geometry, checkpoint.tensors, options.conversion_type));
   ASSIGN_OR_RETURN(const gguf::Metadata tokenizer,
                    TokenizerMetadata(directory, *architecture, config, geometry, options));
   if (std::ranges::any_of(planned.converted, [](const ConvertedTensor& tensor) {
@@ -272,11 +332,14 @@ absl::StatusOr<std::unique_ptr<ModelSource>> OpenHfSource(const std::filesystem:
     metadata.Set(entry.key, entry.value);
   }
 
-  ASSIGN_OR_RETURN(ModelSummary summary, SummarizeHf(config, *weights, name));
-  ASSIGN_OR_RETURN(std::string fingerprint, FingerprintOf(metadata, planned.tensors, *weights));
+  ASSIGN_OR_RETURN(ModelSummary summary, SummarizeHf(config, *checkpoint.weights, name));
+  ASSIGN_OR_RETURN(std::string fingerprint,
+                   FingerprintOf(metadata, planned.tensors, *checkpoint.weights));
+  std::optional<TypeId> blocks;
+  if (IsBlocks(options.conversion_type)) blocks = options.conversion_type;
   return std::unique_ptr<ModelSource>(
-      std::make_unique<HfSource>(std::move(weights), std::move(planned), std::move(metadata),
-                                 std::move(summary), std::move(fingerprint)));
+      std::make_unique<HfSource>(std::move(checkpoint), blocks, std::move(planned),
+                                 std::move(metadata), std::move(summary), std::move(fingerprint)));
 }
 
 }  // namespace quantized

@@ -2,10 +2,15 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "core/source/checkpoint_tensor.h"
+#include "core/source/packed_weights.h"
 #include "core/tensor/dtype.h"
 
 namespace quantized {
@@ -21,8 +26,27 @@ bool IsBuffer(std::string_view name) {
   return std::ranges::any_of(kSuffixes, [&](std::string_view s) { return name.ends_with(s); });
 }
 
-uint64_t Elements(const safetensors::TensorInfo& info) {
-  return info.size_bytes / RowOf(info.dtype).size_bytes;
+uint64_t Elements(const CheckpointTensor& tensor) {
+  uint64_t elements = 1;
+  for (const uint64_t dim : tensor.shape) elements *= dim;
+  return elements;
+}
+
+// What occurs most often, by `count` of each.
+template <class Key>
+std::optional<Key> Most(const std::map<Key, uint64_t>& count) {
+  if (count.empty()) return std::nullopt;
+  return std::ranges::max_element(count, {}, [](const auto& row) { return row.second; })->first;
+}
+
+// "gptq 4bit", as most of the linears are.
+std::string PackingOf(const PackedWeights& packed) {
+  std::map<int, uint64_t> weights_by_bits;
+  for (const PackedModule& module : packed.modules()) {
+    weights_by_bits[module.bits] += uint64_t{module.out} * module.in;
+  }
+  const int bits = Most(weights_by_bits).value_or(packed.scheme().bits);
+  return StrCat(NameOf(packed.scheme().method), " ", bits, "bit");
 }
 
 absl::StatusOr<uint32_t> Figure(const HfConfig& config, std::span<const std::string_view> names) {
@@ -48,17 +72,26 @@ absl::StatusOr<ModelSummary> SummarizeHf(const HfConfig& config, const HfWeights
   if (summary.architecture.empty() && type != config.file().end() && type->is_string()) {
     summary.architecture = type->get<std::string>();
   }
-  std::map<DType, uint64_t> elements_by_type;
+  ASSIGN_OR_RETURN(const std::optional<PackedScheme> scheme, PackedSchemeOf(config));
+  std::map<DType, uint64_t> bytes_by_type;  // codes of packed linears do not count
   for (const HfWeights::Tensor& tensor : weights.tensors()) {
     if (IsBuffer(tensor.info->name)) continue;
     summary.size_bytes += tensor.info->size_bytes;
-    summary.parameter_count += Elements(*tensor.info);
-    elements_by_type[tensor.info->dtype] += Elements(*tensor.info);
+    const bool is_code = scheme && tensor.info->dtype == DType::kI32;
+    if (!is_code) bytes_by_type[tensor.info->dtype] += tensor.info->size_bytes;
   }
-  if (!elements_by_type.empty()) {
-    const auto most =
-        std::ranges::max_element(elements_by_type, {}, [](const auto& row) { return row.second; });
-    summary.dtype = RowOf(most->first).torch_name;
+  if (const auto most = Most(bytes_by_type)) summary.dtype = RowOf(*most).torch_name;
+  std::vector<CheckpointTensor> tensors;
+  std::unique_ptr<PackedWeights> packed;
+  if (scheme) {
+    ASSIGN_OR_RETURN(packed, PackedWeights::Open(weights, *scheme));
+    ASSIGN_OR_RETURN(tensors, packed->Tensors(kernels::TypeId::kF32));
+    summary.packing = PackingOf(*packed);
+  } else {
+    tensors = PlainTensors(weights);
+  }
+  for (const CheckpointTensor& tensor : tensors) {
+    if (!IsBuffer(tensor.name)) summary.parameter_count += Elements(tensor);
   }
   ASSIGN_OR_RETURN(summary.num_layers, Figure(config, kLayerCountNames));
   ASSIGN_OR_RETURN(summary.hidden_size, Figure(config, kHiddenNames));

@@ -32,12 +32,22 @@ std::vector<uint64_t> ExpectedShape(const TensorMatch& match, const Geometry& ge
   return shape;
 }
 
+// Beside blocks, what has 16 bits keeps its type.
+TypeId TypeBesideBlocks(const CheckpointTensor& source) {
+  if (source.blocks) return *source.blocks;
+  if (source.dtype == DType::kF16) return TypeId::kF16;
+  return source.dtype == DType::kBF16 ? TypeId::kBF16 : TypeId::kF32;
+}
+
 // Vectors, norms, routers and whatever is no weight are F32, whatever the matrices are.
-TypeId TypeFor(std::string_view gguf_name, size_t dimensions, TypeId conversion_type) {
+TypeId TypeFor(std::string_view gguf_name, size_t dimensions, TypeId conversion_type,
+               const CheckpointTensor& source) {
   const bool is_matrix = dimensions > 1 && gguf_name.ends_with(".weight") &&
                          !gguf_name.ends_with("_norm.weight") &&
                          !gguf_name.ends_with(".ffn_gate_inp.weight");
-  return is_matrix ? conversion_type : TypeId::kF32;
+  if (!is_matrix) return TypeId::kF32;
+  const bool is_float = kernels::QuantTypeOf(conversion_type).block_values == 1;
+  return is_float ? conversion_type : TypeBesideBlocks(source);
 }
 
 class Planner {
@@ -67,12 +77,11 @@ class Planner {
         "found nothing or 0");
   }
 
-  absl::Status AddFromCheckpoint(const HfWeights::Tensor& source) {
+  absl::Status AddFromCheckpoint(const CheckpointTensor& source) {
     ASSIGN_OR_RETURN(std::optional<TensorMatch> match,
-                     MatchTensorName(architecture_, geometry_.layers, source.info->name),
-                     << source.file->bytes().name());
+                     MatchTensorName(architecture_, geometry_.layers, source.name), << source.file);
     if (!match) return absl::OkStatus();
-    const std::vector<uint64_t>& shape = source.info->shape;
+    const std::vector<uint64_t>& shape = source.shape;
     const std::vector<uint64_t> expected = ExpectedShape(*match, geometry_, shape);
     if (shape != expected) {
       return MakeError(Error::kValidationFailed,
@@ -85,7 +94,7 @@ class Planner {
     tensor.sources = {source};
     tensor.rows = shape[0];
     tensor.cols = shape.size() > 1 ? shape[1] : 1;
-    tensor.type = TypeFor(match->gguf_name, shape.size(), conversion_type_);
+    tensor.type = TypeFor(match->gguf_name, shape.size(), conversion_type_, source);
     tensor.transform = TransformOf(*match->rule, match->is_bias);
     RETURN_IF_ERROR(SetHeads(tensor));
     return Add(std::move(match->gguf_name), {shape.rbegin(), shape.rend()}, source.Origin(),
@@ -117,7 +126,7 @@ class Planner {
 
  private:
   // The matrices of a layer's experts that have come, by rule and expert.
-  using Experts = std::map<std::pair<const TensorRule*, uint32_t>, HfWeights::Tensor>;
+  using Experts = std::map<std::pair<const TensorRule*, uint32_t>, CheckpointTensor>;
 
   absl::Status AddGenerated(std::string name, std::vector<float> values) {
     ConvertedTensor tensor;
@@ -133,7 +142,7 @@ class Planner {
   }
 
   // Where the last matrix of a layer's experts comes, all of that layer's stacks come.
-  absl::Status AddExpert(const TensorMatch& match, const HfWeights::Tensor& source) {
+  absl::Status AddExpert(const TensorMatch& match, const CheckpointTensor& source) {
     if (match.expert >= geometry_.experts) {
       return MakeError(
           Error::kValidationFailed,
@@ -162,9 +171,18 @@ class Planner {
     }
     const uint64_t rows = geometry_.Size(rule.rows);
     std::string name = GgufName(rule, layer);
+    const auto other = std::ranges::find_if(tensor.sources, [&](const CheckpointTensor& s) {
+      return s.blocks != tensor.sources[0].blocks;
+    });
+    if (other != tensor.sources.end()) {
+      return MakeError(
+          Error::kUnsupportedConversion,
+          StrCat(other->Origin(), ": found one expert quantized and another not, which ",
+                 "become one tensor of one type, ", name));
+    }
     tensor.rows = geometry_.experts * rows;
     tensor.cols = geometry_.Size(rule.cols);
-    tensor.type = TypeFor(name, /*dimensions=*/3, conversion_type_);
+    tensor.type = TypeFor(name, /*dimensions=*/3, conversion_type_, tensor.sources[0]);
     std::vector<uint64_t> dims = {tensor.cols, rows, geometry_.experts};
     std::string origin = tensor.sources[0].Origin();
     if (geometry_.experts > 1) StrAppend(&origin, " and ", geometry_.experts - 1, " more");
@@ -216,13 +234,14 @@ class Planner {
 }  // namespace
 
 absl::StatusOr<PlannedTensors> PlanTensors(const Architecture& architecture, const HfConfig& config,
-                                           const Geometry& geometry, const HfWeights& weights,
+                                           const Geometry& geometry,
+                                           std::span<const CheckpointTensor> tensors,
                                            TypeId conversion_type) {
   Planner planner(architecture, geometry, conversion_type);
   RETURN_IF_ERROR(planner.CheckHasExperts());
   RETURN_IF_ERROR(planner.AddRopeFreqs(config));
   RETURN_IF_ERROR(planner.AddLongRope(config));
-  for (const HfWeights::Tensor& source : weights.tensors()) {
+  for (const CheckpointTensor& source : tensors) {
     RETURN_IF_ERROR(planner.AddFromCheckpoint(source));
   }
   RETURN_IF_ERROR(planner.CheckComplete());

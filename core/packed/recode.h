@@ -1,0 +1,15 @@
+// The same weights by other codes. Pure functions; any thread.
+#pragma once
+
+#include "core/packed/quantized_linear.h"
+
+namespace quantized {
+
+// Whether codes of `bits` bits, 2^(bits - 1) standing for 0, can say what every code of `grid`
+// says. `grid` needs no codes: all that its bits allow count.
+bool CanBeCentered(const QuantizedLinear& grid, int bits);
+
+// The linear with such codes. Precondition: CanBeCentered.
+QuantizedLinear Centered(QuantizedLinear linear, int bits);
+
+}  // namespace quantized

@@ -36,7 +36,8 @@ struct OptionRow {
   std::string_view env = {};  // taken where the option is not given
   bool required = false;
   std::span<const std::string_view> choices = {};
-  bool repeatable = false;  // each time adds a value; otherwise the last one counts
+  bool repeatable = false;    // each time adds a value; otherwise the last one counts
+  bool stands_alone = false;  // with it no argument and no other option is required
 };
 
 struct ArgumentRow {

@@ -183,12 +183,15 @@ class Splitter {
   }
 
   absl::Status TakeValues(const Environment& environment, CommandLine& line) const {
+    const bool is_alone = std::any_of(options_.begin(), options_.end(), [](const auto& one) {
+      return one.first->stands_alone && one.second->count() > 0;
+    });
     for (const auto& [row, option] : options_) {
-      RETURN_IF_ERROR(TakeOption(*row, *option, environment, line));
+      RETURN_IF_ERROR(TakeOption(*row, *option, is_alone, environment, line));
     }
     for (const auto& [row, option] : arguments_) {
       const bool given = option->count() > 0;
-      if (!given && row->required) {
+      if (!given && row->required && !is_alone) {
         return UsageError(line, fmt::format("missing argument {}", row->name));
       }
       if (given) {
@@ -209,7 +212,7 @@ class Splitter {
     options_.push_back({&row, option});
   }
 
-  static absl::Status TakeOption(const OptionRow& row, const CLI::Option& option,
+  static absl::Status TakeOption(const OptionRow& row, const CLI::Option& option, bool is_alone,
                                  const Environment& environment, CommandLine& line) {
     if (row.kind == ValueKind::kFlag) {
       line.values.Set(row.name, "", option.count() > 0);
@@ -234,7 +237,7 @@ class Splitter {
     } else {
       given = false;
     }
-    if (!given && row.required) {
+    if (!given && row.required && !is_alone) {
       return UsageError(line, fmt::format("missing option '{}'", row.name));
     }
     if (given) {

@@ -8,18 +8,15 @@
 #include <utility>
 #include <vector>
 
-#include "client/commands/ask_worker.h"
 #include "client/commands/calibration_options.h"
-#include "client/commands/follow.h"
 #include "client/commands/formats.h"
 #include "client/commands/gguf_options.h"
+#include "client/commands/job_options.h"
 #include "client/commands/levels.h"
 #include "client/commands/model_argument.h"
 #include "client/commands/output_name.h"
 #include "client/commands/quality_options.h"
-#include "client/render/plan.h"
 #include "core/base/error.h"
-#include "core/base/ids.h"
 #include "core/base/status_macros.h"
 
 namespace quantized {
@@ -39,12 +36,7 @@ constexpr std::array kOwnOptions = {
               .value_name = "TEXT",
               .help = "Quantization level (e.g., Q4_K_M, 4bit)",
               .required = true},
-    OptionRow{.name = "--output-dir",
-              .short_name = 'o',
-              .kind = ValueKind::kPath,
-              .value_name = "PATH",
-              .help = "Output directory",
-              .default_value = "."},
+    kOutputDirOption,
     OptionRow{.name = "--output-name",
               .short_name = 'n',
               .kind = ValueKind::kText,
@@ -64,22 +56,11 @@ constexpr std::array kOwnOptions = {
               .value_name = "INT",
               .help = "GPTQ group size, also of awq; auto: the largest that fits",
               .default_value = "128"},
-    OptionRow{.name = "--no-checkpoints", .help = "Disable layer-level checkpoints"},
-    OptionRow{.name = "--checkpoint-dir",
-              .kind = ValueKind::kPath,
-              .value_name = "PATH",
-              .help = "Checkpoint directory",
-              .default_value = "./.checkpoint",
-              .env = "LLM_QUANTIZE_CHECKPOINT_DIR"},
-    OptionRow{.name = "--resume",
-              .kind = ValueKind::kPath,
-              .value_name = "PATH",
-              .help = "Resume from checkpoint"},
-    OptionRow{.name = "--overwrite", .help = "Replace an output that is there already"},
-    OptionRow{.name = "--threads",
-              .kind = ValueKind::kCount,
-              .value_name = "INT",
-              .help = "Threads to use (all processors if not set)"},
+    kNoCheckpointsOption,
+    kCheckpointDirOption,
+    kResumeOption,
+    kOverwriteOption,
+    kThreadsOption,
     OptionRow{.name = "--pre",
               .kind = ValueKind::kText,
               .value_name = "TEXT",
@@ -91,9 +72,8 @@ constexpr std::array kOwnOptions = {
               .default_value = "auto"},
     OptionRow{.name = "--strict",
               .help = "Fail where a tensor cannot take the level's type, instead of a warning"},
-    OptionRow{.name = "--plan",
-              .help = "Show what would be made and what it needs, and make nothing"},
-    OptionRow{.name = "--detach", .help = "Submit the job, print its id and do not wait for it"},
+    kPlanOption,
+    kDetachOption,
 };
 
 constexpr auto kOptions = [] {
@@ -109,9 +89,10 @@ constexpr auto kOptions = [] {
 
 // Options that say the opposite of each other.
 constexpr std::pair<std::string_view, std::string_view> kOpposites[] = {
-    {"--resume", "--no-checkpoints"},           {"--plan", "--detach"},
-    {"--include-weights", "--exclude-weights"}, {"--leave-output-tensor", "--output-tensor-type"},
-    {"--keep-split", "--split-max-size"},       {"--imatrix", "--calibration-data"},
+    {"--include-weights", "--exclude-weights"},
+    {"--leave-output-tensor", "--output-tensor-type"},
+    {"--keep-split", "--split-max-size"},
+    {"--imatrix", "--calibration-data"},
 };
 
 constexpr std::string_view kNotes =
@@ -142,13 +123,8 @@ absl::Status CheckDevice(const std::string& device) {
 
 // What can be refused without looking at a model.
 absl::Status CheckOptions(const Values& values) {
-  for (const auto& [one, other] : kOpposites) {
-    if (values.Has(one) && values.Has(other)) {
-      return MakeError(Error::kInvalidArgument,
-                       fmt::format("{} cannot be used with {}", one, other),
-                       "Leave out one of them");
-    }
-  }
+  RETURN_IF_ERROR(CheckJobOptions(values));
+  RETURN_IF_ERROR(CheckOpposites(values, kOpposites));
   return CheckDevice(values.Text("--device"));
 }
 
@@ -219,12 +195,7 @@ absl::StatusOr<v1::QuantizeSpec> MakeSpec(const Values& values, const Environmen
   spec.set_model_path(model_path);
   spec.set_model_name(model);
   spec.set_format(format);
-  spec.set_overwrite(values.Flag("--overwrite"));
-  v1::CheckpointPolicy& checkpoint = *spec.mutable_checkpoint();
-  checkpoint.set_enabled(!values.Flag("--no-checkpoints"));
-  checkpoint.set_directory(AbsolutePath(values.Text("--checkpoint-dir")));
-  if (values.Has("--resume")) checkpoint.set_resume_from(AbsolutePath(values.Text("--resume")));
-  spec.set_threads(static_cast<uint32_t>(values.Count("--threads")));
+  SetJobOptions(values, spec);
   spec.set_pre_tokenizer(values.Text("--pre"));
   spec.set_strict(values.Flag("--strict"));
   spec.set_device(values.Text("--device"));
@@ -232,14 +203,6 @@ absl::StatusOr<v1::QuantizeSpec> MakeSpec(const Values& values, const Environmen
     spec.set_cuda_visible_devices(devices->second);
   }
   return spec;
-}
-
-absl::Status ShowPlan(const v1::QuantizeSpec& spec, CommandContext& context) {
-  ASSIGN_OR_RETURN(const std::string plan, AskWorker(context, "the planning of the job", {"plan"},
-                                                     spec.SerializeAsString()));
-  ASSIGN_OR_RETURN(const PlanText text, FormatPlan(plan));
-  return context.output.WriteResult(context.output.format() == Format::kJson ? text.json
-                                                                             : text.human);
 }
 
 CommandResult RunQuantize(const Values& values, CommandContext& context) {
@@ -250,11 +213,7 @@ CommandResult RunQuantize(const Values& values, CommandContext& context) {
     context.output.Warn("--report-samples has no effect without --report or --max-kld");
   }
   if (values.Flag("--plan")) return {ShowPlan(*spec, context)};
-  v1::SubmitJobRequest request;
-  request.set_request_id(NewUuid());
-  *request.mutable_spec()->mutable_quantize() = *std::move(spec);
-  const NewJob job{std::move(request), /*watch=*/!values.Flag("--detach")};
-  return FollowJob({.job = job}, context);
+  return RunJob(values, *std::move(spec), context);
 }
 
 }  // namespace

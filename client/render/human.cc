@@ -79,6 +79,10 @@ std::string HumanResult(const v1::QuantizeResult& result) {
       text += Row("Mean Module Error", fmt::format("{:.5f}", result.mean_module_error()));
     }
   }
+  if (!result.fidelity().empty()) {
+    text +=
+        Row("Conversion", fmt::format("{} from {}", result.fidelity(), result.original_dtype()));
+  }
   for (const std::string& file : result.quality().report_files()) text += Row("Report", file);
   for (const std::string& note : result.notes()) text += Row("Note", note);
   SubstitutionKinds substitutions;

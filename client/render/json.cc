@@ -90,6 +90,9 @@ Json ResultObject(const v1::QuantizeResult& result, std::string_view job_id) {
       metadata["mean_module_error"] = result.mean_module_error();
     }
   }
+  if (!result.fidelity().empty()) {
+    metadata["conversion"] = {{"from", result.original_dtype()}, {"fidelity", result.fidelity()}};
+  }
   if (result.has_quality()) metadata["quality"] = QualityObject(result.quality());
   return {{"status", "success"},
           {"output_path", MainFileOf(result)},

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -16,7 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-enum class KeyKind { kText, kFlag, kCount, kNumber, kNumberOrNull, kArray };
+enum class KeyKind { kText, kFlag, kCount, kNumber, kNumberOrNull, kArray, kObjectOrNull };
 
 struct KeyRow {
   std::string_view key;
@@ -30,6 +31,7 @@ constexpr std::array kPlanKeys = {
     KeyRow{"original_dtype", KeyKind::kText},
     KeyRow{"original_size", KeyKind::kCount},
     KeyRow{"outputs", KeyKind::kArray},
+    KeyRow{"conversion", KeyKind::kObjectOrNull},
     KeyRow{"measures_importance", KeyKind::kFlag},
     KeyRow{"seconds", KeyKind::kNumberOrNull},
     KeyRow{"threads", KeyKind::kCount},
@@ -44,6 +46,12 @@ constexpr std::array kOutputKeys = {
     KeyRow{"quantization_level", KeyKind::kText}, KeyRow{"files", KeyKind::kArray},
     KeyRow{"file_size", KeyKind::kCount},         KeyRow{"bits_per_weight", KeyKind::kNumber},
     KeyRow{"substitutions", KeyKind::kArray},
+};
+constexpr std::array kConversionKeys = {
+    KeyRow{"from", KeyKind::kText},
+    KeyRow{"fidelity", KeyKind::kText},
+    KeyRow{"why", KeyKind::kText},
+    KeyRow{"relative_error", KeyKind::kNumber},
 };
 constexpr std::array kSubstitutionKeys = {
     KeyRow{"tensor", KeyKind::kText},
@@ -66,6 +74,8 @@ bool Fits(KeyKind kind, const Json& value) {
       return value.is_number() || value.is_null();
     case KeyKind::kArray:
       return value.is_array();
+    case KeyKind::kObjectOrNull:
+      return value.is_object() || value.is_null();
   }
   return false;
 }
@@ -96,6 +106,9 @@ absl::Status CheckTexts(const Json& array) {
 absl::Status Check(const Json& plan) {
   RETURN_IF_ERROR(CheckKeys(plan, kPlanKeys));
   RETURN_IF_ERROR(CheckTexts(plan["warnings"]));
+  if (!plan["conversion"].is_null()) {
+    RETURN_IF_ERROR(CheckKeys(plan["conversion"], kConversionKeys));
+  }
   for (const Json& output : plan["outputs"]) {
     RETURN_IF_ERROR(CheckKeys(output, kOutputKeys));
     RETURN_IF_ERROR(CheckTexts(output["files"]));
@@ -143,6 +156,15 @@ std::string SubstitutionRows(const Json& output) {
   return rows;
 }
 
+std::string ConversionRow(const Json& conversion) {
+  std::string text =
+      fmt::format("{} from {}", TextOf(conversion, "fidelity"), TextOf(conversion, "from"));
+  if (const std::string why = TextOf(conversion, "why"); !why.empty()) text += ": " + why;
+  const double error = conversion["relative_error"].get<double>();
+  if (error > 0) text += fmt::format("; weights change by about {}", WeightChangeOf(error));
+  return Row("Conversion", text);
+}
+
 std::string Human(const Json& plan) {
   const uint64_t layers = plan["num_layers"].get<uint64_t>();
   std::string text =
@@ -152,6 +174,7 @@ std::string Human(const Json& plan) {
                                            TextOf(plan, "original_dtype")));
   text += OutputTable(plan["outputs"]);
   for (const Json& output : plan["outputs"]) text += SubstitutionRows(output);
+  if (!plan["conversion"].is_null()) text += ConversionRow(plan["conversion"]);
   if (plan["measures_importance"].get<bool>()) text += Row("Importance Matrix", "measured first");
   if (!plan["seconds"].is_null()) {
     text += Row("Time", fmt::format("about {} for running the model on the calibration text, by a "
@@ -175,6 +198,24 @@ std::string Human(const Json& plan) {
 }
 
 }  // namespace
+
+absl::StatusOr<ConversionPlan> ReadConversionPlan(std::string_view plan) {
+  const Json read = Json::parse(plan, nullptr, /*allow_exceptions=*/false);
+  RETURN_IF_ERROR(Check(read));
+  const Json& conversion = read["conversion"];
+  if (conversion.is_null() || read["outputs"].size() != 1) {
+    return BadPlan("is not that of a conversion");
+  }
+  return ConversionPlan{.level = TextOf(read["outputs"][0], "quantization_level"),
+                        .from = TextOf(conversion, "from"),
+                        .fidelity = TextOf(conversion, "fidelity"),
+                        .why = TextOf(conversion, "why"),
+                        .relative_error = conversion["relative_error"].get<double>()};
+}
+
+std::string WeightChangeOf(double relative_error) {
+  return fmt::format("{:.2g} %", 100 * std::sqrt(relative_error));
+}
 
 absl::StatusOr<PlanText> FormatPlan(std::string_view plan) {
   const Json read = Json::parse(plan, nullptr, /*allow_exceptions=*/false);

@@ -32,6 +32,7 @@ Json Plan() {
              {"file_size", 2'000'000},
              {"bits_per_weight", 16},
              {"substitutions", Json::array()}}}},
+          {"conversion", nullptr},
           {"measures_importance", false},
           {"seconds", nullptr},
           {"threads", 4},
@@ -73,6 +74,39 @@ TEST(PlanTest, TellsOfTheTimeAndTheMatrixWhereThereIsOne) {
       << text->human;
   EXPECT_NE(text->human.find("\nDevice Memory: 1.2 GB needed\nDisk: "), std::string::npos)
       << text->human;
+}
+
+// Of one output.
+Json ConversionPlanObject() {
+  Json plan = Plan();
+  plan["outputs"].erase(1);
+  plan["conversion"] = {{"from", "gptq 4bit"},
+                        {"fidelity", "requantized"},
+                        {"why", "Q4_K_M has other grids"},
+                        {"relative_error", 0.0025}};
+  return plan;
+}
+
+TEST(PlanTest, TellsOfAConversionWhatItLoses) {
+  Json plan = ConversionPlanObject();
+  const auto text = FormatPlan(plan.dump());
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_NE(text->human.find("Conversion: requantized from gptq 4bit: Q4_K_M has other grids; "
+                             "weights change by about 5 %\nMemory: "),
+            std::string::npos)
+      << text->human;
+  const auto conversion = ReadConversionPlan(plan.dump());
+  ASSERT_TRUE(conversion.ok()) << conversion.status();
+  EXPECT_EQ(conversion->level, "Q4_K_M");
+  EXPECT_EQ(conversion->fidelity, "requantized");
+  EXPECT_EQ(conversion->relative_error, 0.0025);
+
+  plan["conversion"] = {{"from", "gptq 4bit"}, {"fidelity", "exact"}, {"why", ""}};
+  EXPECT_FALSE(FormatPlan(plan.dump()).ok()) << "without its error";
+  plan["conversion"]["relative_error"] = 0;
+  EXPECT_NE(FormatPlan(plan.dump())->human.find("Conversion: exact from gptq 4bit\nMemory: "),
+            std::string::npos);
+  EXPECT_FALSE(ReadConversionPlan(Plan().dump()).ok()) << "of a quantization";
 }
 
 TEST(PlanTest, WhatIsNoPlanIsRefused) {

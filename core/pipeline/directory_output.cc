@@ -13,8 +13,10 @@
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
-#include "core/forward/packed_tensor_source.h"
+#include "core/packed/reader.h"
 #include "core/pipeline/part_file.h"
+#include "core/source/hf_weights.h"
+#include "core/source/weights_store.h"
 #include "xxhash.h"
 
 namespace quantized {
@@ -244,7 +246,7 @@ absl::Status DirectoryOutput::WriteFile(std::string_view name, std::string_view 
   return WriteFileAtomically(part_path() / name, text);
 }
 
-absl::Status DirectoryOutput::Validate(const Architecture& architecture) {
+absl::Status DirectoryOutput::Validate() {
   if (checkpoint_) {
     RETURN_IF_ERROR(checkpoint_->Sync());
   }
@@ -269,16 +271,18 @@ absl::Status DirectoryOutput::Validate(const Architecture& architecture) {
                      StrCat(part_path().string(), "/config.json: quantization_config is not that ",
                             "of ", NameOf(plan_.method)));
   }
-  ASSIGN_OR_RETURN(const auto source, PackedTensorSource::Open(part_path(), architecture, *scheme));
-  if (source->modules().size() != plan_.linears.size()) {
+  ASSIGN_OR_RETURN(const auto weights, HfWeights::Open(part_path()));
+  const WeightsStore store(*weights);
+  ASSIGN_OR_RETURN(const std::vector<PackedModule> modules, ListPackedModules(*scheme, store));
+  if (modules.size() != plan_.linears.size()) {
     return MakeError(Error::kValidationFailed,
-                     StrCat(part_path().string(), ": found ", source->modules().size(),
+                     StrCat(part_path().string(), ": found ", modules.size(),
                             " packed linears, expected ", plan_.linears.size()));
   }
-  std::vector<absl::Status> sound(source->modules().size());
+  std::vector<absl::Status> sound(modules.size());
   context_.threads.ParallelFor(sound.size(), [&](size_t i) {
     sound[i] = context_.CheckStopped();
-    if (sound[i].ok()) sound[i] = source->Load(source->modules()[i]).status();
+    if (sound[i].ok()) sound[i] = LoadPackedModule(*scheme, store, modules[i]).status();
   });
   for (const absl::Status& status : sound) RETURN_IF_ERROR(status);
   return absl::OkStatus();

@@ -65,8 +65,8 @@ class DirectoryOutput {
   absl::Status WriteFile(std::string_view name, std::string_view text);
 
   // Reads everything again: each unit's bytes have the hash with which they were written, each
-  // packed linear is sound and each other value finite. Errors: kValidationFailed.
-  absl::Status Validate(const Architecture& architecture);
+  // packed linear is sound. Errors: kValidationFailed.
+  absl::Status Validate();
   absl::Status Publish();
   // After a failure with `status`. `may_be_wanted`: what is made is whole, and stays although it
   // failed.

@@ -136,11 +136,8 @@ absl::StatusOr<DirectoryPlan> MakeDirectoryPlan(const ForwardConfig& config,
   ASSIGN_OR_RETURN(plan.level, FindBitLevel(method, level));
   ASSIGN_OR_RETURN(const std::vector<Item> items, ItemsOf(config, hf_config, source));
   for (const Item& item : items) {
-    const std::vector<uint64_t>& shape = item.tensor->info->shape;
-    uint64_t values = 1;
-    for (const uint64_t dim : shape) values *= dim;
-    plan.parameters += values;
     if (!item.quantized) continue;
+    const std::vector<uint64_t>& shape = item.tensor->info->shape;
     const std::string module = ModuleOf(item.tensor->info->name);
     plan.linears.push_back({.name = module,
                             .out = shape[0],
@@ -168,30 +165,48 @@ absl::StatusOr<DirectoryPlan> MakeDirectoryPlan(const ForwardConfig& config,
   }
   RETURN_IF_ERROR(CheckOptions(plan.packed));
 
-  const auto add = [&plan](std::string name, DType dtype, std::vector<uint64_t> shape,
-                           size_t unit) {
-    plan.index.emplace(name, plan.tensors.size());
-    plan.tensors.push_back({std::move(name), dtype, std::move(shape)});
-    plan.unit_of.push_back(unit);
-  };
   for (const Item& item : items) {
     const std::vector<uint64_t>& shape = item.tensor->info->shape;
-    if (!item.quantized) {
-      add(item.tensor->info->name, DType::kF16, shape, item.unit);
-      continue;
-    }
-    const std::string module = ModuleOf(item.tensor->info->name);
-    const size_t group_size = plan.group_size() == 0 ? shape[1] : plan.group_size();
-    const std::vector<PackedShape> parts =
-        method == PackedMethod::kAwq ? AwqShapes(shape[0], shape[1], group_size)
-                                     : GptqShapes(shape[0], shape[1], group_size, plan.level.bits);
-    for (const PackedShape& part : parts) {
-      add(StrCat(module, ".", part.suffix), part.dtype, part.dims, item.unit);
+    if (item.quantized) {
+      plan.AddLinear({.name = ModuleOf(item.tensor->info->name), .out = shape[0], .in = shape[1]},
+                     item.unit);
+    } else {
+      plan.AddTensor(item.tensor->info->name, DType::kF16, shape, item.unit);
     }
   }
   plan.units = config.geometry.layers + 1;
-  ASSIGN_OR_RETURN(plan.layout, safetensors::PlanSafetensors(plan.tensors));
+  RETURN_IF_ERROR(plan.LayOut());
   return plan;
+}
+
+void DirectoryPlan::AddTensor(std::string name, DType dtype, std::vector<uint64_t> shape,
+                              size_t unit) {
+  uint64_t values = 1;
+  for (const uint64_t dim : shape) values *= dim;
+  parameters += values;
+  Add(std::move(name), dtype, std::move(shape), unit);
+}
+
+void DirectoryPlan::AddLinear(const LinearShape& linear, size_t unit) {
+  parameters += uint64_t{linear.out} * linear.in;
+  const size_t group = group_size() == 0 ? linear.in : group_size();
+  std::vector<PackedShape> parts = method == PackedMethod::kAwq
+                                       ? AwqShapes(linear.out, linear.in, group)
+                                       : GptqShapes(linear.out, linear.in, group, level.bits);
+  for (PackedShape& part : parts) {
+    Add(StrCat(linear.name, ".", part.suffix), part.dtype, std::move(part.dims), unit);
+  }
+}
+
+void DirectoryPlan::Add(std::string name, DType dtype, std::vector<uint64_t> shape, size_t unit) {
+  index.emplace(name, tensors.size());
+  tensors.push_back({std::move(name), dtype, std::move(shape)});
+  unit_of.push_back(unit);
+}
+
+absl::Status DirectoryPlan::LayOut() {
+  ASSIGN_OR_RETURN(layout, safetensors::PlanSafetensors(tensors));
+  return absl::OkStatus();
 }
 
 }  // namespace quantized

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/forward/forward_config.h"
 #include "core/forward/hf_tensor_source.h"
@@ -44,12 +45,22 @@ struct DirectoryPlan {
   uint64_t parameters = 0;
   std::string fingerprint;
 
+  // What the folder will hold, unit by unit; `parameters` are counted. Then, once, LayOut.
+  void AddTensor(std::string name, DType dtype, std::vector<uint64_t> shape, size_t unit);
+  // The tensors that stand for a quantized linear, as `packed` says.
+  void AddLinear(const LinearShape& linear, size_t unit);
+  // Errors: those of PlanSafetensors.
+  absl::Status LayOut();
+
   double bits_per_weight() const {
     return 8.0 * static_cast<double>(layout.total_bytes) / static_cast<double>(parameters);
   }
   size_t group_size() const {  // 0: a row is one group
     return packed.group_size < 0 ? 0 : static_cast<size_t>(packed.group_size);
   }
+
+ private:
+  void Add(std::string name, DType dtype, std::vector<uint64_t> shape, size_t unit);
 };
 
 // `output_path` is absolute. Errors: kInvalidArgument for a level or a group size that does not fit

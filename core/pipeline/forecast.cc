@@ -45,6 +45,36 @@ void WarnOf(const absl::Status& status, QuantizeForecast& forecast) {
 
 }  // namespace
 
+OutputForecast ForecastOf(const DirectoryPlan& plan) {
+  OutputForecast output;
+  output.level = plan.level.name;
+  output.bits_per_weight = plan.bits_per_weight();
+  for (const safetensors::PlannedFile& file : plan.layout.files) {
+    output.files.push_back(plan.output_path / file.name);
+    output.size_bytes += file.size_bytes;
+  }
+  return output;
+}
+
+void WarnOf(const DirectoryPlan& plan, QuantizeForecast& forecast) {
+  std::error_code ignored;
+  if (fs::exists(plan.output_path, ignored)) {
+    forecast.warnings.push_back(
+        StrCat("the output ", plan.output_path.string(), " exists already"));
+  }
+  for (const LoaderNote& note : LoaderNotes(plan.packed, plan.linears, 1)) {
+    if (note.verdict == Verdict::kLoads) continue;
+    forecast.warnings.push_back(
+        StrCat(plan.level.name, ": ", note.loader, " ", NameOf(note.verdict), ": ", note.why));
+  }
+}
+
+ConversionForecast ForecastOf(const Conversion& conversion) {
+  return {.from = conversion.from,
+          .fidelity = std::string(NameOf(conversion.fidelity)),
+          .why = conversion.why};
+}
+
 absl::StatusOr<QuantizeForecast> ForecastQuantize(const QuantizeRequest& request, size_t threads) {
   ASSIGN_OR_RETURN(const std::vector<const Recipe*> recipes, RecipesOf(request));
   ASSIGN_OR_RETURN(PlanOptions options, PlanOptions::Parse(request.gguf));

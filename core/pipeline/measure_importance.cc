@@ -174,6 +174,7 @@ class Measurement {
 
 bool MustMeasureImportance(const QuantizeRequest& request, const ModelSource& source,
                            std::span<const QuantizePlan> plans) {
+  if (request.conversion.is_wanted) return false;
   if (request.gguf.measure_importance) return true;
   return request.gguf.imatrix_paths.empty() && source.is_conversion() &&
          std::ranges::any_of(

@@ -22,11 +22,12 @@ namespace {
 
 using kernels::QuantTypeOf;
 
-// A conversion at a float level, without a wish of the user's: what the source offers, as it
-// stands.
+// A conversion at a float level, or at that of the blocks that it is offered in, without a wish of
+// the user's: what the source offers, as it stands.
 bool IsAsConverted(const ModelSource& source, const Recipe& recipe, const PlanOptions& options) {
   const SelectionOptions& selection = options.selection;
-  return recipe.is_float() && source.is_conversion() && options.overrides.empty() &&
+  const bool is_offered = recipe.is_float() || source.blocks() == recipe.default_type;
+  return is_offered && source.is_conversion() && options.overrides.empty() &&
          selection.pruned_layers.empty() && !selection.leave_output && !selection.output_type &&
          !selection.embedding_type;
 }
@@ -246,6 +247,7 @@ absl::StatusOr<QuantizePlan> MakePlan(const ModelSource& source, const Recipe& r
     tensor_bytes += place.size_bytes;
   }
   plan.layers = static_cast<uint32_t>(layers.size());
+  plan.source_memory_bytes = source.memory_bytes();
   plan.bits_per_weight =
       values == 0 ? 0 : 8.0 * static_cast<double>(tensor_bytes) / static_cast<double>(values);
   for (gguf::SplitFile& one : files) {
@@ -273,8 +275,9 @@ uint64_t PlannedMemoryBytes(std::span<const QuantizePlan* const> plans, size_t t
   // the plan's copies of its strings, and the validation's.
   constexpr uint64_t kProgramBytes = 32 << 20;
   constexpr uint64_t kHeaderCopies = 6;
-  uint64_t header_bytes = 0, slice_bytes = 0;
+  uint64_t header_bytes = 0, slice_bytes = 0, source_bytes = 0;
   for (const QuantizePlan* plan : plans) {
+    source_bytes = std::max(source_bytes, plan->source_memory_bytes);
     for (const OutputFile& file : plan->files) header_bytes += file.header.size();
     for (const OutputTensor& tensor : plan->tensors) {
       const uint64_t rows = std::min(SliceRows(tensor), tensor.rows);
@@ -284,7 +287,7 @@ uint64_t PlannedMemoryBytes(std::span<const QuantizePlan* const> plans, size_t t
                                kernels::RowBytes(QuantTypeOf(tensor.type), tensor.cols)));
     }
   }
-  return kProgramBytes + kHeaderCopies * header_bytes + threads * slice_bytes;
+  return kProgramBytes + kHeaderCopies * header_bytes + threads * slice_bytes + source_bytes;
 }
 
 }  // namespace quantized

@@ -51,6 +51,7 @@ struct QuantizePlan {
   std::vector<OutputFile> files;
   uint32_t layers = 0;  // different ones among the tensors
   double bits_per_weight = 0;
+  uint64_t source_memory_bytes = 0;  // ModelSource::memory_bytes
   std::vector<SubstitutedType> substitutions;
   // Not OK where a tensor needs importance weights and there are none for it: kInvalidArgument. The
   // plan can be looked at, not carried out.

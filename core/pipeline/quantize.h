@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "core/base/job_context.h"
 #include "core/quantize/column_order.h"
+#include "kernels/types/quant_type.h"
 
 namespace quantized {
 
@@ -95,6 +96,7 @@ struct QuantizeResult {
   CalibrationSummary calibration;         // of gguf: of the importance matrix that the job measured
   std::vector<std::string> notes;         // "MODULE: what was done beyond the usual"
   std::optional<QualitySummary> quality;  // where the request wants it
+  std::string fidelity;  // of a conversion: "exact", "rounded", "requantized"; else empty
   // Of awq and gptq.
   int64_t group_size = 0;
   double mean_module_error = 0;  // of ModuleReport::relative_error
@@ -129,6 +131,14 @@ struct GgufOptions {
   bool allow_requantize = false;
 };
 
+// The model is quantized already, and is converted (core/pipeline/convert.h).
+struct ConversionRequest {
+  bool is_wanted = false;
+  bool may_requantize = false;  // a loss of quality is accepted
+  // Of an AWQ or GPTQ directory: its linears become these blocks. Convert finds it out.
+  std::optional<kernels::TypeId> blocks;
+};
+
 struct QuantizeRequest {
   std::filesystem::path model_path;
   std::string model_name;       // as the user typed it, for messages
@@ -138,6 +148,7 @@ struct QuantizeRequest {
   CalibrationRequest calibration;
   CalibratedOptions calibrated;
   QualityRequest quality;
+  ConversionRequest conversion;
   bool strict = false;  // a substituted type is an error
   bool overwrite = false;
   CheckpointOptions checkpoint;

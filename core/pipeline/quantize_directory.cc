@@ -59,11 +59,7 @@ absl::StatusOr<Model> OpenModel(const fs::path& path) {
   Sha256 hash;
   ASSIGN_OR_RETURN(const std::string computed, model.Fingerprint());
   hash.Update(computed);
-  for (const std::string& file : model.companions) {
-    ASSIGN_OR_RETURN(const std::string text, ReadFile(path / file, uint64_t{1} << 30));
-    hash.Update(StrCat(file.size(), ":", file, text.size(), ":"));
-    hash.Update(text);
-  }
+  RETURN_IF_ERROR(HashFiles(path, model.companions, hash));
   model.fingerprint = hash.HexDigest();
   return model;
 }
@@ -267,7 +263,7 @@ class LevelJob {
     context_.progress.OnPhase(Phase::kValidate);
     context_.progress.OnMessage("Validating output...");
     RETURN_IF_ERROR(WriteCompanions(sink));
-    RETURN_IF_ERROR(output_->Validate(*model_.architecture));
+    RETURN_IF_ERROR(output_->Validate());
     context_.progress.OnPhase(Phase::kPublish);
     RETURN_IF_ERROR(sink.RemoveReportFiles(model_.config.geometry.layers));
     return output_->Publish();
@@ -439,15 +435,7 @@ absl::StatusOr<QuantizeForecast> ForecastToDirectory(const QuantizeRequest& requ
   const WalkOptions walk = {.memory_budget_bytes = ActivationBudgetBytes()};
   for (const OutputRequest& output : request.outputs) {
     ASSIGN_OR_RETURN(const DirectoryPlan plan, PlanOf(request, output, model));
-    const fs::path& path = plan.output_path;
-    OutputForecast& one = forecast.outputs.emplace_back();
-    one.level = plan.level.name;
-    one.bits_per_weight = plan.bits_per_weight();
-    for (const safetensors::PlannedFile& file : plan.layout.files) {
-      one.files.push_back(path / file.name);
-      one.size_bytes += file.size_bytes;
-    }
-    forecast.disk_needed_bytes += one.size_bytes;
+    forecast.disk_needed_bytes += forecast.outputs.emplace_back(ForecastOf(plan)).size_bytes;
     ASSIGN_OR_RETURN(const WalkForecast walk_forecast,
                      ForecastWalkOf(request, model, plan, threads));
     if (!forecast.walk) forecast.walk.emplace();
@@ -456,15 +444,7 @@ absl::StatusOr<QuantizeForecast> ForecastToDirectory(const QuantizeRequest& requ
         std::max(forecast.walk->device_memory_bytes, walk_forecast.device_memory_bytes);
     forecast.memory_needed_bytes =
         std::max(forecast.memory_needed_bytes, NeededMemoryBytes(model.config, plan, tokens, walk));
-    std::error_code ignored;
-    if (fs::exists(path, ignored)) {
-      forecast.warnings.push_back(StrCat("the output ", path.string(), " exists already"));
-    }
-    for (const LoaderNote& note : LoaderNotes(plan.packed, plan.linears, 1)) {
-      if (note.verdict == Verdict::kLoads) continue;
-      forecast.warnings.push_back(
-          StrCat(plan.level.name, ": ", note.loader, " ", NameOf(note.verdict), ": ", note.why));
-    }
+    WarnOf(plan, forecast);
   }
   // One level is walked after the other.
   forecast.disk_needed_bytes += WalkDiskBytes(model.config, tokens);

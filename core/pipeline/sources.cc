@@ -64,22 +64,25 @@ absl::StatusOr<std::vector<const Recipe*>> RecipesOf(const QuantizeRequest& requ
 
 absl::Status ModelSources::Open(const QuantizeRequest& request,
                                 const std::vector<const Recipe*>& recipes) {
+  blocks_ = request.conversion.blocks;
   for (const Recipe* recipe : recipes) {
     if (!sources_.empty() && !sources_[0].second->is_conversion()) break;
-    const kernels::TypeId type = ConversionType(*recipe);
+    const kernels::TypeId type = blocks_.value_or(ConversionType(*recipe));
     const bool is_open = std::any_of(sources_.begin(), sources_.end(),
                                      [type](const auto& source) { return source.first == type; });
     if (is_open) continue;
-    ASSIGN_OR_RETURN(std::unique_ptr<ModelSource> source,
-                     OpenModelSource(request.model_path, {.conversion_type = type,
-                                                          .pre_tokenizer = request.pre_tokenizer}));
+    ASSIGN_OR_RETURN(
+        std::unique_ptr<ModelSource> source,
+        OpenModelSource(request.model_path, {.conversion_type = type,
+                                             .may_be_packed = request.conversion.is_wanted,
+                                             .pre_tokenizer = request.pre_tokenizer}));
     sources_.emplace_back(type, std::move(source));
   }
   return absl::OkStatus();
 }
 
 const ModelSource& ModelSources::Of(const Recipe& recipe) const {
-  const kernels::TypeId type = ConversionType(recipe);
+  const kernels::TypeId type = blocks_.value_or(ConversionType(recipe));
   for (const auto& [conversion_type, source] : sources_) {
     if (conversion_type == type) return *source;
   }

@@ -1,9 +1,11 @@
 // The model of a job, as the sources that its levels are made from. A GGUF file is one for all. A
 // Hugging Face directory is one for each type of conversion: F16 and BF16 are what the reference
-// converter makes of it at that type, all other levels are made of its F32 conversion.
+// converter makes of it at that type, all other levels are made of its F32 conversion. A quantized
+// one that is converted may be offered as blocks instead.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -29,6 +31,7 @@ class ModelSources {
   const ModelSource& Of(const Recipe& recipe) const;
 
  private:
+  std::optional<kernels::TypeId> blocks_;  // of a conversion
   std::vector<std::pair<kernels::TypeId, std::unique_ptr<ModelSource>>> sources_;
 };
 

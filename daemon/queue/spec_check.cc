@@ -216,12 +216,16 @@ absl::Status CheckQuantize(const v1::QuantizeSpec& spec) {
   RETURN_IF_ERROR(CheckText("model_name", spec.model_name()));
   RETURN_IF_ERROR(CheckOutputs(spec.outputs()));
   RETURN_IF_ERROR(CheckGguf(spec.gguf()));
-  const bool is_gguf = spec.format() == "gguf";
-  if (!is_gguf || spec.has_calibration()) {
+  const bool is_calibrated = spec.format() != "gguf" && !spec.has_conversion();
+  if (is_calibrated || spec.has_calibration()) {
     RETURN_IF_ERROR(CheckCalibration(spec.calibration()));
   }
-  if (!is_gguf) {
+  if (is_calibrated) {
     RETURN_IF_ERROR(CheckPacked(spec.packed()));
+  }
+  if (spec.has_conversion() && spec.outputs_size() != 1) {
+    return BadField("outputs",
+                    absl::StrCat("found ", spec.outputs_size(), ", a conversion makes 1"));
   }
   if (spec.has_quality()) {
     RETURN_IF_ERROR(CheckQuality(spec.quality()));

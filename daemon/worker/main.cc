@@ -5,6 +5,7 @@
 
 #include "core/base/version.h"
 #include "daemon/worker/attempt.h"
+#include "daemon/worker/conversions.h"
 #include "daemon/worker/inspect.h"
 #include "daemon/worker/plan.h"
 #include "kernels/blas/core_type.h"
@@ -16,6 +17,7 @@ constexpr std::string_view kHelp =
     "Usage: quantize-worker               work for the daemon that started it\n"
     "       quantize-worker inspect PATH  describe a model as a JSON object\n"
     "       quantize-worker plan          describe what the QuantizeSpec on standard input makes\n"
+    "       quantize-worker conversions   list what can be converted as a JSON object\n"
     "       quantize-worker --version     show the version and exit\n"
     "       quantize-worker --help        show this message and exit\n";
 
@@ -26,6 +28,7 @@ int main(int argc, char** argv) {
   if (argc == 1) return quantized::RunAttempt();
   const std::string_view argument = argv[1];
   if (argc == 3 && argument == "inspect") return quantized::RunInspect(argv[2]);
+  if (argc == 2 && argument == "conversions") return quantized::RunConversions();
   if (argc == 2 && argument == "plan") return quantized::RunPlan(stdin);
   if (argc == 2 && argument == "--version") {
     std::printf("quantize-worker %s\n", quantized::kVersion.data());

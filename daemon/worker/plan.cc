@@ -49,6 +49,13 @@ Json OutputObject(const OutputForecast& output) {
           {"substitutions", std::move(substitutions)}};
 }
 
+Json ConversionObject(const ConversionForecast& conversion) {
+  return {{"from", conversion.from},
+          {"fidelity", conversion.fidelity},
+          {"why", conversion.why},
+          {"relative_error", conversion.relative_error}};
+}
+
 Json PlanObject(const QuantizeForecast& forecast) {
   Json outputs = Json::array();
   for (const OutputForecast& output : forecast.outputs) outputs.push_back(OutputObject(output));
@@ -57,9 +64,11 @@ Json PlanObject(const QuantizeForecast& forecast) {
           {"architecture", forecast.model.architecture},
           {"parameter_count", forecast.model.parameter_count},
           {"num_layers", forecast.model.num_layers},
-          {"original_dtype", forecast.model.dtype},
+          {"original_dtype",
+           forecast.conversion ? forecast.conversion->from : forecast.model.dtype},
           {"original_size", forecast.model.size_bytes},
           {"outputs", std::move(outputs)},
+          {"conversion", forecast.conversion ? ConversionObject(*forecast.conversion) : Json()},
           {"measures_importance", forecast.measures_importance},
           {"seconds", forecast.walk ? Json(forecast.walk->seconds) : Json()},
           {"threads", forecast.threads},

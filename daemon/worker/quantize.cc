@@ -10,6 +10,7 @@
 #include "core/base/machine.h"
 #include "core/base/status_macros.h"
 #include "core/base/thread_pool.h"
+#include "core/pipeline/convert.h"
 #include "core/pipeline/quantize_directory.h"
 
 namespace quantized {
@@ -25,11 +26,18 @@ constexpr Format kFormats[] = {{"gguf", Quantize, ForecastQuantize},
                                {"awq", QuantizeToDirectory, ForecastToDirectory},
                                {"gptq", QuantizeToDirectory, ForecastToDirectory}};
 
+constexpr Format kConversion = {"", Convert, ForecastConvert};
+
 const Format* FindFormat(std::string_view name) {
   for (const Format& format : kFormats) {
     if (format.name == name) return &format;
   }
   return nullptr;
+}
+
+// What makes the outputs of a spec that CheckRunnable accepts.
+const Format& MakerOf(const v1::QuantizeSpec& spec) {
+  return spec.has_conversion() ? kConversion : *FindFormat(spec.format());
 }
 
 struct OrderName {
@@ -122,6 +130,7 @@ QuantizeResult FromProto(const v1::QuantizeResult& stored) {
   result.mean_module_error = stored.mean_module_error();
   result.notes.assign(stored.notes().begin(), stored.notes().end());
   if (stored.has_quality()) result.quality = FromProto(stored.quality());
+  result.fidelity = stored.fidelity();
   return result;
 }
 
@@ -173,7 +182,7 @@ size_t ThreadsOf(const v1::QuantizeSpec& spec) {
 absl::StatusOr<QuantizeForecast> Forecast(const v1::StartAttempt& start) {
   const v1::QuantizeSpec& spec = start.spec().quantize();
   RETURN_IF_ERROR(CheckRunnable(spec));
-  return FindFormat(spec.format())->forecast(QuantizeRequestOf(start), ThreadsOf(spec));
+  return MakerOf(spec).forecast(QuantizeRequestOf(start), ThreadsOf(spec));
 }
 
 QuantizeRequest QuantizeRequestOf(const v1::StartAttempt& start) {
@@ -191,6 +200,8 @@ QuantizeRequest QuantizeRequestOf(const v1::StartAttempt& start) {
   if (spec.has_calibration()) request.calibration = FromProto(spec.calibration());
   request.calibrated = FromProto(spec.packed());
   if (spec.has_quality()) request.quality = FromProto(spec.quality());
+  request.conversion = {.is_wanted = spec.has_conversion(),
+                        .may_requantize = spec.conversion().may_requantize()};
   request.strict = spec.strict();
   request.device = spec.device();
   request.overwrite = spec.overwrite();
@@ -243,6 +254,7 @@ v1::QuantizeResult ToProto(const QuantizeResult& result) {
   proto.set_mean_module_error(result.mean_module_error);
   for (const std::string& note : result.notes) proto.add_notes(note);
   if (result.quality) *proto.mutable_quality() = ToProto(*result.quality);
+  proto.set_fidelity(result.fidelity);
   return proto;
 }
 
@@ -252,8 +264,7 @@ JobOutcome RunQuantize(const v1::StartAttempt& start, std::stop_token stop,
   if (absl::Status status = CheckRunnable(spec); !status.ok()) return {std::move(status), {}};
   ThreadPool threads(ThreadsOf(spec));
   JobContext context{std::move(stop), progress, threads};
-  const Format& format = *FindFormat(spec.format());
-  QuantizeOutcome done = format.quantize(QuantizeRequestOf(start), context);
+  QuantizeOutcome done = MakerOf(spec).quantize(QuantizeRequestOf(start), context);
 
   JobOutcome outcome{std::move(done.status), {}};
   for (const QuantizeResult& result : done.finished) {

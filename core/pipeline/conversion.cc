@@ -1,0 +1,316 @@
+#include "core/pipeline/conversion.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "core/base/check.h"
+#include "core/base/error.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "core/hf/config.h"
+#include "core/packed/gguf_blocks.h"
+#include "core/packed/recode.h"
+#include "core/pipeline/directory_plan.h"
+#include "core/quantize/levels.h"
+#include "core/quantize/recipe.h"
+#include "core/source/hf_weights.h"
+#include "core/source/locate.h"
+#include "core/source/model_source.h"
+#include "core/source/packed_weights.h"
+
+namespace quantized {
+namespace {
+
+namespace fs = std::filesystem;
+
+using kernels::TypeId;
+
+constexpr std::string_view kGguf = "gguf", kAwq = "awq", kGptq = "gptq";
+
+constexpr ConversionRow kConversions[] = {
+    {kGptq, kGguf, "Q4_0, Q4_1, Q5_0 or Q8_0: the first that is exact; else Q8_0",
+     "up to 4 bits, or 8 bits symmetric, in groups of neighbours (no act-order)",
+     "quantized anew; act-order only at a level that is named"},
+    {kAwq, kGguf, "Q4_0, Q4_1 or Q5_0: the first that is exact", "always at Q5_0 and Q8_0",
+     "Q4_1 keeps codes and scales and rounds minima; other levels quantize anew"},
+    {kGptq, kAwq, "4bit", "up to 4 bits, in groups of neighbours (no act-order)",
+     "8 bits are quantized anew; act-order is refused"},
+    {kAwq, kGptq, "4bit", "always; at 8bit symmetric", "3bit and 2bit quantize anew"},
+    {kGguf, kGptq,
+     "4bit where all linears are Q4_0, 8bit where they are Q4_0, Q5_0 or Q8_0; else "
+     "the bits that most of them have",
+     "4bit of Q4_0; 8bit of Q4_0, Q5_0 and Q8_0", "quantized anew in groups of 32"},
+    {kGguf, kAwq, "4bit", "Q4_0", "quantized anew in groups of 32"},
+    {kGguf, kGguf, "", "", "quantized anew"},
+};
+
+const ConversionRow* FindConversion(std::string_view from, std::string_view to) {
+  const auto row = std::ranges::find_if(
+      kConversions, [&](const ConversionRow& one) { return one.from == from && one.to == to; });
+  return row == std::end(kConversions) ? nullptr : row;
+}
+
+absl::Status NotQuantized(const fs::path& model, std::string_view dtype, std::string_view to) {
+  return MakeError(Error::kUnsupportedConversion,
+                   StrCat(model.string(), " is not quantized (", dtype, ")"),
+                   StrCat("Use llm-quantize quantize MODEL ", to, " -q LEVEL"));
+}
+
+// The level, if convert can make it: without text to run a model on, none that needs importance.
+absl::StatusOr<const Recipe*> MakableRecipe(std::string_view level) {
+  ASSIGN_OR_RETURN(const Recipe* recipe, FindRecipe(level));
+  if (!NeedsImportance(*recipe, "blk.0.ffn_up.weight", recipe->default_type)) return recipe;
+  return MakeError(Error::kUnsupportedConversion,
+                   StrCat("level ", recipe->name,
+                          " needs an importance matrix, which is measured on an original model"),
+                   "Convert to another level, or quantize the original model");
+}
+
+// What scales, zero points and groups of all linears of a directory say.
+struct Grids {
+  std::string ordered_module;  // the first whose channels are in groups by their activations
+  int bits = 0;                // the most
+  bool all_centered = true;    // every zero point is in the middle of the codes
+  bool fit_4_bits = true, fit_8_bits = true;  // with the zero point in the middle of so many
+  bool has_zero_point_zero = false;
+  size_t group_size = 0;  // of the first
+};
+
+absl::StatusOr<Grids> GridsOf(const PackedWeights& packed) {
+  Grids grids;
+  for (size_t i = 0; i < packed.modules().size(); ++i) {
+    ASSIGN_OR_RETURN(const QuantizedLinear grid, packed.LoadGrid(i));
+    if (!grid.group_of.empty() && grids.ordered_module.empty()) {
+      grids.ordered_module = packed.modules()[i].name;
+    }
+    grids.bits = std::max(grids.bits, grid.bits);
+    grids.all_centered = grids.all_centered && std::ranges::all_of(grid.zeros, [&](uint8_t zero) {
+                           return zero == 1 << (grid.bits - 1);
+                         });
+    grids.fit_4_bits = grids.fit_4_bits && CanBeCentered(grid, 4);
+    grids.fit_8_bits = grids.fit_8_bits && CanBeCentered(grid, 8);
+    grids.has_zero_point_zero =
+        grids.has_zero_point_zero || std::ranges::find(grid.zeros, 0) != grid.zeros.end();
+    if (grids.group_size == 0) grids.group_size = grid.group_size;
+  }
+  return grids;
+}
+
+absl::Status OrderedRefusal(const std::string& module, std::string_view what,
+                            std::string_view instead) {
+  return MakeError(
+      Error::kUnsupportedConversion,
+      StrCat(module, ": channels are in groups by their activations (act-order), which ", what,
+             " cannot hold"),
+      instead);
+}
+
+// To a level of gguf.
+class ToGguf {
+ public:
+  explicit ToGguf(const PackedWeights& packed) : packed_(packed) {}
+
+  absl::StatusOr<Conversion> Plan(std::string_view level) {
+    ASSIGN_OR_RETURN(fits_, packed_.BlockFits());
+    if (level.empty()) return PlanDefault();
+    ASSIGN_OR_RETURN(const Recipe* recipe, MakableRecipe(level));
+    if (recipe->is_copy()) {
+      return MakeError(Error::kUnsupportedConversion, "level COPY is for GGUF files",
+                       "Leave out --quant-level: the default keeps what the model has");
+    }
+    if (recipe->is_float()) return AtFloatLevel(*recipe);
+    const auto type = std::ranges::find(BlockTypes(), recipe->default_type);
+    if (type == BlockTypes().end() || kernels::QuantTypeOf(*type).name != recipe->name) {
+      return Anew(*recipe, StrCat(recipe->name, " has other grids"));
+    }
+    return AsBlocks(*recipe, fits_[type - BlockTypes().begin()]);
+  }
+
+ private:
+  absl::StatusOr<Conversion> PlanDefault() {
+    for (size_t i = 0; i < fits_.size(); ++i) {
+      if (fits_[i].fit != BlockFit::kExact) continue;
+      ASSIGN_OR_RETURN(const Recipe* recipe,
+                       FindRecipe(kernels::QuantTypeOf(BlockTypes()[i]).name));
+      return AsBlocks(*recipe, fits_[i]);
+    }
+    ASSIGN_OR_RETURN(const Grids grids, GridsOf(packed_));
+    if (!grids.ordered_module.empty()) {
+      return OrderedRefusal(grids.ordered_module, "gguf",
+                            "Name a level, which quantizes anew: -q Q8_0 loses least; or quantize "
+                            "the original model");
+    }
+    return AsBlocks(RecipeOf(Level::kQ8_0), fits_.back());
+  }
+
+  static Conversion Anew(const Recipe& recipe, std::string why) {
+    Conversion conversion;
+    conversion.level = recipe.name;
+    conversion.fidelity = Fidelity::kRequantized;
+    conversion.why = std::move(why);
+    return conversion;
+  }
+
+  static Conversion AtFloatLevel(const Recipe& recipe) {
+    Conversion conversion;
+    conversion.level = recipe.name;
+    if (recipe.level == Level::kF32) return conversion;
+    conversion.fidelity = Fidelity::kRounded;
+    conversion.why = StrCat("weights are rounded to ", recipe.name);
+    return conversion;
+  }
+
+  static Conversion AsBlocks(const Recipe& recipe, const BlockFittingOfAll& fit) {
+    const std::string why = fit.module.empty() ? "" : StrCat(fit.module, ": ", fit.why);
+    if (fit.fit == BlockFit::kNone) return Anew(recipe, why);
+    Conversion conversion;
+    conversion.level = recipe.name;
+    conversion.blocks = recipe.default_type;
+    if (fit.fit == BlockFit::kRounded) conversion.fidelity = Fidelity::kRounded;
+    conversion.why = why;
+    return conversion;
+  }
+
+  const PackedWeights& packed_;
+  std::vector<BlockFittingOfAll> fits_;
+};
+
+// From one kind of directory to the other.
+absl::StatusOr<Conversion> ToPacked(const PackedWeights& packed, PackedMethod to,
+                                    std::string_view wanted_level) {
+  ASSIGN_OR_RETURN(const BitLevel level,
+                   FindBitLevel(to, wanted_level.empty() ? "4bit" : wanted_level));
+  ASSIGN_OR_RETURN(const Grids grids, GridsOf(packed));
+  if (!grids.ordered_module.empty()) {
+    return OrderedRefusal(grids.ordered_module, "awq",
+                          "Convert to gguf -q Q8_0, which quantizes anew, or quantize the original "
+                          "model to awq");
+  }
+  for (const PackedModule& module : packed.modules()) {
+    const bool is_one_size = packed.scheme().group_size == -1
+                                 ? module.group_size == module.in
+                                 : module.group_size == grids.group_size;
+    if (module.name != "lm_head" && is_one_size) continue;
+    return MakeError(Error::kUnsupportedConversion,
+                     is_one_size ? "lm_head is quantized, which loaders of the result do not expect"
+                                 : StrCat(module.name, " has groups of ", module.group_size,
+                                          ", others of ", grids.group_size),
+                     "Convert to gguf, or quantize the original model");
+  }
+  Conversion conversion;
+  conversion.level = level.name;
+  PackedOptions& options = conversion.packed;
+  options.method = to;
+  options.bits = level.bits;
+  options.group_size = packed.scheme().group_size;
+  const bool centers = level.bits == 8 ? grids.fit_8_bits : level.bits == 4 && grids.fit_4_bits;
+  if (grids.bits > level.bits) {
+    conversion.fidelity = Fidelity::kRequantized;
+    conversion.why = StrCat("codes of ", grids.bits, " bits become codes of ", level.bits);
+    options.sym = true;
+  } else {
+    options.sym = centers;
+  }
+  if (to == PackedMethod::kAwq) options.sym = false;
+  if (!options.sym && grids.has_zero_point_zero) options.version = GptqVersion::kV2;
+  return conversion;
+}
+
+absl::StatusOr<Conversion> OfDirectory(const fs::path& path, std::string_view to,
+                                       std::string_view level) {
+  ASSIGN_OR_RETURN(const HfConfig config, HfConfig::Read(path));
+  const auto quantization = config.fields().find("quantization_config");
+  if (quantization == config.fields().end() || quantization->is_null()) {
+    return NotQuantized(path, "it has no quantization_config", to);
+  }
+  ASSIGN_OR_RETURN(const std::optional<PackedScheme> scheme, PackedSchemeOf(config));
+  if (!scheme) {
+    return MakeError(Error::kUnsupportedConversion,
+                     StrCat(path.string(),
+                            "/config.json: quantization_config: the method is none "
+                            "of awq and gptq"),
+                     "Quantize the original model");
+  }
+  const std::string_view from = NameOf(scheme->method);
+  if (FindConversion(from, to) == nullptr) {
+    return MakeError(Error::kUnsupportedConversion,
+                     StrCat(path.string(), " is in format ", from, " already"),
+                     "llm-quantize convert --list shows what can be made");
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<HfWeights> weights, HfWeights::Open(path));
+  ASSIGN_OR_RETURN(const std::unique_ptr<PackedWeights> packed,
+                   PackedWeights::Open(*weights, *scheme));
+  if (packed->modules().empty()) {
+    return MakeError(Error::kValidationFailed,
+                     StrCat(path.string(), ": no tensor is quantized, although config.json has a ",
+                            "quantization_config"));
+  }
+  Conversion conversion;
+  if (to == kGguf) {
+    ASSIGN_OR_RETURN(conversion, ToGguf(*packed).Plan(level));
+  } else {
+    ASSIGN_OR_RETURN(
+        conversion,
+        ToPacked(*packed, to == kAwq ? PackedMethod::kAwq : PackedMethod::kGptq, level));
+  }
+  conversion.from = StrCat(from, " ", scheme->bits, "bit");
+  return conversion;
+}
+
+absl::StatusOr<Conversion> OfGguf(const fs::path& path, std::string_view to,
+                                  std::string_view level) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<ModelSource> source, OpenModelSource(path, {}));
+  const bool is_quantized = std::ranges::any_of(source->tensors(), [](const SourceTensor& tensor) {
+    return kernels::QuantTypeOf(tensor.type).block_values > 1;
+  });
+  if (!is_quantized) return NotQuantized(path, source->summary().dtype, to);
+  Conversion conversion;
+  conversion.from = StrCat("gguf ", source->summary().dtype);
+  if (to != kGguf) {
+    return MakeError(Error::kNotImplemented,
+                     StrCat("conversions from gguf to ", to, " are not in this version"),
+                     "Quantize the original model");
+  }
+  if (level.empty()) {
+    return MakeError(Error::kInvalidArgument,
+                     "a conversion from gguf to gguf needs a level, and has no default",
+                     "Name it: -q Q4_K_M");
+  }
+  ASSIGN_OR_RETURN(const Recipe* recipe, MakableRecipe(level));
+  conversion.level = recipe->name;
+  if (recipe->is_copy()) return conversion;
+  conversion.fidelity = Fidelity::kRequantized;
+  conversion.why = StrCat("tensors of ", source->summary().dtype, " are quantized anew");
+  return conversion;
+}
+
+}  // namespace
+
+std::string_view NameOf(Fidelity fidelity) {
+  switch (fidelity) {
+    case Fidelity::kExact:
+      return "exact";
+    case Fidelity::kRounded:
+      return "rounded";
+    case Fidelity::kRequantized:
+      return "requantized";
+  }
+  CHECK(!"a Fidelity without a case");
+}
+
+std::span<const ConversionRow> AllConversions() { return kConversions; }
+
+absl::StatusOr<Conversion> PlanConversion(const fs::path& model, std::string_view to,
+                                          std::string_view level) {
+  ASSIGN_OR_RETURN(const LocatedModel located, LocateModel(model));
+  absl::StatusOr<Conversion> conversion = located.kind == ModelKind::kGgufFile
+                                              ? OfGguf(located.path, to, level)
+                                              : OfDirectory(located.path, to, level);
+  if (conversion.ok()) conversion->to = to;
+  return conversion;
+}
+
+}  // namespace quantized

@@ -1,0 +1,352 @@
+#include "core/pipeline/convert_directory.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/base/machine.h"
+#include "core/base/sha256.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "core/base/version.h"
+#include "core/packed/awq.h"
+#include "core/packed/companion_files.h"
+#include "core/packed/gptq.h"
+#include "core/packed/model_card.h"
+#include "core/pipeline/conversion_loss.h"
+#include "core/pipeline/converted_folder.h"
+#include "core/pipeline/directory_output.h"
+#include "core/pipeline/directory_plan.h"
+#include "core/pipeline/room.h"
+#include "core/tensor/text.h"
+
+namespace quantized {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kBytesAtOnce = 4 << 20;  // of a tensor that is copied
+
+// The unit of a tensor: 1 + the number in "model.layers.3.mlp", 0 where there is none.
+size_t UnitOf(std::string_view name) {
+  while (!name.empty()) {
+    const size_t dot = std::min(name.find('.'), name.size());
+    const std::string_view part = name.substr(0, dot);
+    uint32_t layer = 0;
+    const bool is_number = !part.empty() && std::ranges::all_of(part, absl::ascii_isdigit);
+    if (is_number && absl::SimpleAtoi(std::string(part), &layer)) return size_t{layer} + 1;
+    name.remove_prefix(std::min(dot + 1, name.size()));
+  }
+  return 0;
+}
+
+// Whether it is the weight of a linear inside a layer that is not quantized: loaders have to know.
+bool IsLinear(const CheckpointTensor& tensor) {
+  return tensor.shape.size() == 2 && tensor.name.ends_with(".weight") && UnitOf(tensor.name) > 0;
+}
+
+struct Item {
+  size_t unit;
+  const ConvertedFolder::Linear* linear;  // or
+  const CheckpointTensor* other;
+};
+
+std::vector<Item> ItemsOf(const ConvertedFolder& folder) {
+  std::vector<Item> items;
+  for (const ConvertedFolder::Linear& linear : folder.linears) {
+    items.push_back({UnitOf(linear.shape.name), &linear, nullptr});
+  }
+  for (const CheckpointTensor& tensor : folder.others) {
+    items.push_back({UnitOf(tensor.name), nullptr, &tensor});
+  }
+  std::ranges::stable_sort(items, {}, &Item::unit);
+  return items;
+}
+
+absl::StatusOr<DirectoryPlan> PlanOf(const QuantizeRequest& request, const Conversion& conversion,
+                                     const ConvertedFolder& folder) {
+  DirectoryPlan plan;
+  plan.method = conversion.packed.method;
+  ASSIGN_OR_RETURN(plan.level, FindBitLevel(plan.method, conversion.level));
+  plan.packed = conversion.packed;
+  plan.output_path = fs::absolute(request.outputs[0].path).lexically_normal();
+  for (const ConvertedFolder::Linear& linear : folder.linears) plan.linears.push_back(linear.shape);
+  for (const CheckpointTensor& tensor : folder.others) {
+    if (!IsLinear(tensor)) continue;
+    plan.packed.modules_not_converted.push_back(tensor.name.substr(0, tensor.name.rfind('.')));
+  }
+  RETURN_IF_ERROR(CheckOptions(plan.packed));
+  for (const Item& item : ItemsOf(folder)) {
+    if (item.linear != nullptr) {
+      plan.AddLinear(item.linear->shape, item.unit);
+    } else {
+      plan.AddTensor(item.other->name, item.other->dtype, item.other->shape, item.unit);
+    }
+    plan.units = std::max(plan.units, item.unit + 1);
+  }
+  RETURN_IF_ERROR(plan.LayOut());
+  const nlohmann::json parts = {kVersion, folder.fingerprint, QuantizationConfig(plan.packed),
+                                NameOf(conversion.fidelity), plan.output_path.string()};
+  plan.fingerprint = Sha256Hex(parts.dump());
+  return plan;
+}
+
+// The largest linear, as codes, as floats and packed, for each thread.
+uint64_t NeededMemoryBytes(const DirectoryPlan& plan, size_t threads) {
+  constexpr uint64_t kProgramBytes = 48 << 20;
+  constexpr uint64_t kBytesPerWeight = 8;
+  uint64_t largest = 0;
+  for (const LinearShape& linear : plan.linears) {
+    largest = std::max(largest, uint64_t{linear.out} * linear.in);
+  }
+  return kProgramBytes + threads * kBytesPerWeight * largest;
+}
+
+absl::Status CheckMemoryFor(const DirectoryPlan& plan, size_t threads) {
+  const uint64_t needed = NeededMemoryBytes(plan, threads), available = AvailableMemoryBytes();
+  if (needed <= available) return absl::OkStatus();
+  return MakeError(Error::kOutOfMemory,
+                   StrCat("converting with ", threads, " threads needs ", HumanBytes(needed),
+                          " of memory, ", HumanBytes(available), " are available"),
+                   "Use fewer --threads, or end other programs");
+}
+
+class DirectoryConversion {
+ public:
+  DirectoryConversion(const QuantizeRequest& request, const Conversion& conversion,
+                      JobContext& context)
+      : request_(request), conversion_(conversion), context_(context) {}
+
+  absl::StatusOr<QuantizeResult> Run() {
+    context_.progress.OnPhase(Phase::kProbe);
+    context_.progress.OnMessage(StrCat("Loading model: ", request_.model_name));
+    ASSIGN_OR_RETURN(folder_, FolderOfPacked(request_.model_path, conversion_));
+    ASSIGN_OR_RETURN(plan_, PlanOf(request_, conversion_, folder_));
+    const uint32_t layers = folder_.summary.num_layers;
+    context_.progress.OnMessage(StrCat("Architecture: ", folder_.summary.architecture, " (", layers,
+                                       layers == 1 ? " layer)" : " layers)"));
+    output_.emplace(request_, plan_, context_);
+    ASSIGN_OR_RETURN(const std::optional<std::string> existing, output_->FindExisting());
+    if (existing) {
+      done_ = true;
+      output_->RemoveLeftovers();
+      return Result();
+    }
+    RETURN_IF_ERROR(CheckMemoryFor(plan_, context_.threads.size()));
+    RETURN_IF_ERROR(CheckDisk(output_->MissingDiskBytes(), output_->folder().Existing()));
+    const absl::Status status = Make();
+    output_->CleanUp(status, /*may_be_wanted=*/false);
+    RETURN_IF_ERROR(status);
+    return Result();
+  }
+
+ private:
+  absl::Status Make() {
+    const CheckpointOwner owner = {plan_.fingerprint, request_.model_name, plan_.level.name,
+                                   plan_.output_path.string()};
+    ASSIGN_OR_RETURN(const std::vector<CheckpointOptions> options,
+                     OptionsOfEach(request_.checkpoint, std::span(&owner, 1)));
+    RETURN_IF_ERROR(output_->Start(options[0]));
+    context_.progress.OnPhase(Phase::kQuantize);
+    context_.progress.OnMessage(StrCat("Converting to ", absl::AsciiStrToUpper(conversion_.to), " ",
+                                       plan_.level.name, ", group size ", plan_.packed.group_size));
+    RETURN_IF_ERROR(WriteUnits());
+    context_.progress.OnPhase(Phase::kValidate);
+    context_.progress.OnMessage("Validating output...");
+    RETURN_IF_ERROR(WriteFiles());
+    RETURN_IF_ERROR(output_->Validate());
+    context_.progress.OnPhase(Phase::kPublish);
+    return output_->Publish();
+  }
+
+  absl::Status WriteUnits() {
+    std::vector<std::vector<Item>> units(plan_.units);
+    for (const Item& item : ItemsOf(folder_)) units[item.unit].push_back(item);
+    const size_t layers = plan_.units - 1, reused = output_->reused_units();
+    reused_layers_ = reused == 0 ? 0 : reused - 1;
+    context_.progress.OnProgress(reused_layers_, layers, "layers", 0);
+    for (size_t unit = reused; unit < units.size(); ++unit) {
+      RETURN_IF_ERROR(context_.CheckStopped());
+      RETURN_IF_ERROR(WriteUnit(units[unit]));
+      RETURN_IF_ERROR(output_->FinishUnit(unit));
+      if (unit > 0) context_.progress.OnProgress(unit, layers, "layers", bytes_written_);
+    }
+    return absl::OkStatus();
+  }
+
+  // What is quantized anew takes all threads for itself; the rest is one item to a thread.
+  absl::Status WriteUnit(const std::vector<Item>& items) {
+    std::vector<absl::Status> statuses(items.size());
+    std::vector<double> errors(items.size(), 0);
+    const bool anew = conversion_.fidelity == Fidelity::kRequantized;
+    const auto write = [&](size_t i) {
+      statuses[i] = items[i].linear != nullptr ? WriteLinear(*items[i].linear, errors[i])
+                                               : WriteOther(*items[i].other);
+    };
+    if (anew) {
+      for (size_t i = 0; i < items.size(); ++i) write(i);
+    } else {
+      context_.threads.ParallelFor(items.size(), write);
+    }
+    for (size_t i = 0; i < items.size(); ++i) {
+      RETURN_IF_ERROR(statuses[i]);
+      error_sum_ += errors[i];
+      bytes_written_ += BytesOf(items[i]);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status WriteLinear(const ConvertedFolder::Linear& linear, double& error) {
+    ASSIGN_OR_RETURN(const ConvertedLinear made, linear.make(context_.threads));
+    ASSIGN_OR_RETURN(const std::vector<PackedTensor> parts,
+                     plan_.method == PackedMethod::kAwq
+                         ? PackAwq(linear.shape.name, made.linear)
+                         : PackGptq(linear.shape.name, made.linear, plan_.packed.version));
+    for (const PackedTensor& part : parts) {
+      RETURN_IF_ERROR(
+          output_->Write(StrCat(linear.shape.name, ".", part.shape.suffix), part.bytes));
+    }
+    error = made.relative_error;
+    return absl::OkStatus();
+  }
+
+  absl::Status WriteOther(const CheckpointTensor& tensor) {
+    const uint64_t size_bytes = plan_.layout.tensors[plan_.index.at(tensor.name)].size_bytes;
+    const uint64_t row_bytes =
+        (tensor.shape.empty() ? 1 : tensor.shape.back()) * RowOf(tensor.dtype).size_bytes;
+    const uint64_t piece =
+        row_bytes == 0 ? size_bytes : std::max<uint64_t>(1, kBytesAtOnce / row_bytes) * row_bytes;
+    std::vector<std::byte> bytes;
+    for (uint64_t done = 0; done < size_bytes; done += bytes.size()) {
+      bytes.resize(std::min(piece, size_bytes - done));
+      RETURN_IF_ERROR(tensor.read(done, bytes));
+      RETURN_IF_ERROR(output_->WritePiece(tensor.name, done, bytes));
+    }
+    return absl::OkStatus();
+  }
+
+  uint64_t BytesOf(const Item& item) const {
+    if (item.other != nullptr) {
+      return plan_.layout.tensors[plan_.index.at(item.other->name)].size_bytes;
+    }
+    uint64_t bytes = 0;
+    for (const std::string_view suffix : {"qweight", "qzeros", "scales", "g_idx"}) {
+      const auto found = plan_.index.find(StrCat(item.linear->shape.name, ".", suffix));
+      if (found != plan_.index.end()) bytes += plan_.layout.tensors[found->second].size_bytes;
+    }
+    return bytes;
+  }
+
+  absl::Status WriteFiles() {
+    RETURN_IF_ERROR(CopyFiles(folder_.companions_from, output_->part_path(), folder_.companions));
+    ASSIGN_OR_RETURN(const std::string config, OutputConfigText(folder_.config, plan_.packed));
+    RETURN_IF_ERROR(output_->WriteFile("config.json", config));
+    if (plan_.method == PackedMethod::kGptq) {
+      RETURN_IF_ERROR(output_->WriteFile(kQuantizeConfigFile, QuantizeConfigText(plan_.packed)));
+    }
+    CardFacts facts;
+    facts.title = folder_.summary.name;
+    facts.options = plan_.packed;
+    facts.calibration =
+        StrCat("None here: converted from ", conversion_.from,
+               conversion_.fidelity == Fidelity::kExact ? ", every weight kept"
+                                                        : ", its weights quantized anew");
+    facts.loaders = LoaderNotes(plan_.packed, plan_.linears, 1);
+    RETURN_IF_ERROR(output_->WriteFile("README.md", ModelCard(folder_.card, facts)));
+    const nlohmann::json provenance = {{"tool", "llm-quantize"},
+                                       {"version", kVersion},
+                                       {"fingerprint", plan_.fingerprint},
+                                       {"source_fingerprint", folder_.fingerprint},
+                                       {"format", conversion_.to},
+                                       {"level", plan_.level.name},
+                                       {"group_size", plan_.packed.group_size},
+                                       {"converted_from", conversion_.from},
+                                       {"fidelity", NameOf(conversion_.fidelity)}};
+    return output_->WriteFile(
+        kProvenanceFile,
+        provenance.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  }
+
+  QuantizeResult Result() const {
+    QuantizeResult result;
+    result.output_path = plan_.output_path;
+    result.level = plan_.level.name;
+    result.format = conversion_.to;
+    result.fingerprint = plan_.fingerprint;
+    result.original_dtype = conversion_.from;
+    result.original_size_bytes = folder_.summary.size_bytes;
+    for (const safetensors::PlannedFile& file : plan_.layout.files) {
+      result.file_size_bytes += file.size_bytes;
+    }
+    result.tensors = plan_.tensors.size();
+    result.layers_processed = static_cast<uint32_t>(plan_.units - 1);
+    result.bits_per_weight = plan_.bits_per_weight();
+    result.group_size = plan_.packed.group_size;
+    result.units_reused = reused_layers_;
+    result.already_done = done_;
+    result.fidelity = NameOf(conversion_.fidelity);
+    const size_t made = folder_.linears.size();
+    if (made > 0 && reused_layers_ == 0) {
+      result.mean_module_error = error_sum_ / static_cast<double>(made);
+    }
+    return result;
+  }
+
+  const QuantizeRequest& request_;
+  const Conversion& conversion_;
+  JobContext& context_;
+  ConvertedFolder folder_;
+  DirectoryPlan plan_;
+  std::optional<DirectoryOutput> output_;
+  bool done_ = false;
+  uint64_t reused_layers_ = 0, bytes_written_ = 0;
+  double error_sum_ = 0;
+};
+
+}  // namespace
+
+QuantizeOutcome ConvertToDirectory(const QuantizeRequest& request, const Conversion& conversion,
+                                   JobContext& context) {
+  QuantizeOutcome outcome;
+  absl::StatusOr<QuantizeResult> result = DirectoryConversion(request, conversion, context).Run();
+  outcome.status = result.status();
+  if (result.ok()) outcome.finished.push_back(*std::move(result));
+  return outcome;
+}
+
+absl::StatusOr<QuantizeForecast> ForecastConvertToDirectory(const QuantizeRequest& request,
+                                                            const Conversion& conversion,
+                                                            size_t threads) {
+  ASSIGN_OR_RETURN(const ConvertedFolder folder, FolderOfPacked(request.model_path, conversion));
+  ASSIGN_OR_RETURN(const DirectoryPlan plan, PlanOf(request, conversion, folder));
+  QuantizeForecast forecast;
+  forecast.model = folder.summary;
+  forecast.threads = threads;
+  forecast.outputs.push_back(ForecastOf(plan));
+  forecast.memory_needed_bytes = NeededMemoryBytes(plan, threads);
+  forecast.memory_available_bytes = AvailableMemoryBytes();
+  forecast.disk_needed_bytes = forecast.outputs[0].size_bytes;
+  WarnOf(plan, forecast);
+  forecast.conversion = ForecastOf(conversion);
+  if (conversion.fidelity == Fidelity::kRequantized) {
+    ASSIGN_OR_RETURN(forecast.conversion->relative_error, LossToFolder(folder, threads));
+  }
+  const fs::path target = OutputFolder(plan.output_path.parent_path()).Existing();
+  ASSIGN_OR_RETURN(forecast.disk_free_bytes, FreeDiskBytes(target));
+  for (const absl::Status& status :
+       {CheckMemoryFor(plan, threads), CheckDisk(forecast.disk_needed_bytes, target)}) {
+    if (!status.ok()) forecast.warnings.push_back(std::string(status.message()));
+  }
+  return forecast;
+}
+
+}  // namespace quantized

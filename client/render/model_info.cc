@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "client/render/text.h"
 #include "core/base/error.h"
@@ -61,17 +63,51 @@ std::string FurtherRow(std::string_view key, const Json& value) {
     return fmt::format("{}: {}\n", Printable(TitleOf(key)), FormatBytes(value.get<uint64_t>()));
   }
   std::string text;
-  if (value.is_number_float()) {
+  if (key.ends_with("_error") && value.is_number()) {
+    text = fmt::format("{:.3g}", value.get<double>());
+  } else if (value.is_number_float()) {
     text = fmt::format("{:.2f}", value.get<double>());
   } else if (value.is_object()) {
     for (const auto& [name, count] : value.items()) {
       if (count.is_structured()) return "";
       text += fmt::format("{}{} {}", text.empty() ? "" : ", ", Printable(name), ValueText(count));
     }
+  } else if (value.is_boolean()) {
+    text = value.get<bool>() ? "yes" : "no";
   } else if (value.is_primitive() && !value.is_null()) {
     text = ValueText(value);
   }
   return text.empty() ? "" : fmt::format("{}: {}\n", Printable(TitleOf(key)), text);
+}
+
+std::string CellText(const Json& value) {
+  if (value.is_number_float()) return fmt::format("{:.3g}", value.get<double>());
+  if (!value.is_array()) return ValueText(value);
+  std::string text;
+  for (const Json& one : value) text += (text.empty() ? "" : " x ") + ValueText(one);
+  return text;
+}
+
+// "size_bytes" → "SIZE BYTES".
+std::string HeadingOf(std::string_view key) {
+  std::string heading;
+  for (const char c : key) heading += c == '_' ? ' ' : static_cast<char>(std::toupper(c));
+  return Printable(heading);
+}
+
+// An array of objects of the same keys as a table. Empty for what is none.
+std::string TableOf(const Json& value) {
+  if (!value.is_array() || value.empty() || !value[0].is_object()) return "";
+  std::vector<std::vector<std::string>> rows(1);
+  for (const auto& [key, cell] : value[0].items()) rows[0].push_back(HeadingOf(key));
+  for (const Json& object : value) {
+    std::vector<std::string>& row = rows.emplace_back();
+    for (const auto& [key, cell] : value[0].items()) {
+      if (!object.is_object() || !object.contains(key)) return "";
+      row.push_back(CellText(object[key]));
+    }
+  }
+  return "\n" + AlignedRows(rows);
 }
 
 std::string ContractValue(const KeyRow& row, const Json& value) {
@@ -100,11 +136,14 @@ absl::StatusOr<ModelInfoText> FormatModelInfo(std::string_view inspection) {
     ordered[std::string(row.key)] = *found;
     text.human += fmt::format("{}: {}\n", row.label, ContractValue(row, *found));
   }
+  std::string tables;
   for (const auto& [key, value] : read.items()) {
     if (IsContractKey(key)) continue;
     ordered[key] = value;
     text.human += FurtherRow(key, value);
+    tables += TableOf(value);
   }
+  text.human += tables;
   text.json = ordered.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   return text;
 }

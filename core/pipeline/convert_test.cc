@@ -152,8 +152,8 @@ TEST_F(ConvertTest, ToGgufKeepsEveryWeightByDefault) {
     EXPECT_EQ(result->fidelity, "exact");
     EXPECT_EQ(GgufValues(gguf_), UnpackedValues(model_));
     const auto types = TypesOf(gguf_);
-    EXPECT_EQ(types.at(one.type), 21);         // linears of three layers
-    EXPECT_EQ(types.at(TypeId::kF16), 2);      // embedding and head, as they are stored
+    EXPECT_EQ(types.at(one.type), 21);          // linears of three layers
+    EXPECT_EQ(types.at(TypeId::kF16), 2);       // embedding and head, as they are stored
     EXPECT_EQ(types.at(TypeId::kF32), 7 + 12);  // norms, biases
   }
 }

@@ -7,19 +7,26 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "core/base/machine.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/gguf/file_type.h"
 #include "core/gguf/reader.h"
 #include "core/hf/config.h"
+#include "core/hf/json_file.h"
+#include "core/packed/reader.h"
+#include "core/pipeline/model_check.h"
 #include "core/source/gguf_source.h"
 #include "core/source/gguf_summary.h"
 #include "core/source/hf_summary.h"
 #include "core/source/hf_weights.h"
 #include "core/source/locate.h"
+#include "core/source/packed_weights.h"
 #include "core/tensor/dtype.h"
 
 namespace quantized {
@@ -84,14 +91,36 @@ void AddText(const gguf::Metadata& metadata, std::string_view key, std::string_v
   if (const auto* text = metadata.Get<std::string>(key)) json[std::string(name)] = *text;
 }
 
-absl::StatusOr<Json> InspectGguf(const std::filesystem::path& path) {
+// One for each tensor, or packed linear.
+struct ListedTensor {
+  std::string name, type;
+  std::vector<uint64_t> shape;  // outermost first
+  uint64_t size_bytes = 0;
+};
+
+Json TensorList(const std::vector<ListedTensor>& tensors) {
+  Json list = Json::array();
+  for (const ListedTensor& tensor : tensors) {
+    list.push_back({{"name", tensor.name},
+                    {"type", tensor.type},
+                    {"shape", tensor.shape},
+                    {"size_bytes", tensor.size_bytes}});
+  }
+  return list;
+}
+
+absl::StatusOr<Json> InspectGguf(const std::filesystem::path& path, bool list) {
   ASSIGN_OR_RETURN(const std::unique_ptr<gguf::GgufReader> reader, gguf::GgufReader::Open(path));
   const gguf::Metadata& metadata = reader->metadata();
   ModelFacts facts;
   facts.summary = Summarize(*reader, GgufModelName(path));
   facts.files = reader->parts().size();
+  std::vector<ListedTensor> tensors;
   for (const gguf::TensorInfo& tensor : reader->tensors()) {
-    ++facts.tensors_by_type[std::string(kernels::QuantTypeOf(tensor.type).name)];
+    const std::string type(kernels::QuantTypeOf(tensor.type).name);
+    ++facts.tensors_by_type[type];
+    tensors.push_back(
+        {tensor.name, type, {tensor.dims.rbegin(), tensor.dims.rend()}, tensor.size_bytes});
   }
   if (const auto* architecture = metadata.Get<std::string>("general.architecture")) {
     facts.context_length = metadata.GetUnsigned(StrCat(*architecture, ".context_length"));
@@ -105,34 +134,128 @@ absl::StatusOr<Json> InspectGguf(const std::filesystem::path& path) {
   AddStorageKeys(facts, json);
   AddText(metadata, "tokenizer.ggml.model", "tokenizer_model", json);
   AddText(metadata, "tokenizer.ggml.pre", "tokenizer_pre", json);
+  json["chat_template"] = metadata.Get<std::string>("tokenizer.chat_template") != nullptr;
   AddTensorKeys(facts, json);
+  if (list) json["tensors"] = TensorList(tensors);
   return json;
 }
 
-absl::StatusOr<Json> InspectHf(const std::filesystem::path& directory) {
+// What a directory's tokenizer_config.json tells, which may be missing or damaged.
+void AddTokenizerKeys(const std::filesystem::path& directory, Json& json) {
+  constexpr uint64_t kMaxBytes = 64 << 20;
+  const auto config = ReadJsonObject(directory / "tokenizer_config.json", kMaxBytes);
+  const auto member = [&](const char* name) {
+    return config.ok() ? config->value(name, nlohmann::json()) : nlohmann::json();
+  };
+  if (member("tokenizer_class").is_string()) {
+    json["tokenizer_class"] = member("tokenizer_class").get<std::string>();
+  }
+  std::error_code ignored;
+  json["chat_template"] = !member("chat_template").is_null() ||
+                          std::filesystem::exists(directory / "chat_template.jinja", ignored);
+}
+
+void AddQuantizationKeys(const PackedScheme& scheme, const HfConfig& config, Json& json) {
+  json["quantization_level"] = StrCat(scheme.bits, "bit");
+  Json settings = {{"group_size", scheme.group_size}};
+  if (scheme.method == PackedMethod::kGptq) {
+    settings["symmetric"] = scheme.sym;
+    const auto order = config.fields().find("quantization_config")->find("desc_act");
+    settings["act_order"] = order != config.fields().find("quantization_config")->end() &&
+                            order->is_boolean() && order->get<bool>();
+    settings["version"] = scheme.tagged_version == GptqVersion::kV1 ? 1 : 2;
+  } else {
+    settings["symmetric"] = false;
+    settings["version"] = "gemm";
+  }
+  json["quantization_settings"] = std::move(settings);
+}
+
+// The tensors as they are stored, those of a packed linear as one.
+std::vector<ListedTensor> TensorsOf(const HfWeights& weights, const PackedWeights* packed) {
+  std::unordered_map<std::string_view, size_t> place;  // of a linear in the list, by module
+  std::vector<ListedTensor> tensors;
+  std::unordered_map<std::string_view, const PackedModule*> modules;
+  for (size_t i = 0; packed != nullptr && i < packed->modules().size(); ++i) {
+    modules.emplace(packed->modules()[i].name, &packed->modules()[i]);
+  }
+  for (const HfWeights::Tensor& tensor : weights.tensors()) {
+    const std::string_view name = tensor.info->name;
+    const size_t dot = std::min(name.rfind('.'), name.size());
+    const auto module = modules.find(name.substr(0, dot));
+    if (module == modules.end() || name.substr(dot) == ".bias") {
+      tensors.push_back({tensor.info->name, std::string(RowOf(tensor.info->dtype).name),
+                         tensor.info->shape, tensor.info->size_bytes});
+      continue;
+    }
+    const auto [at, is_new] = place.emplace(module->first, tensors.size());
+    if (is_new) {
+      const PackedModule& linear = *module->second;
+      tensors.push_back(
+          {StrCat(linear.name, ".weight"), StrCat(linear.bits, "-bit"), {linear.out, linear.in}});
+    }
+    tensors[at->second].size_bytes += tensor.info->size_bytes;
+  }
+  return tensors;
+}
+
+absl::StatusOr<Json> InspectHf(const std::filesystem::path& directory, bool list) {
   ASSIGN_OR_RETURN(const HfConfig config, HfConfig::Read(directory));
   ASSIGN_OR_RETURN(const std::unique_ptr<HfWeights> weights, HfWeights::Open(directory));
+  ASSIGN_OR_RETURN(const std::optional<PackedScheme> scheme, PackedSchemeOf(config));
+  std::unique_ptr<PackedWeights> packed;
+  if (scheme) {
+    ASSIGN_OR_RETURN(packed, PackedWeights::Open(*weights, *scheme));
+  }
   ModelFacts facts;
   ASSIGN_OR_RETURN(facts.summary, SummarizeHf(config, *weights, HfModelName(directory)));
   ASSIGN_OR_RETURN(facts.context_length, config.Uint32(kContextLengthNames));
   std::set<const safetensors::SafetensorsReader*> files;
-  for (const HfWeights::Tensor& tensor : weights->tensors()) {
-    ++facts.tensors_by_type[std::string(RowOf(tensor.info->dtype).name)];
-    files.insert(tensor.file);
-  }
+  for (const HfWeights::Tensor& tensor : weights->tensors()) files.insert(tensor.file);
   facts.files = files.size();
+  const std::vector<ListedTensor> tensors = TensorsOf(*weights, packed.get());
+  for (const ListedTensor& tensor : tensors) ++facts.tensors_by_type[tensor.type];
   Json json = ContractKeys(facts.summary);
-  json["format"] = "safetensors";
+  json["format"] = scheme ? NameOf(scheme->method) : "safetensors";
+  if (scheme) AddQuantizationKeys(*scheme, config, json);
   AddStorageKeys(facts, json);
+  AddTokenizerKeys(directory, json);
   AddTensorKeys(facts, json);
+  if (list) json["tensors"] = TensorList(tensors);
   return json;
+}
+
+void AddDifference(const ModelDifference& difference, Json& json) {
+  json["relative_error"] = difference.relative_error;
+  Json errors = Json::array();
+  for (const TensorDifference& tensor : difference.tensors) {
+    errors.push_back({{"name", tensor.name},
+                      {"type", tensor.type},
+                      {"relative_error", tensor.relative_error},
+                      {"max_error", tensor.max_error}});
+  }
+  json["tensor_errors"] = std::move(errors);
 }
 
 }  // namespace
 
-absl::StatusOr<nlohmann::ordered_json> Inspect(const std::filesystem::path& path) {
+absl::StatusOr<nlohmann::ordered_json> Inspect(const std::filesystem::path& path,
+                                               const InspectOptions& options) {
   ASSIGN_OR_RETURN(const LocatedModel model, LocateModel(path));
-  return model.kind == ModelKind::kGgufFile ? InspectGguf(model.path) : InspectHf(model.path);
+  ASSIGN_OR_RETURN(Json json, model.kind == ModelKind::kGgufFile
+                                  ? InspectGguf(model.path, options.tensors)
+                                  : InspectHf(model.path, options.tensors));
+  if (!options.verify && options.against.empty()) return json;
+  ThreadPool threads(AvailableCpus());
+  if (options.verify) {
+    ASSIGN_OR_RETURN(json["verified_tensors"], VerifyModel(model.path, threads));
+  }
+  if (!options.against.empty()) {
+    ASSIGN_OR_RETURN(const ModelDifference difference,
+                     CompareTensors(model.path, options.against, threads));
+    AddDifference(difference, json);
+  }
+  return json;
 }
 
 }  // namespace quantized

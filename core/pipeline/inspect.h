@@ -9,21 +9,38 @@
 
 namespace quantized {
 
+struct InspectOptions {
+  bool tensors = false;           // list them
+  bool verify = false;            // read all of them (core/pipeline/model_check.h)
+  std::filesystem::path against;  // compare with this model; empty: with none
+};
+
 // One object: first the contract's keys (model_name, architecture, parameter_count, hidden_size,
 // num_layers, num_heads, vocab_size, torch_dtype), each always there, text "" and number 0 where
 // the model does not tell; then, in this order, what else is known:
-//   format            "gguf" or "safetensors"
-//   quantization_level  of a GGUF file: "Q4_K_M"
+//   format            "gguf", "awq", "gptq" or "safetensors"
+//   quantization_level  "Q4_K_M", "4bit"; of a quantized model
+//   quantization_settings  of AWQ and GPTQ: {"group_size": 128, "symmetric": true, …}
 //   size_bytes        of the tensors as stored
 //   bits_per_weight   of all of them together
 //   context_length
-//   tokenizer_model, tokenizer_pre   of a GGUF file
-//   tensor_count, tensor_types   the second: {"F32": 61, "Q4_K": 181, …}, most frequent first
+//   tokenizer_model, tokenizer_pre   of a GGUF file; tokenizer_class of a directory
+//   chat_template     whether there is one
+//   tensor_count, tensor_types   the second: {"F32": 61, "Q4_K": 181, …}, most frequent first;
+//   packed
+//                     linears count as one: "4-bit"
 //   files             how many hold the tensors
+//   tensors           if asked for: [{"name", "type", "shape", "size_bytes"}, …], shapes outermost
+//                     first, in the order of the files
+//   verified_tensors  if asked for: how many were read and are sound
+//   relative_error, tensor_errors   if asked for: of all tensors; [{"name", "type",
+//                     "relative_error", "max_error"}, …]
 // Text is as the file has it; what prints it replaces bytes that are not UTF-8
-// (nlohmann's error_handler_t::replace). Works for any architecture and any tokenizer. Errors:
-// those of LocateModel, GgufReader and SafetensorsReader; kModelNotFound for a directory without
-// config.json or weights; kValidationFailed for a damaged one.
-absl::StatusOr<nlohmann::ordered_json> Inspect(const std::filesystem::path& path);
+// (nlohmann's error_handler_t::replace). Works for any architecture and any tokenizer, but for the
+// comparison. Errors: those of LocateModel, GgufReader and SafetensorsReader; kModelNotFound for a
+// directory without config.json or weights; kValidationFailed for a damaged one; those of
+// VerifyModel and CompareTensors.
+absl::StatusOr<nlohmann::ordered_json> Inspect(const std::filesystem::path& path,
+                                               const InspectOptions& options = {});
 
 }  // namespace quantized

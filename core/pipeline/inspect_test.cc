@@ -76,6 +76,7 @@ TEST_F(InspectTest, GgufFile) {
                                            {"context_length", 2048},
                                            {"tokenizer_model", "gpt2"},
                                            {"tokenizer_pre", "qwen2"},
+                                           {"chat_template", false},
                                            {"tensor_count", 3},
                                            {"tensor_types", {{"F32", 1}, {"Q4_K", 1}, {"Q6_K", 1}}},
                                            {"files", 1}};
@@ -108,6 +109,7 @@ TEST_F(InspectTest, HuggingFaceDirectoryOfAnUnknownArchitecture) {
                                            {"size_bytes", 40},
                                            {"bits_per_weight", 20.0},
                                            {"context_length", 77},
+                                           {"chat_template", false},
                                            {"tensor_count", 3},
                                            {"tensor_types", {{"F32", 2}, {"BF16", 1}}},
                                            {"files", 2}};
@@ -126,7 +128,7 @@ TEST_F(InspectTest, ContractKeysAreThereEvenWhereTheModelDoesNotTell) {
   EXPECT_THAT(KeysOf(*info), ElementsAre("model_name", "architecture", "parameter_count",
                                          "hidden_size", "num_layers", "num_heads", "vocab_size",
                                          "torch_dtype", "format", "size_bytes", "bits_per_weight",
-                                         "tensor_count", "tensor_types", "files"));
+                                         "chat_template", "tensor_count", "tensor_types", "files"));
   EXPECT_EQ((*info)["architecture"], "");
   EXPECT_EQ((*info)["num_heads"], 0);
   EXPECT_TRUE((*info)["num_heads"].is_number_unsigned());

@@ -1,12 +1,14 @@
-// `quantize-worker inspect PATH`: what there is to know about a model, as one JSON object on
-// standard output; where that fails, the contract's error object and exit code.
+// `quantize-worker inspect PATH [--tensors] [--verify] [--against PATH]`: what there is to know
+// about a model, as one JSON object on standard output; where that fails, the contract's error
+// object and exit code.
 #pragma once
 
-#include <string_view>
+#include <optional>
+#include <span>
 
 namespace quantized {
 
-// Returns the exit code.
-int RunInspect(std::string_view path);
+// `words` follow "inspect". Nothing for words that are none of these; else the exit code.
+std::optional<int> RunInspect(std::span<char* const> words);
 
 }  // namespace quantized

@@ -2,7 +2,9 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "tests/support/paths.h"
@@ -16,10 +18,13 @@ struct Printed {
   nlohmann::json object;
 };
 
-Printed RunAndParse(const std::filesystem::path& path) {
+Printed RunAndParse(const std::filesystem::path& path, std::vector<std::string> options = {}) {
+  options.insert(options.begin(), path.string());
+  std::vector<char*> words;
+  for (std::string& word : options) words.push_back(word.data());
   ::testing::internal::CaptureStdout();
   Printed printed;
-  printed.exit_code = RunInspect(path.string());
+  printed.exit_code = RunInspect(words).value_or(-1);
   const std::string text = ::testing::internal::GetCapturedStdout();
   printed.object = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   EXPECT_TRUE(printed.object.is_object()) << text;
@@ -38,6 +43,26 @@ TEST_F(InspectTest, PrintsOneObject) {
   EXPECT_EQ(printed.exit_code, 0);
   EXPECT_EQ(printed.object["num_layers"], 3);
   EXPECT_EQ(printed.object["format"], "gguf");
+}
+
+TEST_F(InspectTest, DoesMoreIfAsked) {
+  const std::filesystem::path model = folder_.path() / "m.gguf";
+  ASSERT_TRUE(testing::WriteSyntheticModel(model, {.layers = 3}).ok());
+  const Printed printed =
+      RunAndParse(model, {"--tensors", "--verify", "--against", model.string()});
+  EXPECT_EQ(printed.exit_code, 0);
+  const auto count = printed.object["tensor_count"].get<size_t>();
+  EXPECT_EQ(printed.object["tensors"].size(), count);
+  EXPECT_EQ(printed.object["verified_tensors"], count);
+  EXPECT_EQ(printed.object["tensor_errors"].size(), count);
+  EXPECT_EQ(printed.object["relative_error"], 0);
+  const std::string model_path = model.string();
+  for (std::vector<std::string> words :
+       {std::vector<std::string>{}, {model_path, "--against"}, {model_path, "--fast"}}) {
+    std::vector<char*> pointers;
+    for (std::string& word : words) pointers.push_back(word.data());
+    EXPECT_EQ(RunInspect(pointers), std::nullopt);
+  }
 }
 
 TEST_F(InspectTest, PrintsTheContractsErrorObject) {

@@ -1,6 +1,7 @@
 // quantize-worker: does the work of one job. The daemon starts it without arguments; the client
 // starts it to look at a model.
 #include <cstdio>
+#include <span>
 #include <string_view>
 
 #include "core/base/version.h"
@@ -15,7 +16,8 @@ namespace {
 constexpr int kBadArguments = 2;
 constexpr std::string_view kHelp =
     "Usage: quantize-worker               work for the daemon that started it\n"
-    "       quantize-worker inspect PATH  describe a model as a JSON object\n"
+    "       quantize-worker inspect PATH [--tensors] [--verify] [--against PATH]\n"
+    "                                     describe a model as a JSON object\n"
     "       quantize-worker plan          describe what the QuantizeSpec on standard input makes\n"
     "       quantize-worker conversions   list what can be converted as a JSON object\n"
     "       quantize-worker --version     show the version and exit\n"
@@ -27,7 +29,11 @@ int main(int argc, char** argv) {
   quantized::kernels::UseFittingBlasKernels(argv);
   if (argc == 1) return quantized::RunAttempt();
   const std::string_view argument = argv[1];
-  if (argc == 3 && argument == "inspect") return quantized::RunInspect(argv[2]);
+  if (argument == "inspect") {
+    if (const auto exit_code = quantized::RunInspect(std::span(argv, argc).subspan(2))) {
+      return *exit_code;
+    }
+  }
   if (argc == 2 && argument == "conversions") return quantized::RunConversions();
   if (argc == 2 && argument == "plan") return quantized::RunPlan(stdin);
   if (argc == 2 && argument == "--version") {

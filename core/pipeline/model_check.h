@@ -1,0 +1,39 @@
+// Looks at all that a model holds: `info --verify` and `info --against`.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/base/thread_pool.h"
+
+namespace quantized {
+
+// Reads every tensor of a GGUF file or a Hugging Face directory: floats and scales are finite,
+// packed linears can be unpacked. That all lie inside their files is checked when these are opened.
+// Returns how many there are. Errors: kValidationFailed, naming the first tensor that is not sound.
+absl::StatusOr<uint64_t> VerifyModel(const std::filesystem::path& path, ThreadPool& threads);
+
+struct TensorDifference {
+  std::string name;  // as in GGUF
+  std::string type;  // that the model has it in
+  double relative_error =
+      0;                 // root mean square of the differences over that of the source's values
+  double max_error = 0;  // the largest difference
+};
+
+struct ModelDifference {
+  std::vector<TensorDifference> tensors;  // in the model's order
+  double relative_error = 0;              // of all together
+};
+
+// How far the values of a model's tensors are from those of `source`, which it was made of: either
+// may be a GGUF file or a directory of a known architecture, packed or not. Errors: those of
+// OpenModelSource; kValidationFailed for a tensor that the source lacks or has in another shape.
+absl::StatusOr<ModelDifference> CompareTensors(const std::filesystem::path& model,
+                                               const std::filesystem::path& source,
+                                               ThreadPool& threads);
+
+}  // namespace quantized

@@ -1,0 +1,167 @@
+#include "core/pipeline/model_check.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/pipeline/convert.h"
+#include "core/pipeline/inspect.h"
+#include "core/pipeline/test_packed_directory.h"
+#include "core/source/model_source.h"
+#include "tests/support/recording_sink.h"
+
+namespace quantized {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::DirectoryModel;
+using ::testing::HasSubstr;
+using testing::PackDirectory;
+using testing::RecordingSink;
+using testing::WriteDirectoryModel;
+
+class ModelCheckTest : public ::testing::Test {
+ protected:
+  // A GGUF file of the directory's model.
+  void MakeGguf(const std::string& level, bool is_packed = false) {
+    QuantizeRequest request;
+    request.model_path = model_;
+    request.model_name = "model";
+    request.outputs = {{.level = level, .path = gguf_}};
+    request.conversion = {.is_wanted = is_packed, .may_requantize = true};
+    request.checkpoint.enabled = false;
+    request.overwrite = true;
+    RecordingSink sink;
+    JobContext context{{}, sink, threads_};
+    const absl::Status status =
+        (is_packed ? Convert(request, context) : Quantize(request, context)).status;
+    ASSERT_TRUE(status.ok()) << status;
+  }
+
+  void ExpectUnsound(const fs::path& model, const std::string& tensor) {
+    const auto verified = VerifyModel(model, threads_);
+    ASSERT_FALSE(verified.ok());
+    EXPECT_EQ(ErrorOf(verified.status()), Error::kValidationFailed);
+    EXPECT_THAT(std::string(verified.status().message()), HasSubstr(tensor));
+  }
+
+  testing::TempDir dir_;
+  const fs::path model_ = dir_.path() / "model";
+  const fs::path gguf_ = dir_.path() / "model.gguf";
+  ThreadPool threads_{2};
+};
+
+TEST_F(ModelCheckTest, SoundModelsAreCounted) {
+  WriteDirectoryModel(model_);
+  EXPECT_EQ(*VerifyModel(model_, threads_), 3u + 3 * 9);
+  MakeGguf("Q4_0");
+  EXPECT_EQ(*VerifyModel(gguf_, threads_), 3u + 3 * 9);
+  PackDirectory(model_, {});
+  EXPECT_EQ(*VerifyModel(model_, threads_), 3u + 3 * (2 + 7 * 4));
+}
+
+TEST_F(ModelCheckTest, ValuesThatAreNoNumbersAreFound) {
+  DirectoryModel model;
+  model.alter = [](const std::string& name, std::span<float> values) {
+    if (name.ends_with("layers.1.mlp.up_proj.weight")) {
+      values.back() = std::numeric_limits<float>::quiet_NaN();
+    }
+  };
+  WriteDirectoryModel(model_, model);
+  ExpectUnsound(model_, "model.safetensors: model.layers.1.mlp.up_proj.weight");
+}
+
+TEST_F(ModelCheckTest, AScaleThatIsInfiniteIsFound) {
+  WriteDirectoryModel(model_);
+  MakeGguf("Q4_0");
+  const auto source = *OpenModelSource(gguf_, {});
+  size_t tensor = 0;
+  while (source->tensors()[tensor].name != "blk.2.ffn_up.weight") ++tensor;
+  std::vector<std::byte> row(2 * 18);  // of 64 values
+  ASSERT_TRUE(source->ReadRows(tensor, 5, 1, row).ok());
+  std::string file = *ReadFile(gguf_, uint64_t{1} << 30);
+  const size_t at = file.find(std::string(reinterpret_cast<const char*>(row.data()), row.size()));
+  ASSERT_NE(at, std::string::npos);
+  file[at] = 0;
+  file[at + 1] = 0x7C;
+  ASSERT_TRUE(WriteFileAtomically(gguf_, file).ok());
+  ExpectUnsound(gguf_, "model.gguf: blk.2.ffn_up.weight");
+}
+
+TEST_F(ModelCheckTest, DifferencesAreThoseOfTheTypes) {
+  WriteDirectoryModel(model_);
+  double last = 1;
+  for (const char* level : {"Q4_0", "Q8_0", "F16"}) {
+    MakeGguf(level);
+    const auto difference = CompareTensors(gguf_, model_, threads_);
+    ASSERT_TRUE(difference.ok()) << difference.status();
+    EXPECT_EQ(difference->tensors.size(), 3u + 3 * 9);
+    EXPECT_LT(difference->relative_error, 0.3 * last) << level;
+    last = difference->relative_error;
+    for (const TensorDifference& tensor : difference->tensors) {
+      if (tensor.type != "F32" && tensor.type != "F16") continue;
+      EXPECT_EQ(tensor.relative_error, 0) << tensor.name;
+    }
+  }
+  EXPECT_EQ(last, 0) << "the directory is float16";
+}
+
+TEST_F(ModelCheckTest, APackedModelIsComparedUnpacked) {
+  WriteDirectoryModel(model_);
+  const fs::path packed = dir_.path() / "packed";
+  fs::copy(model_, packed);
+  PackDirectory(packed, {});
+  const auto difference = CompareTensors(packed, model_, threads_);
+  ASSERT_TRUE(difference.ok()) << difference.status();
+  EXPECT_GT(difference->relative_error, 0.005);
+  EXPECT_LT(difference->relative_error, 0.2);
+  fs::rename(packed, dir_.path() / "swap");
+  fs::remove_all(model_);
+  fs::rename(dir_.path() / "swap", model_);
+  MakeGguf("Q4_0", /*is_packed=*/true);
+  EXPECT_EQ(CompareTensors(gguf_, model_, threads_)->relative_error, 0);
+}
+
+TEST_F(ModelCheckTest, AnotherModelIsNoSource) {
+  WriteDirectoryModel(model_);
+  MakeGguf("Q4_0");
+  fs::remove_all(model_);
+  WriteDirectoryModel(model_, {.layers = 2});
+  EXPECT_THAT(std::string(CompareTensors(gguf_, model_, threads_).status().message()),
+              HasSubstr("tensor blk.2."));
+  fs::remove_all(model_);
+  WriteDirectoryModel(model_, {.feed_forward = 128});
+  EXPECT_THAT(std::string(CompareTensors(gguf_, model_, threads_).status().message()),
+              HasSubstr("found shape"));
+}
+
+TEST_F(ModelCheckTest, InspectTellsOfAPackedDirectory) {
+  WriteDirectoryModel(model_);
+  const auto plain = *Inspect(model_);
+  EXPECT_EQ(plain["format"], "safetensors");
+  PackDirectory(model_, {});
+  const auto gptq = Inspect(model_, {.tensors = true});
+  ASSERT_TRUE(gptq.ok()) << gptq.status();
+  EXPECT_EQ((*gptq)["parameter_count"], plain["parameter_count"]);
+  EXPECT_EQ((*gptq)["torch_dtype"], "float16");
+  EXPECT_EQ((*gptq)["format"], "gptq");
+  EXPECT_EQ((*gptq)["quantization_level"], "4bit");
+  EXPECT_EQ((*gptq)["quantization_settings"],
+            (nlohmann::ordered_json{
+                {"group_size", 32}, {"symmetric", true}, {"act_order", false}, {"version", 1}}));
+  EXPECT_EQ((*gptq)["tensor_types"], (nlohmann::ordered_json{{"4-bit", 21}, {"F16", 9}}));
+  EXPECT_EQ((*gptq)["tokenizer_class"], "PreTrainedTokenizerFast");
+  uint64_t bytes = 0;
+  for (const auto& tensor : (*gptq)["tensors"]) bytes += tensor["size_bytes"].get<uint64_t>();
+  EXPECT_EQ((*gptq)["size_bytes"], bytes);
+  EXPECT_EQ((*gptq)["tensors"].size(), 30u);
+}
+
+}  // namespace
+}  // namespace quantized

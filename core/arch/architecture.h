@@ -104,6 +104,7 @@ struct ForwardRules {
 struct Architecture {
   std::span<const std::string_view> hf_names;  // as in config.json's `architectures`
   std::string_view gguf_name;
+  std::string_view model_type;  // in config.json: what names the configuration's class
   std::span<const TensorRule> tensors;
   std::span<const MetadataKey> keys;  // written after those that architectures share
   // Without them `keys` are all there are, and say where general.file_type stands.

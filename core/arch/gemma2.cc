@@ -53,6 +53,7 @@ constexpr MetadataKey kKeys[] = {
 
 constexpr Architecture kGemma2 = {.hf_names = kNames,
                                   .gguf_name = "gemma2",
+                                  .model_type = "gemma2",
                                   .tensors = kTensors,
                                   .keys = kKeys,
                                   .has_shared_keys = false,

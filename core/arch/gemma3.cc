@@ -51,6 +51,7 @@ constexpr MetadataKey kKeys[] = {
 
 constexpr Architecture kGemma3 = {.hf_names = kNames,
                                   .gguf_name = "gemma3",
+                                  .model_type = "gemma3_text",
                                   .tensors = kTensors,
                                   .keys = kKeys,
                                   .forward = {.activation = ForwardRules::Activation::kGeluTanh,

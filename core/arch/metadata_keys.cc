@@ -1,11 +1,11 @@
 #include "core/arch/metadata_keys.h"
 
-#include <array>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "core/arch/long_rope.h"
+#include "core/arch/shared_keys.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
@@ -19,56 +19,6 @@ using nlohmann::json;
 using Kind = MetadataKey::Kind;
 using From = MetadataKey::From;
 using When = MetadataKey::When;
-
-// A key that every architecture has where its configuration has the field; families name the
-// fields differently, and the first that is there counts.
-struct SharedKey {
-  std::string_view key;
-  Kind kind;
-  std::array<std::string_view, 6> fields;
-};
-
-constexpr SharedKey kBeforeRope[] = {
-    {"context_length",
-     Kind::kUint32,
-     {"max_position_embeddings", "n_ctx", "n_positions", "max_length", "max_sequence_length",
-      "model_max_length"}},
-    {"embedding_length", Kind::kUint32, {"hidden_size", "n_embd", "dim"}},
-    {"feed_forward_length",
-     Kind::kUint32,
-     {"prefix_dense_intermediate_size", "dense_intermediate_size", "intermediate_size", "n_inner",
-      "hidden_dim"}},
-    {"attention.head_count", Kind::kUint32, {"num_attention_heads", "n_head", "n_heads"}},
-    {"attention.head_count_kv", Kind::kUint32, {"num_key_value_heads", "n_kv_heads"}},
-};
-
-constexpr SharedKey kAfterRope[] = {
-    {"attention.layer_norm_rms_epsilon", Kind::kFloat, {"rms_norm_eps", "norm_eps"}},
-    {"attention.layer_norm_epsilon",
-     Kind::kFloat,
-     {"layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"}},
-    {"expert_count", Kind::kUint32, {"num_local_experts", "num_experts", "n_routed_experts"}},
-    {"expert_used_count",
-     Kind::kUint32,
-     {"num_experts_per_tok", "num_experts_per_token", "top_k_experts"}},
-    {"expert_group_count", Kind::kUint32, {"n_group"}},
-    {"expert_group_used_count", Kind::kUint32, {"topk_group"}},
-    {"attention.key_length", Kind::kUint32, {"head_dim"}},
-    {"attention.value_length", Kind::kUint32, {"head_dim"}},
-};
-
-// Members of the rope block that are written for rope type yarn.
-struct YarnKey {
-  std::string_view key;
-  std::string_view name, other_name = "";
-};
-
-constexpr YarnKey kYarnKeys[] = {
-    {"rope.scaling.yarn_ext_factor", "extrapolation_factor"},
-    {"rope.scaling.yarn_attn_factor", "attention_factor", "attn_factor"},
-    {"rope.scaling.yarn_beta_fast", "beta_fast"},
-    {"rope.scaling.yarn_beta_slow", "beta_slow"},
-};
 
 absl::Status Wrong(std::string_view what) {
   return MakeError(Error::kValidationFailed, StrCat("config.json: ", what));
@@ -293,10 +243,10 @@ absl::Status AppendArchitectureMetadata(const Architecture& architecture, const 
   Writer writer(architecture, config, file_type, metadata);
   if (architecture.has_shared_keys) {
     RETURN_IF_ERROR(writer.BlockCount());
-    RETURN_IF_ERROR(writer.Shared(kBeforeRope));
+    RETURN_IF_ERROR(writer.Shared(kKeysBeforeRope));
     writer.Causal();
     RETURN_IF_ERROR(writer.Rope());
-    RETURN_IF_ERROR(writer.Shared(kAfterRope));
+    RETURN_IF_ERROR(writer.Shared(kKeysAfterRope));
     writer.FileType();
   }
   for (const MetadataKey& row : architecture.keys) RETURN_IF_ERROR(writer.Own(row));

@@ -33,6 +33,7 @@ constexpr MetadataKey kKeys[] = {
 
 constexpr Architecture kMistral = {.hf_names = kNames,
                                    .gguf_name = "llama",
+                                   .model_type = "mistral",
                                    .tensors = kTensors,
                                    .keys = kKeys,
                                    .removed_from_names = "text_model.",

@@ -38,6 +38,7 @@ constexpr MetadataKey kKeys[] = {
 
 constexpr Architecture kMixtral = {.hf_names = kNames,
                                    .gguf_name = "llama",
+                                   .model_type = "mixtral",
                                    .tensors = kTensors,
                                    .keys = kKeys,
                                    .removed_from_names = "text_model.",

@@ -44,6 +44,7 @@ constexpr MetadataKey kKeys[] = {
 
 constexpr Architecture kPhi3 = {.hf_names = kNames,
                                 .gguf_name = "phi3",
+                                .model_type = "phi3",
                                 .tensors = kTensors,
                                 .keys = kKeys,
                                 .has_shared_keys = false,

@@ -26,6 +26,7 @@ constexpr TensorRule kTensors[] = {
 constexpr Architecture kQwen2 = {
     .hf_names = kNames,
     .gguf_name = "qwen2",
+    .model_type = "qwen2",
     .tensors = kTensors,
     .keys = {},
     .may_pool = true,

@@ -28,6 +28,7 @@ constexpr TensorRule kTensors[] = {
 constexpr Architecture kQwen3 = {
     .hf_names = kNames,
     .gguf_name = "qwen3",
+    .model_type = "qwen3",
     .tensors = kTensors,
     .keys = {},
     .may_pool = true,

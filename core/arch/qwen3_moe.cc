@@ -40,6 +40,7 @@ constexpr MetadataKey kKeys[] = {
 constexpr Architecture kQwen3Moe = {
     .hf_names = kNames,
     .gguf_name = "qwen3moe",
+    .model_type = "qwen3_moe",
     .tensors = kTensors,
     .keys = kKeys,
     .forward = {.windowed = ForwardRules::Windowed::kFromMaxWindowLayers,

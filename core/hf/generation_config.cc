@@ -1,6 +1,7 @@
 #include "core/hf/generation_config.h"
 
 #include <array>
+#include <cmath>
 #include <string>
 #include <string_view>
 
@@ -53,6 +54,23 @@ void AppendSamplingMetadata(const nlohmann::json& config, gguf::Metadata& metada
       if (const auto value = JsonFloat(*found, key); value.ok()) metadata.Set(key, *value);
     }
   }
+}
+
+nlohmann::json SamplingFields(const gguf::Metadata& metadata) {
+  nlohmann::json fields = nlohmann::json::object();
+  for (const SamplingKey& row : kSamplingKeys) {
+    const std::string key = StrCat("general.sampling.", row.key);
+    const std::string name(row.other_name.empty() ? row.name : row.other_name);
+    const auto* text = metadata.Get<std::string>(key);
+    const auto* whole = metadata.Get<int32_t>(key);
+    const auto* number = metadata.Get<float>(key);
+    if (row.kind == Kind::kString && text != nullptr) fields[name] = *text;
+    if (row.kind == Kind::kInt32 && whole != nullptr) fields[name] = *whole;
+    if (row.kind == Kind::kFloat && number != nullptr && std::isfinite(*number)) {
+      fields[name] = ShortestJson(*number);
+    }
+  }
+  return fields;
 }
 
 }  // namespace quantized

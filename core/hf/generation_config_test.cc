@@ -35,5 +35,15 @@ TEST(GenerationConfig, LeavesOutWhatIsNoNumberOfTheKeysType) {
                   .empty());
 }
 
+TEST(GenerationConfig, GivesBackTheFieldsThatTransformersKnows) {
+  const nlohmann::json fields = {
+      {"top_k", 20}, {"top_p", 0.8}, {"temperature", 1.0}, {"repetition_penalty", 1.1}};
+  gguf::Metadata metadata;
+  AppendSamplingMetadata(fields, metadata);
+  EXPECT_EQ(SamplingFields(metadata), fields);
+  metadata.Set("general.sampling.top_k", 1.0f);  // another type
+  EXPECT_FALSE(SamplingFields(metadata).contains("top_k"));
+}
+
 }  // namespace
 }  // namespace quantized

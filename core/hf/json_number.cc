@@ -1,5 +1,6 @@
 #include "core/hf/json_number.h"
 
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -59,6 +60,14 @@ absl::StatusOr<float> JsonFloat(const json& value, std::string_view field) {
   constexpr double kBeyond = 0x1.ffffffp127;
   if (!(std::fabs(number) < kBeyond)) return Unfit(value, field, "a number within float's range");
   return static_cast<float>(number);
+}
+
+json ShortestJson(float value) {
+  char digits[32];
+  const char* const end = std::to_chars(digits, digits + sizeof(digits), value).ptr;
+  double number = 0;
+  std::from_chars(digits, end, number);
+  return static_cast<float>(number) == value ? number : static_cast<double>(value);
 }
 
 }  // namespace quantized

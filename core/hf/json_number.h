@@ -19,4 +19,8 @@ absl::StatusOr<int32_t> JsonInt32(const nlohmann::json& value, std::string_view 
 // A number, rounded once from double to the nearest float; finite.
 absl::StatusOr<float> JsonFloat(const nlohmann::json& value, std::string_view field);
 
+// The way back: the number with the fewest digits that JsonFloat makes `value` of (1e-06 rather
+// than 9.999999974752427e-07). Precondition: `value` is finite.
+nlohmann::json ShortestJson(float value);
+
 }  // namespace quantized

@@ -79,5 +79,13 @@ TEST(JsonNumber, RoundsToFloatOnce) {
   EXPECT_FALSE(JsonFloat(json("1"), "f").ok());
 }
 
+TEST(JsonNumber, WritesTheFewestDigitsOfAFloat) {
+  EXPECT_EQ(ShortestJson(1e-5f).dump(), "1e-05");
+  EXPECT_EQ(ShortestJson(10000).dump(), "10000.0");
+  for (const float value : {0.1f, 0x1.000002p0f, -7.2e-42f, std::numeric_limits<float>::max()}) {
+    EXPECT_EQ(*JsonFloat(ShortestJson(value), "f"), value);
+  }
+}
+
 }  // namespace
 }  // namespace quantized

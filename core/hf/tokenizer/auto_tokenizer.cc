@@ -8,6 +8,7 @@
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/hf/tokenizer/file_error.h"
+#include "core/hf/tokenizer/post_processor.h"
 #include "core/hf/tokenizer/sentencepiece_model.h"
 #include "core/hf/tokenizer/sentencepiece_tokenizer.h"
 #include "core/hf/tokenizer/tokenizer.h"
@@ -51,10 +52,7 @@ std::string ClassName(const nlohmann::json& config, std::string_view model_type)
     if (text.ends_with("Fast")) text.resize(text.size() - 4);
     return text;
   }
-  for (const auto& [model, tokenizer_class] : kClassOfModel) {
-    if (model == model_type) return std::string(tokenizer_class);
-  }
-  return "";
+  return std::string(TokenizerClassOf(model_type));
 }
 
 const ClassRow* FindClass(std::string_view name) {
@@ -80,23 +78,6 @@ bool Flag(const nlohmann::json& config, const char* name, bool fallback) {
   return it != config.end() && it->is_boolean() ? it->get<bool>() : fallback;
 }
 
-// A post-processor that puts `bos` before and `eos` behind a text, either of which may be null.
-nlohmann::json WrapTemplate(const AddedToken* bos, const AddedToken* eos) {
-  nlohmann::json single = nlohmann::json::array();
-  nlohmann::json tokens = nlohmann::json::object();
-  const auto add = [&](const AddedToken* token) {
-    if (token == nullptr) return;
-    single.push_back({{"SpecialToken", {{"id", token->content}, {"type_id", 0u}}}});
-    tokens[token->content] = {{"id", token->content},
-                              {"ids", nlohmann::json::array({token->id})},
-                              {"tokens", nlohmann::json::array({token->content})}};
-  };
-  add(bos);
-  single.push_back({{"Sequence", {{"id", "A"}, {"type_id", 0u}}}});
-  add(eos);
-  return {{"type", "TemplateProcessing"}, {"single", single}, {"special_tokens", tokens}};
-}
-
 absl::Status ReplacePostProcessor(const nlohmann::json& config, const ClassRow& row,
                                   TokenizerFile* file) {
   const AddedToken* around[2] = {nullptr, nullptr};
@@ -114,11 +95,18 @@ absl::Status ReplacePostProcessor(const nlohmann::json& config, const ClassRow& 
                        StrCat("a token, since class ", row.name, " adds it to every text"));
     }
   }
-  file->post_processor = WrapTemplate(around[0], around[1]);
+  file->post_processor = TemplateAround(around[0], around[1]);
   return absl::OkStatus();
 }
 
 }  // namespace
+
+std::string_view TokenizerClassOf(std::string_view model_type) {
+  for (const auto& [model, tokenizer_class] : kClassOfModel) {
+    if (model == model_type) return tokenizer_class;
+  }
+  return "";
+}
 
 std::vector<std::string> SpecialTokens(const nlohmann::json& config, std::string_view model_type) {
   const ClassRow* row = FindClass(ClassName(config, model_type));

@@ -33,6 +33,10 @@ absl::StatusOr<TokenizerFile> ReadAnyTokenizerFiles(const std::filesystem::path&
 absl::Status ApplyTokenizerConfig(const nlohmann::json& config, std::string_view model_type,
                                   TokenizerFile* file);
 
+// The tokenizer class that a model type stands for where the files name none, without "Fast"; empty
+// where there is none.
+std::string_view TokenizerClassOf(std::string_view model_type);
+
 // Texts of the tokens that have a role (bos_token, …, additional_special_tokens) in `config`, the
 // content of tokenizer_config.json, with the defaults of the tokenizer's class.
 std::vector<std::string> SpecialTokens(const nlohmann::json& config, std::string_view model_type);

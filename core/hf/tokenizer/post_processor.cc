@@ -115,6 +115,31 @@ absl::Status Append(const Component& component, Around* around) {
 
 }  // namespace
 
+nlohmann::json TemplateAround(const AddedToken* bos, const AddedToken* eos) {
+  nlohmann::json tokens = nlohmann::json::object();
+  const auto special = [&](const AddedToken* token, nlohmann::json* items) {
+    if (token == nullptr) return;
+    items->push_back({{"SpecialToken", {{"id", token->content}, {"type_id", 0u}}}});
+    tokens[token->content] = {{"id", token->content},
+                              {"ids", nlohmann::json::array({token->id})},
+                              {"tokens", nlohmann::json::array({token->content})}};
+  };
+  const auto around = [&](const std::vector<std::string>& texts) {
+    nlohmann::json items = nlohmann::json::array();
+    special(bos, &items);
+    for (const std::string& text : texts) {
+      items.push_back({{"Sequence", {{"id", text}, {"type_id", 0u}}}});
+    }
+    special(eos, &items);
+    return items;
+  };
+  const nlohmann::json single = around({"A"}), pair = around({"A", "B"});
+  return {{"type", "TemplateProcessing"},
+          {"single", single},
+          {"pair", pair},
+          {"special_tokens", tokens}};
+}
+
 absl::StatusOr<PostProcessor> PostProcessor::Parse(const nlohmann::json& json) {
   Around around;
   if (!json.is_null()) {

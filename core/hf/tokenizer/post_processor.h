@@ -8,9 +8,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/hf/tokenizer/added_tokens.h"
 #include "nlohmann/json.hpp"
 
 namespace quantized::tokenizer {
+
+// The TemplateProcessing that puts `bos` before and `eos` behind a text, or two, either of which
+// may be null.
+nlohmann::json TemplateAround(const AddedToken* bos, const AddedToken* eos);
 
 class PostProcessor {
  public:

@@ -1,6 +1,7 @@
 #include "core/hf/tokenizer/pre_tokenizer_name.h"
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_join.h"
@@ -167,8 +168,25 @@ constexpr StructureRow kStructures[] = {
     {"deepseek-coder",
      R"json({"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "[\r\n]"}, "behavior": "Isolated", "invert": false}, {"type": "Split", "pattern": {"Regex": "\\s?\\p{L}+"}, "behavior": "Isolated", "invert": false}, {"type": "Split", "pattern": {"Regex": "\\s?\\p{P}+"}, "behavior": "Isolated", "invert": false}, {"type": "Split", "pattern": {"Regex": "[一-龥ࠀ-一가-퟿]+"}, "behavior": "Isolated", "invert": false}, {"type": "Digits", "individual_digits": true}, {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]})json",
      R"json(null)json", false},
+    {"dbrx",
+     R"json({"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}, "behavior": "Isolated", "invert": false}, {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]})json",
+     R"json(null)json", false},
+    {"gpt-4o",
+     R"json({"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}, "behavior": "Isolated", "invert": false}, {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]})json",
+     R"json(null)json", false},
+    {"tekken",
+     R"json({"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}, "behavior": "Isolated", "invert": false}, {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]})json",
+     R"json(null)json", true},
 };
 // clang-format on
+
+// Names for what a row above stands for: vocabularies that differ in nothing else, and older names
+// that runtimes take for the same.
+constexpr std::pair<std::string_view, std::string_view> kSameStructure[] = {
+    {"refact", "starcoder"}, {"smollm", "starcoder"},       {"mpt", "olmo"},
+    {"llama3", "llama-bpe"}, {"llama-v3", "llama-bpe"},     {"smaug-bpe", "dbrx"},
+    {"phi-2", "gpt-2"},      {"deepseek-r1-qwen", "qwen2"},
+};
 
 // `json` without what does not change ids, and with defaults written out, so that files of
 // different ages compare equal.
@@ -226,6 +244,18 @@ std::string_view PreTokenizerNameOfStructure(const PreTokenizerStructure& struct
     }
   }
   return "";
+}
+
+std::optional<PreTokenizerStructure> PreTokenizerStructureOfName(std::string_view name) {
+  for (const auto& [other, same] : kSameStructure) {
+    if (other == name) name = same;
+  }
+  for (const StructureRow& row : kStructures) {
+    if (row.name != name) continue;
+    return PreTokenizerStructure{nlohmann::json::parse(row.pre_tokenizer),
+                                 nlohmann::json::parse(row.normalizer), row.ignore_merges};
+  }
+  return std::nullopt;
 }
 
 absl::StatusOr<std::string> PreTokenizerName(const Tokenizer& tokenizer,

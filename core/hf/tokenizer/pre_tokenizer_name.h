@@ -4,6 +4,7 @@
 // known names stand for. Tables: docs/design/tokenizers.md, "The name of the pre-tokenizer".
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -30,6 +31,10 @@ std::string_view PreTokenizerNameOfHash(std::string_view hash);
 // The name that a tokenizer of this structure can have; empty when there is none. Members without
 // influence on ids (trim_offsets) and explicit defaults do not count. Points to static storage.
 std::string_view PreTokenizerNameOfStructure(const PreTokenizerStructure& structure);
+
+// The structure that `name` stands for; nothing where none is known. Beside the names above those
+// are known that mean the same as one of them.
+std::optional<PreTokenizerStructure> PreTokenizerStructureOfName(std::string_view name);
 
 // The name for `tokenizer`, made from a file of this structure: `override_name` unless it is empty,
 // else by hash, else by structure. Errors: kValidationFailed when all fail, naming `file`, the hash

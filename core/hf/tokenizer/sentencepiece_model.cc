@@ -147,6 +147,33 @@ absl::Status ParseNumbers(std::string_view name, const Field& message, Set set) 
   }
 }
 
+// The same format, written.
+void AppendVarint(uint64_t value, std::string* out) {
+  for (; value >= 0x80; value >>= 7) out->push_back(static_cast<char>(value | 0x80));
+  out->push_back(static_cast<char>(value));
+}
+
+void AppendTag(uint64_t number, Wire wire, std::string* out) {
+  AppendVarint(number << 3 | static_cast<uint64_t>(wire), out);
+}
+
+void AppendNumber(uint64_t number, uint64_t value, std::string* out) {
+  AppendTag(number, Wire::kVarint, out);
+  AppendVarint(value, out);
+}
+
+void AppendBytes(uint64_t number, std::string_view bytes, std::string* out) {
+  AppendTag(number, Wire::kBytes, out);
+  AppendVarint(bytes.size(), out);
+  out->append(bytes);
+}
+
+void AppendFloat(uint64_t number, float value, std::string* out) {
+  AppendTag(number, Wire::kFixed32, out);
+  const auto bits = std::bit_cast<uint32_t>(value);
+  for (int shift = 0; shift < 32; shift += 8) out->push_back(static_cast<char>(bits >> shift));
+}
+
 }  // namespace
 
 absl::StatusOr<SentencePieceModel> ParseSentencePieceModel(std::span<const std::byte> bytes,
@@ -196,6 +223,26 @@ absl::StatusOr<SentencePieceModel> ParseSentencePieceModel(std::span<const std::
     return FileError(name, "pieces", StrCat(unknown, " of type unknown"), "exactly one");
   }
   return model;
+}
+
+std::string SentencePieceModelBytes(const SentencePieceModel& model) {
+  std::string out, part;
+  for (const Piece& piece : model.pieces) {
+    part.clear();
+    AppendBytes(1, piece.text, &part);
+    AppendFloat(2, piece.score, &part);
+    AppendNumber(3, static_cast<uint64_t>(piece.type), &part);
+    AppendBytes(1, part, &out);
+  }
+  part.clear();
+  AppendNumber(3, static_cast<uint64_t>(model.kind), &part);
+  AppendNumber(35, model.byte_fallback, &part);
+  AppendBytes(2, part, &out);
+  part.clear();
+  AppendNumber(3, model.add_dummy_prefix, &part);
+  AppendNumber(4, model.remove_extra_whitespaces, &part);
+  AppendBytes(3, part, &out);
+  return out;
 }
 
 absl::StatusOr<SentencePieceModel> ReadSentencePieceModel(const std::filesystem::path& path) {

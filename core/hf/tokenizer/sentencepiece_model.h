@@ -44,6 +44,9 @@ struct SentencePieceModel {
 absl::StatusOr<SentencePieceModel> ParseSentencePieceModel(std::span<const std::byte> bytes,
                                                            std::string_view name);
 
+// The bytes of a tokenizer.model from which ParseSentencePieceModel reads `model`.
+std::string SentencePieceModelBytes(const SentencePieceModel& model);
+
 // Errors: kModelNotFound when there is no such file, and as above.
 absl::StatusOr<SentencePieceModel> ReadSentencePieceModel(const std::filesystem::path& path);
 

@@ -59,6 +59,28 @@ TEST(SentencePieceModelTest, ReadsPiecesTrainerAndNormalizer) {
   EXPECT_FALSE(model->remove_extra_whitespaces);
 }
 
+TEST(SentencePieceModelTest, ReadsWhatItWrites) {
+  SentencePieceModel model;
+  model.pieces = {{"<unk>", 0, PieceType::kUnknown},
+                  {"\u2581a", -1.5f, PieceType::kNormal},
+                  {std::string(300, 'x'), -1e30f, PieceType::kUserDefined}};
+  model.kind = SentencePieceModel::Kind::kBpe;
+  model.byte_fallback = true;
+  model.add_dummy_prefix = false;
+  const auto read = Parse(SentencePieceModelBytes(model));
+  ASSERT_TRUE(read.ok()) << read.status();
+  ASSERT_EQ(read->pieces.size(), 3u);
+  for (size_t id = 0; id < 3; ++id) {
+    EXPECT_EQ(read->pieces[id].text, model.pieces[id].text);
+    EXPECT_EQ(read->pieces[id].score, model.pieces[id].score);
+    EXPECT_EQ(read->pieces[id].type, model.pieces[id].type);
+  }
+  EXPECT_EQ(read->kind, model.kind);
+  EXPECT_TRUE(read->byte_fallback);
+  EXPECT_FALSE(read->add_dummy_prefix);
+  EXPECT_TRUE(read->remove_extra_whitespaces);
+}
+
 TEST(SentencePieceModelTest, HasTheFormatsDefaults) {
   const auto model = Parse(kUnknown);
   ASSERT_TRUE(model.ok()) << model.status();

@@ -138,7 +138,9 @@ absl::StatusOr<TokenizerFile> TokenizerFileOf(const SentencePieceModel& model,
   file.merges = MergesOf(model, file.vocabulary);
   for (size_t id = 0; id < model.pieces.size(); ++id) {
     const Piece& piece = model.pieces[id];
-    if (piece.type == PieceType::kUnknown) file.options.unk_token = piece.text;
+    if (piece.type == PieceType::kUnknown) {
+      file.options.unk_token = *file.vocabulary.TextOf(static_cast<uint32_t>(id));
+    }
     const bool control = piece.type == PieceType::kControl;
     if (!control && piece.type != PieceType::kUserDefined) continue;
     if (file.added_tokens.size() == kMaxAddedTokens || piece.text.size() > kMaxAddedTokenBytes) {

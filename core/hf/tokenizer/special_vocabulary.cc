@@ -71,6 +71,9 @@ std::string KeySafe(std::string_view name) {
 
 }  // namespace
 
+std::string_view TokenIdKey(std::string_view role) { return KeyOf(kIdKeys, role); }
+std::string_view AddTokenKey(std::string_view role) { return KeyOf(kAddKeys, role); }
+
 absl::StatusOr<SpecialVocabulary> SpecialVocabulary::Read(const std::filesystem::path& directory,
                                                           const TokenizerFile* file,
                                                           const nlohmann::json& config,
@@ -278,11 +281,11 @@ bool SpecialVocabulary::HasFlag(std::string_view role) const {
 
 void SpecialVocabulary::AppendTo(gguf::Metadata& metadata) const {
   for (const auto& [role, id] : ids_) {
-    const std::string_view key = KeyOf(kIdKeys, role);
+    const std::string_view key = TokenIdKey(role);
     if (!key.empty()) metadata.Set(key, id);
   }
   for (const auto& [role, add] : add_) {
-    const std::string_view key = KeyOf(kAddKeys, role);
+    const std::string_view key = AddTokenKey(role);
     if (!key.empty()) metadata.Set(key, add);
   }
   // Named templates first, then their names, then the default one.

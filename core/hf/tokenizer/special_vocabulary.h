@@ -21,6 +21,11 @@
 
 namespace quantized::tokenizer {
 
+// The metadata keys of a role such as "bos": the id of its token, and whether it goes around every
+// text. Empty where GGUF has none.
+std::string_view TokenIdKey(std::string_view role);
+std::string_view AddTokenKey(std::string_view role);
+
 class SpecialVocabulary {
  public:
   // The roles that are looked for unless others are wanted.

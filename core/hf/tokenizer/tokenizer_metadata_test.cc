@@ -11,6 +11,8 @@
 
 #include "core/base/error.h"
 #include "core/base/sha256.h"
+#include "core/hf/tokenizer/pre_tokenizer.h"
+#include "core/hf/tokenizer/pre_tokenizer_name.h"
 #include "core/hf/tokenizer/test_json.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/paths.h"
@@ -354,6 +356,23 @@ TEST(TokenizerMetadataTest, NamesCodeLlamasInfillTokens) {
   EXPECT_EQ(*metadata->Get<uint32_t>("tokenizer.ggml.suffix_token_id"), 32008u);
   EXPECT_EQ(*metadata->Get<uint32_t>("tokenizer.ggml.middle_token_id"), 32009u);
   EXPECT_EQ(*metadata->Get<uint32_t>("tokenizer.ggml.eot_token_id"), 32010u);
+}
+
+// Each name of a structure leads to it and back; others stand for one of them.
+TEST(TokenizerMetadataTest, ThePreTokenizersNameTellsItsStructure) {
+  for (const std::string name :
+       {"gpt-2", "olmo", "llama-bpe", "qwen2", "qwen35", "starcoder", "command-r", "falcon",
+        "deepseek-llm", "deepseek-coder", "dbrx", "gpt-4o", "tekken"}) {
+    const auto structure = tokenizer::PreTokenizerStructureOfName(name);
+    ASSERT_TRUE(structure.has_value()) << name;
+    EXPECT_EQ(tokenizer::PreTokenizerNameOfStructure(*structure), name);
+    EXPECT_TRUE(tokenizer::PreTokenizer::Parse(structure->pre_tokenizer).ok()) << name;
+  }
+  EXPECT_EQ(
+      tokenizer::PreTokenizerNameOfStructure(*tokenizer::PreTokenizerStructureOfName("smollm")),
+      "starcoder");
+  EXPECT_FALSE(tokenizer::PreTokenizerStructureOfName("default").has_value());
+  EXPECT_FALSE(tokenizer::PreTokenizerStructureOfName("").has_value());
 }
 
 }  // namespace

@@ -48,6 +48,7 @@ constexpr Row kRows[] = {
     {"core/source", 5},
     {"core/forward", 6},
     {"core/calibrate", 6},
+    {"core/rebuild", 7},  // its tests compare forward passes' configurations
     {"core/quantize", 7},
     {"core/report", 7},
     {"core/pipeline", 8},

@@ -1,0 +1,26 @@
+// The tokenizer of a GGUF model in the form of a tokenizer.json, for AutoTokenizer to load and for
+// core/hf/tokenizer to run. What comes back and what cannot: docs/design/gguf-to-hf.md.
+#pragma once
+
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "core/arch/architecture.h"
+#include "core/gguf/metadata.h"
+#include "core/hf/tokenizer/sentencepiece_model.h"
+#include "core/hf/tokenizer/tokenizer_file.h"
+
+namespace quantized {
+
+// `pre_tokenizer` counts instead of tokenizer.ggml.pre unless it is empty. Errors:
+// kValidationFailed, naming key, found and expected, for keys that are missing or contradict each
+// other, an unknown pre-tokenizer, and merges of what are no tokens.
+absl::StatusOr<tokenizer::TokenizerFile> RebuildTokenizer(const Architecture& architecture,
+                                                          const gguf::Metadata& metadata,
+                                                          std::string_view pre_tokenizer = "");
+
+// What tokenizer.model holds, of a file whose tokenizer.ggml.model is llama. Errors: as above.
+absl::StatusOr<tokenizer::SentencePieceModel> RebuildSentencePieceModel(
+    const Architecture& architecture, const gguf::Metadata& metadata);
+
+}  // namespace quantized

@@ -78,4 +78,22 @@ absl::StatusOr<std::optional<uint32_t>> ReadPoolingType(const std::filesystem::p
                           "found none of them"));
 }
 
+std::optional<PoolingFiles> PoolingFilesOf(uint32_t pooling_type, uint32_t width) {
+  json pooling = {{"word_embedding_dimension", width}};
+  bool is_known = false;
+  for (const PoolingMode& mode : kPoolingModes) {
+    pooling[std::string(mode.flag)] = mode.number == pooling_type;
+    is_known = is_known || mode.number == pooling_type;
+  }
+  if (!is_known) return std::nullopt;
+  const auto module = [](uint32_t index, std::string_view folder, std::string_view type) {
+    return json{{"idx", index},
+                {"name", StrCat(index)},
+                {"path", folder},
+                {"type", StrCat("sentence_transformers.models.", type)}};
+  };
+  return PoolingFiles{
+      json::array({module(0, "", "Transformer"), module(1, kPoolingFolder, "Pooling")}), pooling};
+}
+
 }  // namespace quantized

@@ -39,6 +39,18 @@ TEST_F(PoolingTest, OldAndNewNames) {
   EXPECT_EQ(*ReadPoolingType(dir_.path()), 2u);
 }
 
+TEST_F(PoolingTest, ReadsWhatItGives) {
+  for (const uint32_t type : {1, 2, 3}) {
+    const auto files = PoolingFilesOf(type, 32);
+    ASSERT_TRUE(files.has_value());
+    Write("modules.json", files->modules.dump());
+    Write(std::filesystem::path(kPoolingFolder) / "config.json", files->pooling.dump());
+    EXPECT_EQ(*ReadPoolingType(dir_.path()), type);
+  }
+  EXPECT_FALSE(PoolingFilesOf(0, 32).has_value());
+  EXPECT_FALSE(PoolingFilesOf(4, 32).has_value());
+}
+
 TEST_F(PoolingTest, RefusesOtherWaysAndFoldersElsewhere) {
   WriteModules("1_Pooling");
   Write("1_Pooling/config.json", R"({"pooling_mode_max_tokens": true})");

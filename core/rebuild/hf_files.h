@@ -14,12 +14,13 @@
 namespace quantized {
 
 struct HfFile {
-  std::string name;  // "config.json"
+  std::string name;  // "config.json", "1_Pooling/config.json"
   std::string bytes;
 };
 
 // config.json (with torch_dtype float16), generation_config.json, tokenizer.json,
-// tokenizer_config.json, and for SentencePiece vocabularies tokenizer.model. `pre_tokenizer` is as
+// tokenizer_config.json; for SentencePiece vocabularies tokenizer.model; for models that pool
+// modules.json and the pooling module's config.json. `pre_tokenizer` is as
 // in RebuildTokenizer. Errors: those of RebuildConfig and RebuildTokenizer; kValidationFailed where
 // there are more or fewer tokens than rows of the embedding.
 absl::StatusOr<std::vector<HfFile>> RebuildHfFiles(const ModelSource& source,

@@ -16,6 +16,7 @@
 #include "core/hf/tokenizer/tokenizer.h"
 #include "core/rebuild/model_config.h"
 #include "core/rebuild/test_forward.h"
+#include "core/rebuild/test_source.h"
 #include "core/rebuild/tokenizer.h"
 #include "core/source/hf_source.h"
 #include "nlohmann/json.hpp"
@@ -180,6 +181,53 @@ void ExpectRoundTrip(const fs::path& original, const std::string& pre_tokenizer)
   ASSERT_TRUE(made.ok()) << made.status();
   ExpectSameIds(**loaded, **want, loss.unlike_texts);
   ExpectSameIds(**made, **want, loss.unlike_texts);
+}
+
+// The small model of that name, as it would be in a GGUF file.
+testing::TestSource SourceOf(std::string_view model, const std::string& pre_tokenizer) {
+  const auto source = OpenHfSource(testing::GoldenDir() / "hf2gguf/models" / model,
+                                   {.pre_tokenizer = pre_tokenizer});
+  EXPECT_TRUE(source.ok()) << source.status();
+  return testing::CopyOf(**source);
+}
+
+json FileOf(const std::vector<HfFile>& files, std::string_view name) {
+  const auto found = std::ranges::find(files, name, &HfFile::name);
+  return found == files.end() ? json() : json::parse(found->bytes);
+}
+
+TEST(HfFilesTest, GenerationStopsWhereRuntimesStop) {
+  const auto files = RebuildHfFiles(SourceOf("Llama-3.9-1B-Instruct", "llama-bpe"));
+  ASSERT_TRUE(files.ok()) << files.status();
+  // <|eot_id|>, the file's end of text, and <|end_of_text|>.
+  EXPECT_EQ(FileOf(*files, "generation_config.json"), json({{"bos_token_id", 400},
+                                                            {"eos_token_id", {405, 401}},
+                                                            {"do_sample", true},
+                                                            {"repetition_penalty", 1.05},
+                                                            {"temperature", 1.0},
+                                                            {"top_k", 50},
+                                                            {"top_p", 0.9}}));
+}
+
+TEST(HfFilesTest, ModelsThatPoolSayHow) {
+  testing::TestSource source = SourceOf("qwen2-yarn", "qwen2");
+  source.keys.Set("qwen2.pooling_type", uint32_t{3});
+  const auto files = RebuildHfFiles(source);
+  ASSERT_TRUE(files.ok()) << files.status();
+  EXPECT_EQ(FileOf(*files, "1_Pooling/config.json")["pooling_mode_lasttoken"], true);
+  EXPECT_EQ(FileOf(*files, "modules.json").size(), 2u);
+  source.keys.Set("qwen2.pooling_type", uint32_t{4});
+  EXPECT_THAT(std::string(RebuildHfFiles(source).status().message()),
+              HasSubstr("qwen2.pooling_type: found 4, expected 1, 2 or 3"));
+}
+
+TEST(HfFilesTest, RefuseTokensThatAreNotTheEmbeddings) {
+  testing::TestSource source = SourceOf("qwen2-yarn", "qwen2");
+  source.Find("token_embd.weight")->dims[1] = 500;
+  EXPECT_THAT(std::string(RebuildHfFiles(source).status().message()),
+              HasSubstr("tokenizer.ggml.tokens: found 427, expected as many as token_embd.weight "
+                        "has rows, 500"));
+  EXPECT_FALSE(RebuildHfFiles(SourceOf("qwen2-yarn", "qwen2"), "no-name").ok());
 }
 
 std::string PreTokenizerOf(const fs::path& golden) {

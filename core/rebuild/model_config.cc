@@ -32,8 +32,8 @@ constexpr std::string_view kOutputHead = "output.weight";
 constexpr std::string_view kWhere = "in the configuration that the GGUF keys stand for";
 
 // Keys that config.json has no place for, and that change nothing there.
-constexpr std::string_view kPassedOver[] = {"pooling_type", "rope.scaling.finetuned",
-                                            "tensor_data_layout"};
+constexpr std::string_view kPassedOver[] = {"rope.scaling.finetuned", "tensor_data_layout"};
+constexpr std::string_view kPooling = "pooling_type";  // goes into files of its own
 
 // What GGUF runtimes take for granted of an architecture, and its class does not, or not always.
 struct RuntimeField {
@@ -187,6 +187,7 @@ absl::Status CheckGivesBack(const Architecture& architecture, const HfConfig& co
     if (!entry.key.starts_with(prefix)) continue;
     const std::string_view name = std::string_view(entry.key).substr(prefix.size());
     if (std::ranges::count(kPassedOver, name) > 0) continue;
+    if (architecture.may_pool && name == kPooling) continue;
     const gguf::Value* value = again.Find(entry.key);
     if (value != nullptr && SameValue(metadata, again, entry.key)) continue;
     return KeyError(PrintableName(entry.key), FoundText(&entry.value),

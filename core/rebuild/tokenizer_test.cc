@@ -3,15 +3,22 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/hf/tokenizer/test_json.h"
 #include "core/hf/tokenizer/tokenizer.h"
+#include "core/hf/tokenizer/tokenizer_json.h"
+#include "core/hf/tokenizer/tokenizer_metadata.h"
 #include "core/rebuild/tokenizer_config.h"
 #include "nlohmann/json.hpp"
+#include "tests/support/paths.h"
 
 namespace quantized {
 namespace {
@@ -155,6 +162,52 @@ TEST(RebuildTokenizerTest, ConfigHasRolesTemplatesAndTheClass) {
   EXPECT_EQ(config["chat_template"],
             json({{{"name", "default"}, {"template", "{{ messages }}\r\n"}},
                   {{"name", "tool_use"}, {"template", "tools"}}}));
+}
+
+// Whole vocabularies: from their files to metadata, from that to tokenizer.json, and from its text
+// to the ids of Hugging Face's tokenizers.
+struct WholeVocabulary {
+  std::string_view name;
+  const Architecture& architecture;
+};
+
+TEST(RebuildTokenizerTest, EncodesAsHuggingFaceOnWholeVocabularies) {
+  const auto large = testing::LargeGoldenDir();
+  if (!large) GTEST_SKIP() << "QUANTIZED_GOLDEN names no folder with the large golden data";
+  const WholeVocabulary vocabularies[] = {{"gpt-2", kLlama},     {"falcon", kLlama},
+                                          {"llama-bpe", kLlama}, {"llama-spm", kLlama},
+                                          {"smollm", kLlama},    {"gemma3", kGemma3}};
+  for (const auto& [name, architecture] : vocabularies) {
+    SCOPED_TRACE(std::string(name));
+    const std::filesystem::path golden = *large / "hf2gguf/tokenizers" / name;
+    std::filesystem::path directory = golden;
+    // The files of these two come with the models, which QUANTIZED_MODELS may hold.
+    if (!std::filesystem::exists(golden / "tokenizer.json")) {
+      const char* models = std::getenv("QUANTIZED_MODELS");
+      if (models == nullptr) continue;
+      directory = std::filesystem::path(models) / name;
+    }
+    const json config = tokenizer::ReadTestJson(directory / "config.json");
+    gguf::Metadata metadata;
+    ASSERT_TRUE(AppendTokenizerMetadata(
+                    directory, {config, config["vocab_size"], std::string(architecture.gguf_name)},
+                    metadata)
+                    .ok());
+    const auto rebuilt = RebuildTokenizer(architecture, metadata);
+    ASSERT_TRUE(rebuilt.ok()) << rebuilt.status();
+    auto file = tokenizer::ParseTokenizerJson(tokenizer::TokenizerJsonText(*rebuilt), "written",
+                                              tokenizer::ModelPart::kRead);
+    ASSERT_TRUE(file.ok()) << file.status();
+    const auto made = Tokenizer::Create(*std::move(file));
+    ASSERT_TRUE(made.ok()) << made.status();
+    for (const json& test : tokenizer::ReadTestJson(golden / "vectors.json")["cases"]) {
+      if (!test.contains("hf")) continue;
+      const std::string text = test["text"];
+      SCOPED_TRACE(::testing::PrintToString(text));
+      EXPECT_EQ(*(*made)->Encode(text, /*add_special=*/false), test["hf"].get<Ids>());
+      EXPECT_EQ(*(*made)->Encode(text, /*add_special=*/true), test["hf_special"].get<Ids>());
+    }
+  }
 }
 
 struct Damage {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the GGUF, importance matrix, safetensors, packed and frames fuzz targets: tests/fuzz/make_seeds.py.
+"""Writes the seeds of the GGUF, importance matrix, safetensors, packed, frames and rebuild fuzz targets: tests/fuzz/make_seeds.py.
 
 The files are committed; run this again only to change them. `valid` seeds open, `hostile` ones are
 refused, each by another check (the unit tests of the readers assert the messages).
@@ -337,8 +337,93 @@ def packed_seeds():
     })
 
 
+# --- GGUF files of which directories are rebuilt: hidden size 4, two heads, one layer, eight tokens ---
+
+
+def rebuild_model(arch, tokenizer, keys=(), without=(), values=()):
+    """`without`: keys and tensors to leave out; `values`: (name, numbers) of further tensors."""
+    number = lambda name, value: pair(f"{arch}.{name}", 4, struct.pack("<I", value))
+    pairs = {"general.architecture": pair("general.architecture", 8, string(arch))}
+    for name, value in (("context_length", 64), ("embedding_length", 4), ("block_count", 1),
+                        ("feed_forward_length", 4), ("attention.head_count", 2),
+                        ("attention.head_count_kv", 1), ("rope.dimension_count", 2)):
+        pairs[name] = number(name, value)
+    pairs["epsilon"] = pair(f"{arch}.attention.layer_norm_rms_epsilon", 6, floats(1e-6))
+    shapes = {"token_embd": [4, 8], "output_norm": [4], "blk.0.attn_norm": [4], "blk.0.attn_output": [4, 4],
+              "blk.0.ffn_norm": [4], "blk.0.ffn_up": [4, 4], "blk.0.ffn_down": [4, 4]}
+    if arch == "phi3":
+        shapes.update({"blk.0.attn_qkv": [4, 8], "blk.0.ffn_up": [4, 8]})
+    else:
+        shapes.update({"blk.0.attn_q": [4, 4], "blk.0.attn_k": [4, 2], "blk.0.attn_v": [4, 2],
+                       "blk.0.ffn_gate": [4, 4]})
+    infos, data = [], b""
+    for name, shape, content in ([(f"{n}.weight", d, None) for n, d in shapes.items()] +
+                                 [(n, [len(v)], floats(*v)) for n, v in values]):
+        if name in without:
+            continue
+        infos.append(tensor(name, shape, 0, len(data)))
+        data += content or bytes(4 * shape[0] * (shape[1] if len(shape) > 1 else 1))
+        data += bytes(-len(data) % 32)
+    return gguf([value for name, value in pairs.items() if name not in without] + list(keys) + tokenizer,
+                infos, data)
+
+
+def rebuild_seeds():
+    strings = lambda key, texts: array(key, 8, len(texts), b"".join(map(string, texts)))
+    ints = lambda key, numbers: array(key, 5, len(numbers), struct.pack(f"<{len(numbers)}i", *numbers))
+    name = lambda key, text: pair(key, 8, string(text))
+    tokens = lambda texts: strings("tokenizer.ggml.tokens", texts)
+    bpe_texts = ["<|end|>", "a", "b", "\u0120", "ab", "\u0120ab", "[PAD6]", "<x>"]
+    types = ints("tokenizer.ggml.token_type", [3, 1, 1, 1, 1, 1, 5, 4])
+    merges = strings("tokenizer.ggml.merges", ["a b", "\u0120 ab"])
+    gpt2 = [name("tokenizer.ggml.model", "gpt2"), name("tokenizer.ggml.pre", "qwen2")]
+    bpe = gpt2 + [tokens(bpe_texts), types, merges,
+                  pair("tokenizer.ggml.eos_token_id", 4, struct.pack("<I", 0)),
+                  pair("tokenizer.ggml.add_eos_token", 7, b"\x01"),
+                  name("tokenizer.chat_template", "{{ messages }}")]
+    spm_texts = ["<unk>", "<s>", "</s>", "  ", "<0x41>", "\u2581", "a", "\u2581a"]
+    scores = array("tokenizer.ggml.scores", 6, 8, floats(-1000, -1000, -1000, -1000, 0, -2, -3, -1))
+    llama = [name("tokenizer.ggml.model", "llama")]
+    spm = llama + [tokens(spm_texts), scores, ints("tokenizer.ggml.token_type", [2, 3, 3, 4, 6, 1, 1, 1]),
+                   pair("tokenizer.ggml.bos_token_id", 4, struct.pack("<I", 1))]
+    phi3 = [pair("phi3.rope.scaling.original_context_length", 4, struct.pack("<I", 64)),
+            pair("phi3.rope.scaling.attn_factor", 6, floats(1)),
+            pair("phi3.rope.freq_base", 6, floats(10000))]
+    factors = [("rope_factors_long.weight", [2.0]), ("rope_factors_short.weight", [1.0])]
+    write("rebuild", "valid", {
+        "byte_level": rebuild_model("llama", bpe, values=[("output.weight", [0.0])]),
+        "sentencepiece": rebuild_model("llama", spm, values=[("rope_freqs.weight", [1.0])]),
+        "yarn": rebuild_model("llama", bpe, [
+            name("llama.rope.scaling.type", "yarn"),
+            pair("llama.rope.scaling.factor", 6, floats(4)),
+            pair("llama.rope.scaling.original_context_length", 4, struct.pack("<I", 16))]),
+        "long_rope": rebuild_model("phi3", spm, phi3, values=factors),
+    })
+    swap = lambda old, new: [new if part == old else part for part in bpe]
+    write("rebuild", "hostile", {
+        "architecture_unknown": rebuild_model("gpt2", bpe),
+        "bias_alone": rebuild_model("llama", bpe, values=[("blk.0.attn_q.bias", [1.0])]),
+        "factors_of_no_formula": rebuild_model("llama", bpe, values=[("rope_freqs.weight", [0.5])]),
+        "key_missing": rebuild_model("llama", bpe, without=["feed_forward_length"]),
+        "key_without_field": rebuild_model("llama", bpe, [pair("llama.logit_scale", 6, floats(2))]),
+        "layers_huge": rebuild_model("llama", bpe, [pair("llama.block_count", 4, b"\xff" * 4)], ["block_count"]),
+        "merge_of_no_tokens": rebuild_model("llama", swap(merges, strings("tokenizer.ggml.merges", ["b a"]))),
+        "pre_unknown": rebuild_model("llama", swap(gpt2[1], name("tokenizer.ggml.pre", "default"))),
+        "scores_short": rebuild_model("llama", [array("tokenizer.ggml.scores", 6, 1, floats(0))
+                                                if part == scores else part for part in spm]),
+        "tensor_missing": rebuild_model("llama", bpe, without=["blk.0.ffn_up.weight"]),
+        "tensor_unknown": rebuild_model("llama", bpe, values=[("blk.0.attn_sinks.weight", [1.0])]),
+        "token_not_utf8": rebuild_model("llama", swap(bpe[2], tokens([b"\xff"] + bpe_texts[1:]))),
+        "token_twice": rebuild_model("llama", swap(bpe[2], tokens(["a"] + bpe_texts[1:]))),
+        "tokens_missing": rebuild_model("llama", [part for part in bpe if part != bpe[2]]),
+        "tokens_short": rebuild_model("llama", swap(bpe[2], tokens(bpe_texts[:4]))),
+        "type_out_of_range": rebuild_model("llama", swap(types, ints("tokenizer.ggml.token_type", [9] * 8))),
+    })
+
+
 safetensors_seeds()
 gguf_seeds()
 imatrix_seeds()
 frames_seeds()
 packed_seeds()
+rebuild_seeds()

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
@@ -38,6 +39,17 @@ uint64_t HeadsOf(Transform transform, const Geometry& geometry) {
 absl::StatusOr<std::unique_ptr<GgufTensorSource>> GgufTensorSource::Open(
     std::span<const std::filesystem::path> files, const ForwardConfig& config) {
   ASSIGN_OR_RETURN(std::unique_ptr<gguf::GgufReader> reader, gguf::GgufReader::Open(files));
+  return Open(std::move(reader), config);
+}
+
+absl::StatusOr<std::unique_ptr<GgufTensorSource>> GgufTensorSource::Open(
+    const std::filesystem::path& file, const ForwardConfig& config) {
+  ASSIGN_OR_RETURN(std::unique_ptr<gguf::GgufReader> reader, gguf::GgufReader::Open(file));
+  return Open(std::move(reader), config);
+}
+
+absl::StatusOr<std::unique_ptr<GgufTensorSource>> GgufTensorSource::Open(
+    std::unique_ptr<gguf::GgufReader> reader, const ForwardConfig& config) {
   const Architecture& architecture = *config.architecture;
   const auto* name = reader->metadata().Get<std::string>(kArchitectureKey);
   if (name == nullptr || *name != architecture.gguf_name) {
@@ -111,7 +123,8 @@ absl::Status GgufTensorSource::Add(const ForwardConfig& config, const TensorRule
     const std::string name = CheckpointName(rule, layer, expert);
     stored.name = StrCat(name.substr(0, name.rfind('.')), suffix);
     stored.first_row = expert * shape[0];
-    tensors_.emplace(StrCat(PlainModule(rule, layer, expert), suffix), stored);
+    const auto added = tensors_.emplace(StrCat(PlainModule(rule, layer, expert), suffix), stored);
+    order_.push_back(&added.first->second);
   }
   return absl::OkStatus();
 }
@@ -128,31 +141,41 @@ uint64_t GgufTensorSource::Stored::RowInFile(uint64_t row) const {
   return first_row + row - in_head + 2 * (in_head % half) + in_head / half;
 }
 
+kernels::TypeId GgufTensorSource::TypeOf(const Tensor& tensor) {
+  return static_cast<const Stored&>(tensor).info->type;
+}
+
+absl::Status GgufTensorSource::ReadBlocks(const Tensor& tensor, uint64_t first, uint64_t count,
+                                          std::span<std::byte> out) const {
+  const auto& stored = static_cast<const Stored&>(tensor);
+  const uint64_t row_bytes =
+      kernels::RowBytes(kernels::QuantTypeOf(stored.info->type), stored.shape.back());
+  CHECK(stored.shape.size() == 2 && out.size() == count * row_bytes);
+  if (stored.rows_per_head == 0) {
+    return reader_->Read(*stored.info, (stored.first_row + first) * row_bytes, out);
+  }
+  for (uint64_t i = 0; i < count; ++i) {
+    RETURN_IF_ERROR(reader_->Read(*stored.info, stored.RowInFile(first + i) * row_bytes,
+                                  out.subspan(i * row_bytes, row_bytes)));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status GgufTensorSource::ReadRows(const Tensor& tensor, uint64_t first, uint64_t count,
                                         float* out) const {
   const auto& stored = static_cast<const Stored&>(tensor);
-  const bool is_vector = stored.shape.size() == 1;
   const uint64_t cols = stored.shape.back();
-  const uint64_t row_bytes = kernels::RowBytes(kernels::QuantTypeOf(stored.info->type), cols);
   const kernels::Codec& codec = *kernels::FindCodec(stored.info->type);
-  std::vector<std::byte> bytes;
-  const auto read = [&](uint64_t row, uint64_t rows, float* values) -> absl::Status {
-    bytes.resize(rows * row_bytes);
-    RETURN_IF_ERROR(reader_->Read(*stored.info, row * row_bytes, bytes));
-    codec.decode(bytes.data(), rows * cols, values);
-    return absl::OkStatus();
-  };
-
-  if (stored.rows_per_head == 0) {
-    RETURN_IF_ERROR(read(stored.first_row + first, count, out));
-  } else if (is_vector) {
-    std::vector<float> values(cols);
-    RETURN_IF_ERROR(read(0, 1, values.data()));
-    for (uint64_t i = 0; i < cols; ++i) out[i] = values[stored.RowInFile(i)];
+  std::vector<std::byte> bytes(count *
+                               kernels::RowBytes(kernels::QuantTypeOf(stored.info->type), cols));
+  if (stored.shape.size() == 2) {
+    RETURN_IF_ERROR(ReadBlocks(tensor, first, count, bytes));
+    codec.decode(bytes.data(), count * cols, out);
   } else {
-    for (uint64_t i = 0; i < count; ++i) {
-      RETURN_IF_ERROR(read(stored.RowInFile(first + i), 1, out + i * cols));
-    }
+    RETURN_IF_ERROR(reader_->Read(*stored.info, 0, bytes));
+    std::vector<float> values(cols);
+    codec.decode(bytes.data(), cols, values.data());
+    for (uint64_t i = 0; i < cols; ++i) out[i] = values[stored.RowInFile(i)];
   }
   if (stored.transform == Transform::kAddOne) {
     for (uint64_t i = 0; i < count * cols; ++i) out[i] -= 1.0f;

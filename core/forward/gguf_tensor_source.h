@@ -4,12 +4,14 @@
 // that sum stays: for norms of 0.5 or more, value + 1 is what the file has.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/arch/tensor_names.h"
@@ -28,10 +30,22 @@ class GgufTensorSource : public TensorSource {
   // than the configuration gives it, or a type that is not decoded.
   static absl::StatusOr<std::unique_ptr<GgufTensorSource>> Open(
       std::span<const std::filesystem::path> files, const ForwardConfig& config);
+  // `file` is any of a split model, the others are beside it.
+  static absl::StatusOr<std::unique_ptr<GgufTensorSource>> Open(const std::filesystem::path& file,
+                                                                const ForwardConfig& config);
 
   const Tensor* Find(std::string_view name) const override;
+  // In the order of the architecture's rules, layer by layer.
+  const std::vector<const Tensor*>& tensors() const { return order_; }
   absl::Status ReadRows(const Tensor& tensor, uint64_t first, uint64_t count,
                         float* out) const override;
+
+  // The type in which the file has `tensor`, one of tensors().
+  static kernels::TypeId TypeOf(const Tensor& tensor);
+  // Rows as the file has them, in the checkpoint's order: count * RowBytes(TypeOf(tensor), row
+  // length) bytes. Of a matrix. Errors: those of ReadRows.
+  absl::Status ReadBlocks(const Tensor& tensor, uint64_t first, uint64_t count,
+                          std::span<std::byte> out) const;
 
  private:
   struct Stored : Tensor {
@@ -47,12 +61,15 @@ class GgufTensorSource : public TensorSource {
   explicit GgufTensorSource(std::unique_ptr<gguf::GgufReader> reader)
       : reader_(std::move(reader)) {}
 
+  static absl::StatusOr<std::unique_ptr<GgufTensorSource>> Open(
+      std::unique_ptr<gguf::GgufReader> reader, const ForwardConfig& config);
   // Adds what a rule makes of one layer: of each expert one tensor.
   absl::Status Add(const ForwardConfig& config, const TensorRule& rule, uint32_t layer,
                    bool is_bias, const gguf::TensorInfo* info);
 
   std::unique_ptr<gguf::GgufReader> reader_;
   std::map<std::string, Stored, std::less<>> tensors_;  // by plain name
+  std::vector<const Tensor*> order_;
 };
 
 }  // namespace quantized

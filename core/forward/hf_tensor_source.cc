@@ -32,10 +32,12 @@ absl::StatusOr<std::unique_ptr<HfTensorSource>> HfTensorSource::Open(
     stored.type = std::string(RowOf(tensor.info->dtype).name);
     stored.source = tensor;
     std::string plain = PlainName(architecture, tensor.info->name);
-    if (!source->tensors_.emplace(std::move(plain), std::move(stored)).second) {
+    const auto [added, is_new] = source->tensors_.emplace(std::move(plain), std::move(stored));
+    if (!is_new) {
       return MakeError(Error::kValidationFailed,
                        StrCat(tensor.Origin(), ": a second tensor of this name"));
     }
+    source->order_.push_back(&added->second);
   }
   return source;
 }

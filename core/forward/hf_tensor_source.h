@@ -21,6 +21,8 @@ class HfTensorSource : public TensorSource {
       const std::filesystem::path& directory, const Architecture& architecture);
 
   const Tensor* Find(std::string_view name) const override;
+  // In the order of weights().
+  const std::vector<const Tensor*>& tensors() const { return order_; }
   absl::Status ReadRows(const Tensor& tensor, uint64_t first, uint64_t count,
                         float* out) const override;
 
@@ -35,6 +37,7 @@ class HfTensorSource : public TensorSource {
 
   std::unique_ptr<HfWeights> weights_;
   std::map<std::string, Stored, std::less<>> tensors_;  // by plain name
+  std::vector<const Tensor*> order_;
 };
 
 }  // namespace quantized

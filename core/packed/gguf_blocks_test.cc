@@ -166,5 +166,26 @@ TEST(Recode, CentersCodesThatFit) {
   EXPECT_EQ(Weights(Centered(ordered, 8)), Weights(ordered));
 }
 
+TEST(Recode, JoinsGroupsOfOneScale) {
+  const QuantizedLinear linear = RandomLinear(4, 64, 0, 15);
+  QuantizedLinear split = linear;  // in groups of 32
+  split.group_size = 32;
+  split.scales = Matrix(kOut, split.groups());
+  split.zeros.clear();
+  for (size_t i = 0; i < kOut * split.groups(); ++i) {
+    split.scales.values[i] = linear.scales.values[i / 2];
+    split.zeros.push_back(linear.zeros[i / 2]);
+  }
+  EXPECT_TRUE(HasGroupsOf(split, 32));
+  ASSERT_TRUE(HasGroupsOf(split, 64));
+  EXPECT_FALSE(HasGroupsOf(split, 128));
+  EXPECT_FALSE(HasGroupsOf(split, 96)) << "does not divide a row";
+  EXPECT_FALSE(HasGroupsOf(linear, 32)) << "smaller ones";
+  const QuantizedLinear joined = Regrouped(split, 64);
+  EXPECT_EQ(joined.scales.values, linear.scales.values);
+  EXPECT_EQ(joined.zeros, linear.zeros);
+  EXPECT_EQ(Weights(joined), Weights(linear));
+}
+
 }  // namespace
 }  // namespace quantized

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "core/base/check.h"
 
@@ -30,6 +32,35 @@ QuantizedLinear Centered(QuantizedLinear linear, int bits) {
   }
   std::ranges::fill(linear.zeros, middle);
   linear.bits = bits;
+  return linear;
+}
+
+bool HasGroupsOf(const QuantizedLinear& grid, size_t group_size) {
+  if (!grid.group_of.empty() || group_size % grid.group_size != 0 || grid.in % group_size != 0) {
+    return false;
+  }
+  const size_t joined = group_size / grid.group_size;
+  for (size_t i = 0; i < grid.zeros.size(); ++i) {
+    const size_t first = i / joined * joined;  // rows are a multiple of it
+    if (grid.scales.values[i] != grid.scales.values[first] || grid.zeros[i] != grid.zeros[first]) {
+      return false;
+    }
+  }
+  return true;
+}
+
+QuantizedLinear Regrouped(QuantizedLinear linear, size_t group_size) {
+  CHECK(HasGroupsOf(linear, group_size));
+  const size_t joined = group_size / linear.group_size;
+  Matrix scales(linear.out, linear.in / group_size);
+  std::vector<uint8_t> zeros(scales.values.size());
+  for (size_t i = 0; i < zeros.size(); ++i) {
+    scales.values[i] = linear.scales.values[i * joined];
+    zeros[i] = linear.zeros[i * joined];
+  }
+  linear.scales = std::move(scales);
+  linear.zeros = std::move(zeros);
+  linear.group_size = group_size;
   return linear;
 }
 

@@ -1,6 +1,7 @@
 #include "core/pipeline/conversion.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "core/packed/gguf_blocks.h"
 #include "core/packed/recode.h"
 #include "core/pipeline/directory_plan.h"
+#include "core/pipeline/gguf_model.h"
 #include "core/quantize/levels.h"
 #include "core/quantize/recipe.h"
 #include "core/source/hf_weights.h"
@@ -260,6 +262,70 @@ absl::StatusOr<Conversion> OfDirectory(const fs::path& path, std::string_view to
   return conversion;
 }
 
+// Bits of a type's codes: 4 of Q4_0, Q4_1, Q4_K and IQ4_XS, which spend the rest on scales.
+int CodeBits(TypeId id) {
+  const kernels::QuantType& type = kernels::QuantTypeOf(id);
+  const double bits = 8.0 * type.block_bytes / type.block_values;
+  return static_cast<int>(std::ceil(bits)) - 1;
+}
+
+// The level with at least as many bits as the codes of most weights.
+BitLevel NearestLevel(PackedMethod method,
+                      const std::vector<const TensorSource::Tensor*>& linears) {
+  std::map<int, uint64_t> weights_by_bits;
+  for (const TensorSource::Tensor* linear : linears) {
+    weights_by_bits[CodeBits(GgufTensorSource::TypeOf(*linear))] +=
+        linear->shape[0] * linear->shape[1];
+  }
+  const int most = std::ranges::max_element(weights_by_bits, {}, [](const auto& row) {
+                     return row.second;
+                   })->first;
+  for (const int bits : {2, 3, 4, 8}) {
+    if (bits < most && bits < 8) continue;
+    const absl::StatusOr<BitLevel> level = FindBitLevel(method, StrCat(bits, "bit"));
+    if (level.ok()) return *level;
+  }
+  return {"4bit", 4};  // all that AWQ has
+}
+
+absl::StatusOr<Conversion> OfGgufToPacked(const fs::path& path, PackedMethod to,
+                                          std::string_view wanted_level) {
+  ASSIGN_OR_RETURN(const GgufModel model, OpenGgufModel(path));
+  const std::vector<const TensorSource::Tensor*> linears = LinearsOf(model);
+  if (linears.empty()) {
+    return MakeError(Error::kUnsupportedConversion, StrCat(path.string(), " has no linears"));
+  }
+  const auto other_grid = [&](int bits) {
+    return std::ranges::find_if(linears, [bits](const TensorSource::Tensor* linear) {
+      return !CodesHold(GgufTensorSource::TypeOf(*linear), bits);
+    });
+  };
+  BitLevel level;
+  if (!wanted_level.empty()) {
+    ASSIGN_OR_RETURN(level, FindBitLevel(to, wanted_level));
+  } else if (other_grid(4) == linears.end() || to == PackedMethod::kAwq) {
+    level = {"4bit", 4};
+  } else if (other_grid(8) == linears.end()) {
+    level = {"8bit", 8};
+  } else {
+    level = NearestLevel(to, linears);
+  }
+  Conversion conversion;
+  conversion.level = level.name;
+  if (const auto other = other_grid(level.bits); other != linears.end()) {
+    conversion.fidelity = Fidelity::kRequantized;
+    conversion.why = StrCat((*other)->name, " is ", (*other)->type, ", which codes of ", level.bits,
+                            " bits do not hold");
+  }
+  conversion.packed = {.method = to, .bits = level.bits, .group_size = 32};
+  if (conversion.fidelity == Fidelity::kExact) {
+    ASSIGN_OR_RETURN(conversion.packed.group_size,
+                     GroupSizeOf(*model.tensors, linears, level.bits));
+  }
+  conversion.packed.sym = to == PackedMethod::kGptq;
+  return conversion;
+}
+
 absl::StatusOr<Conversion> OfGguf(const fs::path& path, std::string_view to,
                                   std::string_view level) {
   ASSIGN_OR_RETURN(const std::unique_ptr<ModelSource> source, OpenModelSource(path, {}));
@@ -270,9 +336,10 @@ absl::StatusOr<Conversion> OfGguf(const fs::path& path, std::string_view to,
   Conversion conversion;
   conversion.from = StrCat("gguf ", source->summary().dtype);
   if (to != kGguf) {
-    return MakeError(Error::kNotImplemented,
-                     StrCat("conversions from gguf to ", to, " are not in this version"),
-                     "Quantize the original model");
+    const PackedMethod method = to == kAwq ? PackedMethod::kAwq : PackedMethod::kGptq;
+    ASSIGN_OR_RETURN(Conversion packed, OfGgufToPacked(path, method, level));
+    packed.from = conversion.from;
+    return packed;
   }
   if (level.empty()) {
     return MakeError(Error::kInvalidArgument,

@@ -27,6 +27,7 @@
 #include "core/pipeline/directory_output.h"
 #include "core/pipeline/directory_plan.h"
 #include "core/pipeline/room.h"
+#include "core/source/locate.h"
 #include "core/tensor/text.h"
 
 namespace quantized {
@@ -100,6 +101,13 @@ absl::StatusOr<DirectoryPlan> PlanOf(const QuantizeRequest& request, const Conve
   return plan;
 }
 
+absl::StatusOr<ConvertedFolder> FolderOf(const QuantizeRequest& request,
+                                         const Conversion& conversion) {
+  ASSIGN_OR_RETURN(const LocatedModel located, LocateModel(request.model_path));
+  return located.kind == ModelKind::kGgufFile ? FolderOfGguf(located.path, conversion)
+                                              : FolderOfPacked(located.path, conversion);
+}
+
 // The largest linear, as codes, as floats and packed, for each thread.
 uint64_t NeededMemoryBytes(const DirectoryPlan& plan, size_t threads) {
   constexpr uint64_t kProgramBytes = 48 << 20;
@@ -129,7 +137,7 @@ class DirectoryConversion {
   absl::StatusOr<QuantizeResult> Run() {
     context_.progress.OnPhase(Phase::kProbe);
     context_.progress.OnMessage(StrCat("Loading model: ", request_.model_name));
-    ASSIGN_OR_RETURN(folder_, FolderOfPacked(request_.model_path, conversion_));
+    ASSIGN_OR_RETURN(folder_, FolderOf(request_, conversion_));
     ASSIGN_OR_RETURN(plan_, PlanOf(request_, conversion_, folder_));
     const uint32_t layers = folder_.summary.num_layers;
     context_.progress.OnMessage(StrCat("Architecture: ", folder_.summary.architecture, " (", layers,
@@ -248,6 +256,9 @@ class DirectoryConversion {
 
   absl::Status WriteFiles() {
     RETURN_IF_ERROR(CopyFiles(folder_.companions_from, output_->part_path(), folder_.companions));
+    for (const HfFile& file : folder_.files) {
+      RETURN_IF_ERROR(output_->WriteFile(file.name, file.bytes));
+    }
     ASSIGN_OR_RETURN(const std::string config, OutputConfigText(folder_.config, plan_.packed));
     RETURN_IF_ERROR(output_->WriteFile("config.json", config));
     if (plan_.method == PackedMethod::kGptq) {
@@ -326,7 +337,7 @@ QuantizeOutcome ConvertToDirectory(const QuantizeRequest& request, const Convers
 absl::StatusOr<QuantizeForecast> ForecastConvertToDirectory(const QuantizeRequest& request,
                                                             const Conversion& conversion,
                                                             size_t threads) {
-  ASSIGN_OR_RETURN(const ConvertedFolder folder, FolderOfPacked(request.model_path, conversion));
+  ASSIGN_OR_RETURN(const ConvertedFolder folder, FolderOf(request, conversion));
   ASSIGN_OR_RETURN(const DirectoryPlan plan, PlanOf(request, conversion, folder));
   QuantizeForecast forecast;
   forecast.model = folder.summary;

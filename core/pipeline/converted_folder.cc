@@ -3,17 +3,23 @@
 #include <optional>
 #include <unordered_set>
 
+#include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/forward/half_tensor_source.h"
 #include "core/hf/config.h"
 #include "core/packed/companion_files.h"
+#include "core/packed/gguf_blocks.h"
 #include "core/packed/recode.h"
+#include "core/pipeline/gguf_model.h"
 #include "core/quantize/round_to_nearest.h"
 #include "core/source/hf_summary.h"
 #include "core/source/packed_weights.h"
+#include "kernels/codecs/codec.h"
+#include "kernels/types/quant_type.h"
 
 namespace quantized {
 namespace {
@@ -48,6 +54,58 @@ absl::StatusOr<ConvertedLinear> Recoded(const QuantizedLinear& from, const Packe
   ConvertedLinear to{from};
   to.linear.bits = options.bits;
   return to;
+}
+
+constexpr size_t kPackedMultiple = 32;  // of both widths of a packed linear
+
+absl::Status CheckWidths(const TensorSource::Tensor& weight) {
+  for (const uint64_t width : weight.shape) {
+    if (width % kPackedMultiple == 0) continue;
+    return MakeError(Error::kUnsupportedConversion,
+                     StrCat(weight.name, " has ", weight.shape[1], " inputs and ", weight.shape[0],
+                            " outputs; awq and gptq hold multiples of ", kPackedMultiple),
+                     "Convert to another level of gguf");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ConvertedLinear> LinearOf(const GgufTensorSource& source,
+                                         const TensorSource::Tensor& weight,
+                                         const Conversion& conversion, ThreadPool& threads) {
+  const uint64_t out = weight.shape[0], in = weight.shape[1];
+  if (conversion.fidelity == Fidelity::kRequantized) {
+    Matrix values(out, in);
+    RETURN_IF_ERROR(source.ReadRows(weight, 0, out, values.values.data()));
+    return QuantizedAnew(values, conversion.packed, threads);
+  }
+  ASSIGN_OR_RETURN(QuantizedLinear linear,
+                   LinearOfBlocks(source, weight, 0, out, conversion.packed.bits));
+  const int64_t group_size = conversion.packed.group_size;
+  return ConvertedLinear{
+      Regrouped(std::move(linear), group_size < 0 ? in : static_cast<size_t>(group_size))};
+}
+
+// `tensor` in float16.
+CheckpointTensor HalfTensor(const std::shared_ptr<GgufModel>& model,
+                            const TensorSource::Tensor& tensor) {
+  const uint64_t cols = tensor.shape.back();
+  const auto read = [model, &tensor, cols](uint64_t first_byte,
+                                           std::span<std::byte> out) -> absl::Status {
+    const uint64_t row_bytes = cols * sizeof(uint16_t);
+    CHECK(first_byte % row_bytes == 0 && out.size() % row_bytes == 0);
+    std::vector<float> values(out.size() / sizeof(uint16_t));
+    RETURN_IF_ERROR(
+        HalfTensorSource(*model->tensors)
+            .ReadRows(tensor, first_byte / row_bytes, out.size() / row_bytes, values.data()));
+    kernels::BestEncoder (*kernels::FindCodec(kernels::TypeId::kF16))(
+        values.data(), /*importance=*/nullptr, /*rows=*/1, values.size(), out.data());
+    return absl::OkStatus();
+  };
+  return {.name = tensor.name,
+          .shape = tensor.shape,
+          .file = model->source->summary().name,
+          .dtype = DType::kF16,
+          .read = read};
 }
 
 }  // namespace
@@ -109,6 +167,32 @@ absl::StatusOr<ConvertedFolder> FolderOfPacked(const fs::path& directory,
   folder.fingerprint = hash.HexDigest();
   if (const auto card = ReadFile(directory / "README.md", kMaxCardBytes); card.ok()) {
     folder.card = *card;
+  }
+  return folder;
+}
+
+absl::StatusOr<ConvertedFolder> FolderOfGguf(const fs::path& file, const Conversion& conversion) {
+  ASSIGN_OR_RETURN(GgufModel opened, OpenGgufModel(file));
+  const auto model = std::make_shared<GgufModel>(std::move(opened));
+  ConvertedFolder folder;
+  folder.source = model;
+  folder.summary = model->source->summary();
+  folder.fingerprint = model->source->fingerprint();
+  folder.config = model->hf_config.file();
+  ASSIGN_OR_RETURN(folder.files, RebuildHfFiles(*model->source));
+  std::unordered_set<const TensorSource::Tensor*> linears;
+  for (const TensorSource::Tensor* weight : LinearsOf(*model)) {
+    RETURN_IF_ERROR(CheckWidths(*weight));
+    linears.insert(weight);
+    ConvertedFolder::Linear& linear = folder.linears.emplace_back();
+    linear.shape = {
+        .name = ModuleOfWeight(weight->name), .out = weight->shape[0], .in = weight->shape[1]};
+    linear.make = [model, weight, conversion](ThreadPool& threads) {
+      return LinearOf(*model->tensors, *weight, conversion, threads);
+    };
+  }
+  for (const TensorSource::Tensor* tensor : model->tensors->tensors()) {
+    if (!linears.contains(tensor)) folder.others.push_back(HalfTensor(model, *tensor));
   }
   return folder;
 }

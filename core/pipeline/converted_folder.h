@@ -16,6 +16,7 @@
 #include "core/packed/loader_notes.h"
 #include "core/packed/quantized_linear.h"
 #include "core/pipeline/conversion.h"
+#include "core/rebuild/hf_files.h"
 #include "core/source/checkpoint_tensor.h"
 #include "core/source/model_source.h"
 
@@ -42,13 +43,19 @@ struct ConvertedFolder {
   nlohmann::json config;  // config.json, quantization_config not yet that of the result
   std::filesystem::path companions_from;  // copied from there:
   std::vector<std::string> companions;
-  std::string card;  // README.md of the source; may be empty
+  std::vector<HfFile> files;  // made
+  std::string card;           // README.md of the source; may be empty
 };
 
 // Of an AWQ or GPTQ directory. `conversion` is one that PlanConversion gave. Errors: those of
 // reading it.
 absl::StatusOr<ConvertedFolder> FolderOfPacked(const std::filesystem::path& directory,
                                                const Conversion& conversion);
+
+// Of a GGUF file. Errors: those of OpenGgufModel and RebuildHfFiles; kUnsupportedConversion for a
+// linear whose widths AWQ and GPTQ do not hold.
+absl::StatusOr<ConvertedFolder> FolderOfGguf(const std::filesystem::path& file,
+                                             const Conversion& conversion);
 
 // `weights` [out, in] quantized anew, without calibration, as the options say. Errors: those of
 // RoundToNearest.

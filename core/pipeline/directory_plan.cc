@@ -41,12 +41,6 @@ bool IsFloat(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
 }
 
-// Whether `match` is the weight of a linear inside the layers; the router's is none.
-bool IsQuantized(const TensorMatch& match) {
-  return !match.is_bias && match.rule->rows != Dim::kNone && match.rule->gguf.starts_with("blk.") &&
-         match.rule->gguf != kRouter;
-}
-
 absl::StatusOr<std::vector<Item>> ItemsOf(const ForwardConfig& config, const HfConfig& hf_config,
                                           const HfTensorSource& source) {
   const auto tied = hf_config.fields().find("tie_word_embeddings");
@@ -64,7 +58,7 @@ absl::StatusOr<std::vector<Item>> ItemsOf(const ForwardConfig& config, const HfC
     if (match) {
       if (is_tied && match->rule->hf == "lm_head") continue;
       item.unit = static_cast<size_t>(LayerOf(match->gguf_name) + 1);
-      item.quantized = IsQuantized(*match);
+      item.quantized = IsQuantizedLinear(*match);
     }
     items.push_back(item);
   }
@@ -108,6 +102,11 @@ absl::StatusOr<int64_t> GroupSizeFor(std::span<const LinearShape> linears, int64
 }
 
 }  // namespace
+
+bool IsQuantizedLinear(const TensorMatch& match) {
+  return !match.is_bias && match.rule->rows != Dim::kNone && match.rule->gguf.starts_with("blk.") &&
+         match.rule->gguf != kRouter;
+}
 
 absl::StatusOr<BitLevel> FindBitLevel(PackedMethod method, std::string_view name) {
   std::string wanted = absl::AsciiStrToLower(std::string(name));

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/arch/tensor_names.h"
 #include "core/forward/forward_config.h"
 #include "core/forward/hf_tensor_source.h"
 #include "core/hf/config.h"
@@ -29,6 +30,9 @@ struct BitLevel {
 };
 // In any case; the number alone will do. Errors: kInvalidArgument, naming the levels of the format.
 absl::StatusOr<BitLevel> FindBitLevel(PackedMethod method, std::string_view name);
+
+// Whether it is the weight of a linear inside the layers, which is quantized; the router's is none.
+bool IsQuantizedLinear(const TensorMatch& match);
 
 struct DirectoryPlan {
   PackedMethod method = PackedMethod::kGptq;

@@ -1,0 +1,74 @@
+#include "core/pipeline/gguf_model.h"
+
+#include <optional>
+#include <utility>
+
+#include "core/arch/tensor_names.h"
+#include "core/base/status_macros.h"
+#include "core/packed/gguf_blocks.h"
+#include "core/packed/recode.h"
+#include "core/pipeline/directory_plan.h"
+#include "core/rebuild/model_config.h"
+#include "kernels/types/quant_type.h"
+
+namespace quantized {
+
+absl::StatusOr<GgufModel> OpenGgufModel(const std::filesystem::path& file) {
+  ASSIGN_OR_RETURN(std::unique_ptr<ModelSource> source, OpenModelSource(file, {}));
+  ASSIGN_OR_RETURN(RebuiltConfig rebuilt, RebuildConfig(*source));
+  GgufModel model{.source = std::move(source),
+                  .architecture = rebuilt.architecture,
+                  .hf_config = std::move(rebuilt.config)};
+  ASSIGN_OR_RETURN(model.config, ForwardConfigOf(*model.architecture, model.hf_config));
+  ASSIGN_OR_RETURN(model.tensors, GgufTensorSource::Open(file, model.config));
+  return model;
+}
+
+std::vector<const TensorSource::Tensor*> LinearsOf(const GgufModel& model) {
+  std::vector<const TensorSource::Tensor*> linears;
+  for (const TensorSource::Tensor* tensor : model.tensors->tensors()) {
+    const auto match =
+        MatchTensorName(*model.architecture, model.config.geometry.layers, tensor->name);
+    if (match.ok() && *match && IsQuantizedLinear(**match)) linears.push_back(tensor);
+  }
+  return linears;
+}
+
+std::string ModuleOfWeight(const std::string& weight) {
+  return weight.substr(0, weight.rfind('.'));
+}
+
+absl::StatusOr<QuantizedLinear> LinearOfBlocks(const GgufTensorSource& source,
+                                               const TensorSource::Tensor& weight, uint64_t first,
+                                               uint64_t count, int bits) {
+  const kernels::TypeId type = GgufTensorSource::TypeOf(weight);
+  const uint64_t in = weight.shape[1];
+  std::vector<std::byte> blocks(count * kernels::RowBytes(kernels::QuantTypeOf(type), in));
+  RETURN_IF_ERROR(source.ReadBlocks(weight, first, count, blocks));
+  return ReadBlocks(ModuleOfWeight(weight.name), type, blocks, count, in, bits);
+}
+
+absl::StatusOr<int64_t> GroupSizeOf(const GgufTensorSource& source,
+                                    std::span<const TensorSource::Tensor* const> linears,
+                                    int bits) {
+  // Of one row of each linear, or of all.
+  const auto fits = [&](int64_t size, bool whole) -> absl::StatusOr<bool> {
+    for (const TensorSource::Tensor* weight : linears) {
+      const uint64_t in = weight->shape[1];
+      ASSIGN_OR_RETURN(const QuantizedLinear rows,
+                       LinearOfBlocks(source, *weight, 0, whole ? weight->shape[0] : 1, bits));
+      if (!HasGroupsOf(rows, size < 0 ? in : static_cast<size_t>(size))) return false;
+    }
+    return true;
+  };
+  for (const int64_t size : {-1, 128, 64}) {
+    ASSIGN_OR_RETURN(bool fit, fits(size, /*whole=*/false));
+    if (fit) {
+      ASSIGN_OR_RETURN(fit, fits(size, /*whole=*/true));
+    }
+    if (fit) return size;
+  }
+  return 32;
+}
+
+}  // namespace quantized

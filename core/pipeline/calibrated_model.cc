@@ -2,17 +2,22 @@
 
 #include <algorithm>
 #include <optional>
-#include <system_error>
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/base/machine.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/forward/hf_tensor_source.h"
 #include "core/forward/layer_walk.h"
+#include "core/pipeline/gguf_model.h"
+#include "core/rebuild/hf_files.h"
 #include "core/source/hf_summary.h"
+#include "core/source/locate.h"
 #include "core/tensor/text.h"
+#include "kernels/types/quant_type.h"
 
 namespace quantized {
 namespace {
@@ -30,23 +35,7 @@ CalibrationOptions OptionsOf(const CalibrationRequest& request) {
       .samples = request.samples, .sequence_length = request.sequence_length, .seed = request.seed};
 }
 
-}  // namespace
-
-absl::StatusOr<std::string> CalibratedModel::Fingerprint() const {
-  Sha256 hash;
-  RETURN_IF_ERROR(source->weights().Fingerprint(hash));
-  hash.Update(hf_config.file().dump());
-  return hash.HexDigest();
-}
-
-absl::StatusOr<CalibratedModel> OpenCalibratedModel(const std::filesystem::path& path,
-                                                    std::string_view purpose) {
-  std::error_code ignored;
-  if (!std::filesystem::is_directory(path, ignored)) {
-    return MakeError(Error::kNotImplemented,
-                     StrCat(path.string(), ": ", purpose, " a Hugging Face directory"),
-                     "Use the model's original checkpoint");
-  }
+absl::StatusOr<CalibratedModel> OpenDirectory(const std::filesystem::path& path) {
   ASSIGN_OR_RETURN(HfConfig hf_config, HfConfig::Read(path));
   CalibratedModel model{.path = path, .hf_config = std::move(hf_config)};
   model.architecture = FindArchitecture(model.hf_config.architecture());
@@ -59,13 +48,50 @@ absl::StatusOr<CalibratedModel> OpenCalibratedModel(const std::filesystem::path&
       quantized != model.hf_config.fields().end() && !quantized->is_null()) {
     return MakeError(Error::kNotImplemented,
                      "config.json: quantization_config: the weights are quantized already",
-                     "Use the original checkpoint in float16, bfloat16 or float32");
+                     "Use convert, or the original checkpoint in float16, bfloat16 or float32");
   }
   ASSIGN_OR_RETURN(model.config, ForwardConfigOf(*model.architecture, model.hf_config));
-  ASSIGN_OR_RETURN(model.source, HfTensorSource::Open(path, *model.architecture));
+  ASSIGN_OR_RETURN(std::unique_ptr<HfTensorSource> source,
+                   HfTensorSource::Open(path, *model.architecture));
   ASSIGN_OR_RETURN(model.summary,
-                   SummarizeHf(model.hf_config, model.source->weights(), HfModelName(path)));
+                   SummarizeHf(model.hf_config, source->weights(), HfModelName(path)));
+  Sha256 hash;
+  RETURN_IF_ERROR(source->weights().Fingerprint(hash));
+  hash.Update(model.hf_config.file().dump());
+  model.weights_fingerprint = hash.HexDigest();
+  model.tensors = source->tensors();
+  model.source = std::move(source);
   return model;
+}
+
+absl::StatusOr<CalibratedModel> OpenGguf(const std::filesystem::path& file) {
+  ASSIGN_OR_RETURN(GgufModel opened, OpenGgufModel(file));
+  ASSIGN_OR_RETURN(const std::vector<HfFile> files, RebuildHfFiles(*opened.source));
+  CalibratedModel model{.hf_config = std::move(opened.hf_config),
+                        .architecture = opened.architecture,
+                        .config = std::move(opened.config),
+                        .tensors = opened.tensors->tensors(),
+                        .summary = opened.source->summary(),
+                        .weights_fingerprint = opened.source->fingerprint()};
+  model.is_quantized = std::ranges::any_of(opened.source->tensors(), [](const auto& tensor) {
+    return kernels::QuantTypeOf(tensor.type).block_values > 1;
+  });
+  model.source = std::move(opened.tensors);
+  ASSIGN_OR_RETURN(model.rebuilt, TempFolder::Create("quantize-worker"));
+  model.path = model.rebuilt->path();
+  for (const HfFile& one : files) {
+    RETURN_IF_ERROR(CreateDirectories((model.path / one.name).parent_path()));
+    RETURN_IF_ERROR(WriteFileAtomically(model.path / one.name, one.bytes));
+  }
+  return model;
+}
+
+}  // namespace
+
+absl::StatusOr<CalibratedModel> OpenCalibratedModel(const std::filesystem::path& path) {
+  ASSIGN_OR_RETURN(const LocatedModel located, LocateModel(path));
+  return located.kind == ModelKind::kGgufFile ? OpenGguf(located.path)
+                                              : OpenDirectory(located.path);
 }
 
 absl::StatusOr<CalibrationSet> LoadCalibrationSet(const CalibrationRequest& request,

@@ -1,5 +1,6 @@
-// A Hugging Face directory as a job sees it that runs the model on text: its configuration for the
-// forward pass, its weights, and the text as windows of its token ids.
+// A model as a job sees it that runs it on text: its configuration for the forward pass, its
+// weights, and the text as windows of its token ids. A Hugging Face directory, or a GGUF file as
+// the directory that it was made of (core/pipeline/gguf_model.h).
 #pragma once
 
 #include <cstdint>
@@ -7,14 +8,16 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/arch/architecture.h"
 #include "core/base/job_context.h"
+#include "core/base/temp_folder.h"
 #include "core/calibrate/calibration_set.h"
 #include "core/forward/forward_config.h"
-#include "core/forward/hf_tensor_source.h"
+#include "core/forward/tensor_source.h"
 #include "core/hf/config.h"
 #include "core/pipeline/quantize.h"
 #include "core/source/model_source.h"
@@ -22,22 +25,24 @@
 namespace quantized {
 
 struct CalibratedModel {
+  // Where configuration and tokenizer lie: the directory; of a GGUF file a folder that goes with
+  // this.
   std::filesystem::path path;
   HfConfig hf_config;
   const Architecture* architecture = nullptr;
   ForwardConfig config;
-  std::unique_ptr<HfTensorSource> source;
+  std::unique_ptr<TensorSource> source;
+  std::vector<const TensorSource::Tensor*> tensors;  // of `source`
   ModelSummary summary;
-
+  bool is_quantized = false;  // a GGUF file with types of blocks
   // SHA-256 (hex) over what decides what the model computes: the weights' files and config.json.
-  absl::StatusOr<std::string> Fingerprint() const;
+  std::string weights_fingerprint;
+  std::unique_ptr<TempFolder> rebuilt;  // null for a directory
 };
 
-// Errors: kNotImplemented for what is no directory (`purpose` tells what needs one: "awq and gptq
-// are made of") or quantized already; kValidationFailed for an unknown architecture; those of the
-// parts.
-absl::StatusOr<CalibratedModel> OpenCalibratedModel(const std::filesystem::path& path,
-                                                    std::string_view purpose);
+// Errors: kNotImplemented for a directory that is quantized already; kValidationFailed for an
+// unknown architecture; those of LocateModel, RebuildHfFiles and the other parts.
+absl::StatusOr<CalibratedModel> OpenCalibratedModel(const std::filesystem::path& path);
 
 // Tells the context its warnings. Errors: those of LoadCalibrationData and MakeCalibrationSet.
 absl::StatusOr<CalibrationSet> LoadCalibrationSet(const CalibrationRequest& request,

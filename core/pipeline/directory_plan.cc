@@ -32,33 +32,27 @@ std::span<const int> BitsOf(PackedMethod method) {
 
 // A tensor of the source and what becomes of it.
 struct Item {
-  const HfWeights::Tensor* tensor;
+  const TensorSource::Tensor* tensor;
   size_t unit = 0;
   bool quantized = false;
+  bool is_router = false;
 };
 
-bool IsFloat(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-}
-
 absl::StatusOr<std::vector<Item>> ItemsOf(const ForwardConfig& config, const HfConfig& hf_config,
-                                          const HfTensorSource& source) {
+                                          std::span<const TensorSource::Tensor* const> tensors) {
   const auto tied = hf_config.fields().find("tie_word_embeddings");
   const bool is_tied = tied != hf_config.fields().end() && tied->is_boolean() && tied->get<bool>();
   std::vector<Item> items;
-  for (const HfWeights::Tensor& tensor : source.weights().tensors()) {
-    if (!IsFloat(tensor.info->dtype) || tensor.info->name.ends_with(".rotary_emb.inv_freq")) {
-      continue;
-    }
-    ASSIGN_OR_RETURN(
-        const std::optional<TensorMatch> match,
-        MatchTensorName(*config.architecture, config.geometry.layers, tensor.info->name),
-        << tensor.file->bytes().name());
-    Item item{&tensor};
+  for (const TensorSource::Tensor* tensor : tensors) {
+    if (tensor->name.ends_with(".rotary_emb.inv_freq")) continue;
+    ASSIGN_OR_RETURN(const std::optional<TensorMatch> match,
+                     MatchTensorName(*config.architecture, config.geometry.layers, tensor->name));
+    Item item{tensor};
     if (match) {
       if (is_tied && match->rule->hf == "lm_head") continue;
       item.unit = static_cast<size_t>(LayerOf(match->gguf_name) + 1);
       item.quantized = IsQuantizedLinear(*match);
+      item.is_router = !match->is_bias && match->rule->gguf == kRouter;
     }
     items.push_back(item);
   }
@@ -123,21 +117,20 @@ absl::StatusOr<BitLevel> FindBitLevel(PackedMethod method, std::string_view name
                    StrCat("Levels of ", NameOf(method), ": ", known));
 }
 
-absl::StatusOr<DirectoryPlan> MakeDirectoryPlan(const ForwardConfig& config,
-                                                const HfConfig& hf_config,
-                                                const HfTensorSource& source, PackedMethod method,
-                                                const std::string& level,
-                                                const CalibratedOptions& options,
-                                                const std::filesystem::path& output_path) {
+absl::StatusOr<DirectoryPlan> MakeDirectoryPlan(
+    const ForwardConfig& config, const HfConfig& hf_config,
+    std::span<const TensorSource::Tensor* const> tensors, PackedMethod method,
+    const std::string& level, const CalibratedOptions& options,
+    const std::filesystem::path& output_path) {
   DirectoryPlan plan;
   plan.method = method;
   plan.output_path = output_path;
   ASSIGN_OR_RETURN(plan.level, FindBitLevel(method, level));
-  ASSIGN_OR_RETURN(const std::vector<Item> items, ItemsOf(config, hf_config, source));
+  ASSIGN_OR_RETURN(const std::vector<Item> items, ItemsOf(config, hf_config, tensors));
   for (const Item& item : items) {
     if (!item.quantized) continue;
-    const std::vector<uint64_t>& shape = item.tensor->info->shape;
-    const std::string module = ModuleOf(item.tensor->info->name);
+    const std::vector<uint64_t>& shape = item.tensor->shape;
+    const std::string module = ModuleOf(item.tensor->name);
     plan.linears.push_back({.name = module,
                             .out = shape[0],
                             .in = shape[1],
@@ -153,24 +146,18 @@ absl::StatusOr<DirectoryPlan> MakeDirectoryPlan(const ForwardConfig& config,
   plan.packed.desc_act = options.order == ColumnOrder::kActivation;
   plan.packed.static_groups = options.order == ColumnOrder::kStaticActivation;
   plan.packed.damp_percent = options.damping;
-  for (uint32_t layer = 0; config.experts > 0 && layer < config.geometry.layers; ++layer) {
-    for (const TensorRule& rule : config.architecture->tensors) {
-      const TensorSource::Tensor* router =
-          rule.gguf == kRouter ? source.Find(StrCat(PlainModule(rule, layer), ".weight")) : nullptr;
-      if (router != nullptr) {
-        plan.packed.modules_not_converted.push_back(ModuleOf(router->name));
-      }
-    }
+  for (const Item& item : items) {
+    if (item.is_router) plan.packed.modules_not_converted.push_back(ModuleOf(item.tensor->name));
   }
   RETURN_IF_ERROR(CheckOptions(plan.packed));
 
   for (const Item& item : items) {
-    const std::vector<uint64_t>& shape = item.tensor->info->shape;
+    const std::vector<uint64_t>& shape = item.tensor->shape;
     if (item.quantized) {
-      plan.AddLinear({.name = ModuleOf(item.tensor->info->name), .out = shape[0], .in = shape[1]},
+      plan.AddLinear({.name = ModuleOf(item.tensor->name), .out = shape[0], .in = shape[1]},
                      item.unit);
     } else {
-      plan.AddTensor(item.tensor->info->name, DType::kF16, shape, item.unit);
+      plan.AddTensor(item.tensor->name, DType::kF16, shape, item.unit);
     }
   }
   plan.units = config.geometry.layers + 1;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,7 @@
 #include "absl/status/statusor.h"
 #include "core/arch/tensor_names.h"
 #include "core/forward/forward_config.h"
-#include "core/forward/hf_tensor_source.h"
+#include "core/forward/tensor_source.h"
 #include "core/hf/config.h"
 #include "core/packed/checkpoint_config.h"
 #include "core/packed/loader_notes.h"
@@ -67,13 +68,12 @@ struct DirectoryPlan {
   void Add(std::string name, DType dtype, std::vector<uint64_t> shape, size_t unit);
 };
 
-// `output_path` is absolute. Errors: kInvalidArgument for a level or a group size that does not fit
-// the model's widths, naming those that do.
-absl::StatusOr<DirectoryPlan> MakeDirectoryPlan(const ForwardConfig& config,
-                                                const HfConfig& hf_config,
-                                                const HfTensorSource& source, PackedMethod method,
-                                                const std::string& level,
-                                                const CalibratedOptions& options,
-                                                const std::filesystem::path& output_path);
+// `tensors` are those of the model. `output_path` is absolute. Errors: kInvalidArgument for a level
+// or a group size that does not fit the model's widths, naming those that do.
+absl::StatusOr<DirectoryPlan> MakeDirectoryPlan(
+    const ForwardConfig& config, const HfConfig& hf_config,
+    std::span<const TensorSource::Tensor* const> tensors, PackedMethod method,
+    const std::string& level, const CalibratedOptions& options,
+    const std::filesystem::path& output_path);
 
 }  // namespace quantized

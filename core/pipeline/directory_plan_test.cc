@@ -1,3 +1,4 @@
+#include "core/forward/hf_tensor_source.h"
 #include "core/pipeline/directory_plan.h"
 
 #include <gmock/gmock.h>
@@ -69,7 +70,7 @@ class DirectoryPlanTest : public ::testing::Test {
     EXPECT_TRUE(config.ok()) << config.status();
     const auto source = HfTensorSource::Open(directory, architecture);
     EXPECT_TRUE(source.ok()) << source.status();
-    return MakeDirectoryPlan(*config, *hf_config, **source, method, level, options,
+    return MakeDirectoryPlan(*config, *hf_config, (*source)->tensors(), method, level, options,
                              dir_.path() / "out");
   }
 

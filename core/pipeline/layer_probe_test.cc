@@ -26,7 +26,7 @@ class CountingVisitor : public LayerVisitor {
 TEST(LayerProbeTest, TheFirstLayerIsShownToTheVisitorOnce) {
   const testing::TempDir dir;
   testing::WriteDirectoryModel(dir.path() / "model");
-  const auto model = OpenCalibratedModel(dir.path() / "model", "a probe needs");
+  const auto model = OpenCalibratedModel(dir.path() / "model");
   ASSERT_TRUE(model.ok()) << model.status();
   ThreadPool threads(2);
   NoProgress progress;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "core/arch/architecture.h"
 #include "core/base/error.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
@@ -76,11 +77,10 @@ std::vector<std::string> NotesOnExperts(const ImportanceFile& file) {
 }
 
 // Everything that the sums depend on.
-absl::StatusOr<std::string> KeyOf(const CalibratedModel& model, const CalibrationSet& calibration,
-                                  bool all_tokens_to_experts, const WalkDevice& device) {
-  ASSIGN_OR_RETURN(const std::string fingerprint, model.Fingerprint());
+std::string KeyOf(const CalibratedModel& model, const CalibrationSet& calibration,
+                  bool all_tokens_to_experts, const WalkDevice& device) {
   const nlohmann::json parts = {kVersion,
-                                fingerprint,
+                                model.weights_fingerprint,
                                 calibration.hash,
                                 calibration.windows[0].size(),
                                 all_tokens_to_experts,
@@ -99,9 +99,8 @@ class Measurement {
         context_(context) {}
 
   absl::StatusOr<ImportanceFile> Run() {
-    ASSIGN_OR_RETURN(
-        const std::string key,
-        KeyOf(model_, calibration_, request_.calibration.all_tokens_to_experts, device_));
+    const std::string key =
+        KeyOf(model_, calibration_, request_.calibration.all_tokens_to_experts, device_);
     ASSIGN_OR_RETURN(ImportanceCache cache,
                      ImportanceCache::Open(request_.cache_directory, key, context_));
     if (std::optional<ImportanceFile> known = cache.Find()) {
@@ -172,17 +171,31 @@ class Measurement {
 
 }  // namespace
 
+namespace {
+
+// A directory, or a GGUF file of a known architecture with its tokenizer.
+bool CanBeMeasured(const ModelSource& source) {
+  if (source.is_conversion()) return true;
+  const auto* name = source.metadata().Get<std::string>("general.architecture");
+  return name != nullptr &&
+         source.metadata().Get<gguf::Array>("tokenizer.ggml.tokens") != nullptr &&
+         std::ranges::any_of(AllArchitectures(),
+                             [&](const Architecture* row) { return row->gguf_name == *name; });
+}
+
+}  // namespace
+
 bool MustMeasureImportance(const QuantizeRequest& request, const ModelSource& source,
                            std::span<const QuantizePlan> plans) {
   if (request.conversion.is_wanted) return false;
   if (request.gguf.measure_importance) return true;
-  return request.gguf.imatrix_paths.empty() && source.is_conversion() &&
+  return request.gguf.imatrix_paths.empty() && CanBeMeasured(source) &&
          std::ranges::any_of(
              plans, [](const QuantizePlan& plan) { return !plan.missing_importance.ok(); });
 }
 
 absl::StatusOr<CalibratedModel> OpenMeasuredModel(const QuantizeRequest& request) {
-  return OpenCalibratedModel(request.model_path, "an importance matrix is measured on");
+  return OpenCalibratedModel(request.model_path);
 }
 
 absl::StatusOr<ImportanceForecast> ForecastImportance(const QuantizeRequest& request,

@@ -172,6 +172,23 @@ TEST_F(MeasureImportanceTest, TheFileOfTheMatrixGivesTheSameModel) {
   }
 }
 
+TEST_F(MeasureImportanceTest, AGgufFileIsMeasuredAsItsDirectory) {
+  QuantizeRequest request = Request();
+  request.gguf.imatrix_out = matrix_;
+  request.gguf.imatrix_out_name = "matrix.gguf";
+  request.overwrite = true;
+  ASSERT_TRUE(RunQuantize(request).ok());
+  const std::string expected = *ReadFile(matrix_, uint64_t{1} << 30);
+  QuantizeRequest to_float = Request();
+  to_float.calibration = {};
+  to_float.outputs = {{.level = "F16", .path = dir_.path() / "source.gguf"}};
+  ASSERT_TRUE(RunQuantize(to_float).ok());
+  request.model_path = dir_.path() / "source.gguf";
+  const auto result = RunQuantize(request);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(*ReadFile(matrix_, uint64_t{1} << 30), expected);
+}
+
 TEST_F(MeasureImportanceTest, EntriesAreOfTheLinears) {
   QuantizeRequest request = Request();
   request.gguf.imatrix_out = matrix_;
@@ -377,8 +394,8 @@ TEST_F(MeasureImportanceTest, WhatCannotBeMeasuredIsRefused) {
   ExpectError(RunQuantize(request), Error::kInvalidArgument,
               HasSubstr("level IQ2_XXS needs an importance matrix"));
   request.gguf.measure_importance = true;
-  ExpectError(RunQuantize(request), Error::kNotImplemented,
-              HasSubstr("an importance matrix is measured on a Hugging Face directory"));
+  ExpectError(RunQuantize(request), Error::kValidationFailed,
+              HasSubstr("tokenizer.ggml.tokens: found"));
   request = Request();
   std::ofstream(text_) << "too little";
   ExpectError(RunQuantize(request), Error::kInvalidArgument, HasSubstr("text.txt"));

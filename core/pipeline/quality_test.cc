@@ -236,9 +236,8 @@ TEST_F(QualityTest, WhatCannotBeMeasuredIsRefusedBeforeAnyWork) {
   request = Request("gguf", "Q4_0");
   request.model_path = gguf;
   const absl::Status status = Run(request).status;
-  EXPECT_EQ(ErrorOf(status), Error::kNotImplemented);
-  EXPECT_EQ(status.message(),
-            gguf.string() + ": quality is measured against a Hugging Face directory");
+  EXPECT_EQ(ErrorOf(status), Error::kValidationFailed);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("tokenizer.ggml.tokens: found"));
   EXPECT_FALSE(fs::exists(dir_.path() / "out"));
 }
 

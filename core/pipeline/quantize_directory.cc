@@ -53,20 +53,25 @@ struct Model : CalibratedModel {
 };
 
 absl::StatusOr<Model> OpenModel(const fs::path& path) {
-  ASSIGN_OR_RETURN(CalibratedModel opened, OpenCalibratedModel(path, "awq and gptq are made of"));
+  ASSIGN_OR_RETURN(CalibratedModel opened, OpenCalibratedModel(path));
+  if (opened.is_quantized) {
+    return MakeError(
+        Error::kNotImplemented,
+        StrCat(path.string(), ": the weights are quantized already (", opened.summary.dtype, ")"),
+        "Use convert, or the original model");
+  }
   Model model{std::move(opened), /*fingerprint=*/"", /*companions=*/{}};
-  ASSIGN_OR_RETURN(model.companions, CompanionFiles(path));
+  ASSIGN_OR_RETURN(model.companions, CompanionFiles(model.path));
   Sha256 hash;
-  ASSIGN_OR_RETURN(const std::string computed, model.Fingerprint());
-  hash.Update(computed);
-  RETURN_IF_ERROR(HashFiles(path, model.companions, hash));
+  hash.Update(model.weights_fingerprint);
+  RETURN_IF_ERROR(HashFiles(model.path, model.companions, hash));
   model.fingerprint = hash.HexDigest();
   return model;
 }
 
 absl::StatusOr<DirectoryPlan> PlanOf(const QuantizeRequest& request, const OutputRequest& output,
                                      const Model& model) {
-  return MakeDirectoryPlan(model.config, model.hf_config, *model.source, MethodOf(request.format),
+  return MakeDirectoryPlan(model.config, model.hf_config, model.tensors, MethodOf(request.format),
                            output.level, request.calibrated,
                            fs::absolute(output.path).lexically_normal());
 }
@@ -342,14 +347,14 @@ class LevelJob {
       }
     }
     if (!sink.reports().empty()) mean_error_ = sum / static_cast<double>(sink.reports().size());
-    RETURN_IF_ERROR(CopyFiles(request_.model_path, output_->part_path(), model_.companions));
+    RETURN_IF_ERROR(CopyFiles(model_.path, output_->part_path(), model_.companions));
     ASSIGN_OR_RETURN(const std::string config,
                      OutputConfigText(model_.hf_config.file(), plan_.packed));
     RETURN_IF_ERROR(output_->WriteFile("config.json", config));
     if (plan_.method == PackedMethod::kGptq) {
       RETURN_IF_ERROR(output_->WriteFile(kQuantizeConfigFile, QuantizeConfigText(plan_.packed)));
     }
-    const auto card = ReadFile(request_.model_path / "README.md", kMaxCardBytes);
+    const auto card = ReadFile(model_.path / "README.md", kMaxCardBytes);
     CardFacts facts;
     facts.title = model_.summary.name;
     facts.options = plan_.packed;

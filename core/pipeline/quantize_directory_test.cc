@@ -58,6 +58,20 @@ Files FilesOf(const fs::path& folder) {
   return files;
 }
 
+// Names and bytes of the folder's tensors, in the order of names.
+std::string SortedTensors(const fs::path& folder) {
+  const auto weights = *HfWeights::Open(folder);
+  std::map<std::string, std::string> tensors;
+  for (const HfWeights::Tensor& tensor : weights->tensors()) {
+    std::string& bytes = tensors[tensor.info->name];
+    bytes.resize(tensor.info->size_bytes);
+    EXPECT_TRUE(tensor.file->Read(*tensor.info, 0, std::as_writable_bytes(std::span(bytes))).ok());
+  }
+  std::string all;
+  for (const auto& [name, bytes] : tensors) all += name + bytes;
+  return all;
+}
+
 // The names of files that differ or are in one only.
 std::vector<std::string> Differences(const Files& a, const Files& b) {
   std::vector<std::string> names;
@@ -247,6 +261,45 @@ TEST_F(QuantizeDirectoryTest, EachBitWidthIsNearTheSource) {
     EXPECT_LT(last_weights, 0.01);
     EXPECT_LT(last_kl, 1e-3);
   }
+}
+
+// The model as a float16 GGUF file gives the same weights as its directory does.
+TEST_F(QuantizeDirectoryTest, AGgufFileIsTheDirectoryThatItWasMadeOf) {
+  QuantizeRequest to_gguf = Request("gguf", "F16");
+  to_gguf.calibration = {};
+  to_gguf.outputs[0].path = dir_.path() / "model.gguf";
+  to_gguf.checkpoint.enabled = false;
+  ThreadPool pool(2);
+  RecordingSink sink;
+  JobContext context{{}, sink, pool};
+  ASSERT_TRUE(Quantize(to_gguf, context).status.ok());
+  for (const char* format : {"gptq", "awq"}) {
+    SCOPED_TRACE(format);
+    QuantizeRequest request = Request(format);
+    request.overwrite = true;
+    ASSERT_TRUE(RunJob(request).ok());
+    const std::string expected = SortedTensors(output_);
+    request.model_path = to_gguf.outputs[0].path;
+    const auto result = RunJob(request);
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(SortedTensors(output_), expected);
+    EXPECT_THAT(FilesOf(output_), AllOf(Contains(::testing::Key("tokenizer.json")),
+                                        Contains(::testing::Key("generation_config.json"))));
+  }
+}
+
+TEST_F(QuantizeDirectoryTest, AQuantizedGgufFileIsForConvert) {
+  QuantizeRequest to_gguf = Request("gguf", "Q8_0");
+  to_gguf.calibration = {};
+  to_gguf.outputs[0].path = dir_.path() / "model.gguf";
+  to_gguf.checkpoint.enabled = false;
+  ThreadPool pool(2);
+  RecordingSink sink;
+  JobContext context{{}, sink, pool};
+  ASSERT_TRUE(Quantize(to_gguf, context).status.ok());
+  QuantizeRequest request = Request();
+  request.model_path = to_gguf.outputs[0].path;
+  ExpectError(RunJob(request), Error::kNotImplemented, HasSubstr("quantized already (Q8_0)"));
 }
 
 TEST_F(QuantizeDirectoryTest, EachColumnOrderIsNearTheSource) {
@@ -673,7 +726,7 @@ TEST_F(QuantizeDirectoryTest, AValueThatIsNotFiniteIsRefusedByTensor) {
 TEST_F(QuantizeDirectoryTest, WhatIsNoSuchModelIsRefused) {
   QuantizeRequest request = Request();
   request.model_path = text_;
-  ExpectError(RunJob(request), Error::kNotImplemented, HasSubstr("Hugging Face directory"));
+  ExpectError(RunJob(request), Error::kModelNotFound, HasSubstr("text.txt"));
 
   ASSERT_TRUE(RunJob(Request()).ok());
   request.model_path = output_;

@@ -117,7 +117,7 @@ TEST_F(WalkDeviceTest, IsChosenByWord) {
 
 TEST_F(WalkDeviceTest, GrowsWhereMoreIsNeeded) {
   testing::WriteDirectoryModel(model_, {});
-  const auto model = OpenCalibratedModel(model_, "");
+  const auto model = OpenCalibratedModel(model_);
   ASSERT_TRUE(model.ok()) << model.status();
   auto device = WalkDevice::Choose("cuda", sink_);
   ASSERT_TRUE(device.ok()) << device.status();

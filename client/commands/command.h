@@ -13,7 +13,7 @@
 #include "absl/status/status.h"
 #include "client/render/output.h"
 #include "client/rpc/connection.h"
-#include "client/rpc/environment.h"
+#include "core/base/environment.h"
 #include "quantized/v1/job.pb.h"
 
 namespace quantized {

@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "client/commands/command.h"
-#include "client/rpc/environment.h"
+#include "core/base/environment.h"
 
 namespace quantized {
 

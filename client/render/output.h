@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "client/render/progress_line.h"
 #include "client/render/terminal.h"
-#include "client/rpc/environment.h"
+#include "core/base/environment.h"
 #include "quantized/v1/job.pb.h"
 
 namespace quantized {

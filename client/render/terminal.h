@@ -1,7 +1,7 @@
 // What the file behind a descriptor can show.
 #pragma once
 
-#include "client/rpc/environment.h"
+#include "core/base/environment.h"
 
 namespace quantized {
 

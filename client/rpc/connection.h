@@ -20,7 +20,7 @@
 #include "absl/status/statusor.h"
 #include "client/rpc/embedded_daemon.h"
 #include "client/rpc/endpoint.h"
-#include "client/rpc/environment.h"
+#include "core/base/environment.h"
 #include "core/base/mutex.h"
 #include "quantized/v1/service.grpc.pb.h"
 

@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "client/rpc/environment.h"
+#include "core/base/environment.h"
 
 namespace quantized {
 

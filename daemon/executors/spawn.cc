@@ -8,28 +8,24 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <iterator>
-#include <string_view>
+#include <string>
 #include <utility>
+#include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "core/base/environment.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "daemon/worker/frames.h"
 
 namespace quantized {
 namespace {
-
-// Parts of names: HF_TOKEN, HUGGING_FACE_HUB_TOKEN, AWS_SECRET_ACCESS_KEY, PGPASSWORD, …
-constexpr std::array<std::string_view, 7> kSecretNameParts = {
-    "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY", "ACCESS_KEY"};
 
 absl::Status SpawnError(int error_number, const char* call) {
   return MakeError(Error::kInternal, absl::StrCat("cannot start a worker: ", call, ": ",
@@ -119,21 +115,6 @@ uint64_t StartTicks(pid_t pid) {
 }
 
 }  // namespace
-
-std::vector<std::string> WithoutSecrets(char* const* environment) {
-  std::vector<std::string> kept;
-  for (; *environment != nullptr; ++environment) {
-    const std::string_view variable = *environment;
-    const std::string name =
-        absl::AsciiStrToUpper(std::string(variable.substr(0, variable.find('='))));
-    bool secret = false;
-    for (const std::string_view part : kSecretNameParts) {
-      secret |= name.find(part) != std::string::npos;
-    }
-    if (!secret) kept.emplace_back(variable);
-  }
-  return kept;
-}
 
 absl::StatusOr<WorkerProcess> SpawnWorker(const std::filesystem::path& binary) {
   ASSIGN_OR_RETURN(Channel socket, MakeSocket());

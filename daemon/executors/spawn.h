@@ -8,8 +8,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "daemon/executors/unique_fd.h"
@@ -27,9 +25,5 @@ struct WorkerProcess {
 // The worker is killed with the calling thread (it asks for PR_SET_PDEATHSIG), which must therefore
 // live until the process was reaped. Errors: kInternal where no process could be made.
 absl::StatusOr<WorkerProcess> SpawnWorker(const std::filesystem::path& binary);
-
-// `environment` ("NAME=value") without the variables whose names speak of secrets, such as
-// HF_TOKEN.
-std::vector<std::string> WithoutSecrets(char* const* environment);
 
 }  // namespace quantized

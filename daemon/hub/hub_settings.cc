@@ -1,7 +1,5 @@
 #include "daemon/hub/hub_settings.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <optional>
 #include <string_view>
@@ -22,8 +20,7 @@ namespace fs = std::filesystem;
 constexpr uint64_t kMaxTokenBytes = 4096;
 
 std::string ValueOf(const Environment& environment, std::string_view name) {
-  const auto found = environment.find(name);
-  return found == environment.end() ? "" : found->second;
+  return std::string(Lookup(environment, name));
 }
 
 bool IsTrue(std::string value) {
@@ -105,17 +102,6 @@ absl::StatusOr<std::string> FindEndpoint(const Environment& environment) {
 }
 
 }  // namespace
-
-Environment ProcessEnvironment() {
-  Environment result;
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
-    const std::string_view text = *entry;
-    const size_t equals = text.find('=');
-    if (equals == std::string_view::npos) continue;
-    result.emplace(text.substr(0, equals), text.substr(equals + 1));
-  }
-  return result;
-}
 
 absl::StatusOr<HubSettings> ReadHubSettings(const Environment& environment,
                                             std::string given_token) {

@@ -3,18 +3,12 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
-#include <map>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "core/base/environment.h"
 
 namespace quantized {
-
-// Variables by name. An empty value is as good as none.
-using Environment = std::map<std::string, std::string, std::less<>>;
-
-Environment ProcessEnvironment();
 
 struct HubSettings {
   std::string endpoint;  // "https://huggingface.co", without a slash at the end
@@ -26,7 +20,7 @@ struct HubSettings {
 
 // Reads HF_ENDPOINT, HF_TOKEN (else the file that HF_TOKEN_PATH names, else HF_HOME/token),
 // HF_HUB_OFFLINE, LLM_QUANTIZE_CACHE and HF_HUB_CACHE; HF_HOME is by default
-// ~/.cache/huggingface. `given_token` counts before all of them; empty for none.
+// ~/.cache/huggingface. An empty value is as good as none. `given_token` counts before all of them.
 // Errors: kInvalidArgument for an endpoint that is no http(s) URL, a token that is no single word,
 // and a cache that needs a HOME where there is none. No message quotes a token.
 absl::StatusOr<HubSettings> ReadHubSettings(const Environment& environment,

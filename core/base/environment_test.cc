@@ -1,4 +1,4 @@
-#include "daemon/executors/spawn.h"
+#include "core/base/environment.h"
 
 #include <string>
 #include <vector>

@@ -1,44 +1,14 @@
 #include "client/commands/ask_worker.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
-
-#include "client/commands/child_process.h"
-#include "client/render/error_object.h"
-#include "core/base/error.h"
+#include "client/commands/ask_program.h"
 #include "core/base/status_macros.h"
 
 namespace quantized {
-namespace {
-
-constexpr size_t kMaxAnswerBytes = 16 << 20;
-
-// A worker that failed: in its own words where it left an object, else by its exit code.
-absl::Status FailureOf(const ChildOutput& child, std::string_view what) {
-  if (child.signal != 0) {
-    return MakeError(Error::kWorkerCrashed,
-                     fmt::format("{} was killed by signal {}", what, child.signal));
-  }
-  RETURN_IF_ERROR(ErrorInObject(child.out));
-  const auto rows = AllErrors();
-  const auto row = std::find_if(rows.begin(), rows.end(), [&](const ErrorRow& one) {
-    return one.exit_code == child.exit_code;
-  });
-  std::string message = child.err.substr(0, child.err.find('\n'));
-  if (message.empty()) {
-    message = fmt::format("{} ended with exit code {}", what, child.exit_code);
-  }
-  return MakeError(row == rows.end() ? Error::kInternal : row->error, message);
-}
-
-}  // namespace
 
 absl::StatusOr<std::string> AskWorker(const CommandContext& context, std::string_view what,
                                       std::vector<std::string> words, std::string_view input) {
-  words.insert(words.begin(), context.program_dir / "quantize-worker");
-  ASSIGN_OR_RETURN(ChildOutput child, RunChild(std::move(words), kMaxAnswerBytes, input));
-  if (child.signal != 0 || child.exit_code != 0) return FailureOf(child, what);
+  ASSIGN_OR_RETURN(ChildOutput child, AskProgram(context, "quantize-worker", what, std::move(words),
+                                                 {.input = input}));
   return std::move(child.out);
 }
 

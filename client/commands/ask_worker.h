@@ -10,9 +10,8 @@
 
 namespace quantized {
 
-// The object that `quantize-worker WORDS…` prints, given `input` on stdin. `what` names the
-// question in messages: "the inspection of the model". Errors: the worker's own; kWorkerCrashed
-// when it was killed; kInternal when it cannot be started.
+// The object that `quantize-worker WORDS…` prints, given `input` on stdin. It parses files of
+// strangers, so no secret is in its environment. `what` and errors: AskProgram.
 absl::StatusOr<std::string> AskWorker(const CommandContext& context, std::string_view what,
                                       std::vector<std::string> words, std::string_view input = "");
 

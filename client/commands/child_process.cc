@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/base/environment.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 
@@ -55,8 +56,22 @@ absl::StatusOr<int> Readable(std::string_view bytes) {
   return fd;
 }
 
-absl::StatusOr<pid_t> Spawn(std::vector<std::string>& arguments, int in_fd, int out_fd,
-                            int err_fd) {
+std::vector<std::string> AllVariables() {
+  std::vector<std::string> variables;
+  for (char** variable = environ; *variable != nullptr; ++variable) variables.push_back(*variable);
+  return variables;
+}
+
+// As posix_spawn wants them.
+std::vector<char*> Pointers(std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  for (std::string& text : texts) pointers.push_back(text.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+absl::StatusOr<pid_t> Spawn(std::vector<std::string>& arguments, bool sees_secrets, int in_fd,
+                            int out_fd, int err_fd) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, in_fd, STDIN_FILENO);
@@ -69,12 +84,10 @@ absl::StatusOr<pid_t> Spawn(std::vector<std::string>& arguments, int in_fd, int 
   sigaddset(&pipe_signal, SIGPIPE);
   posix_spawnattr_setsigdefault(&attributes, &pipe_signal);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
+  std::vector<std::string> variables = sees_secrets ? AllVariables() : WithoutSecrets(environ);
   pid_t pid = 0;
-  const int error =
-      posix_spawn(&pid, arguments[0].c_str(), &actions, &attributes, argv.data(), environ);
+  const int error = posix_spawn(&pid, arguments[0].c_str(), &actions, &attributes,
+                                Pointers(arguments).data(), Pointers(variables).data());
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {
@@ -87,9 +100,9 @@ absl::StatusOr<pid_t> Spawn(std::vector<std::string>& arguments, int in_fd, int 
 
 }  // namespace
 
-absl::StatusOr<ChildOutput> RunChild(std::vector<std::string> arguments, size_t max_bytes,
-                                     std::string_view input) {
-  ASSIGN_OR_RETURN(const int in, Readable(input));
+absl::StatusOr<ChildOutput> RunChild(std::vector<std::string> arguments,
+                                     const ChildOptions& options) {
+  ASSIGN_OR_RETURN(const int in, Readable(options.input));
   std::array<int, 2> out, err;
   if (pipe2(out.data(), O_CLOEXEC) != 0) {
     const absl::Status status = ErrnoError(errno, "make a pipe for", arguments[0]);
@@ -103,14 +116,14 @@ absl::StatusOr<ChildOutput> RunChild(std::vector<std::string> arguments, size_t 
     close(out[1]);
     return status;
   }
-  const auto pid = Spawn(arguments, in, out[1], err[1]);
+  const auto pid = Spawn(arguments, options.sees_secrets, in, out[1], err[1]);
   close(in);
   close(out[1]);
   close(err[1]);
   ChildOutput output;
   bool within_limit = true;
   if (pid.ok()) {
-    within_limit = ReadBoth({out[0], err[0]}, {&output.out, &output.err}, max_bytes);
+    within_limit = ReadBoth({out[0], err[0]}, {&output.out, &output.err}, options.max_bytes);
     if (!within_limit) kill(*pid, SIGKILL);
     int status = 0;
     while (waitpid(*pid, &status, 0) < 0 && errno == EINTR) {
@@ -123,7 +136,7 @@ absl::StatusOr<ChildOutput> RunChild(std::vector<std::string> arguments, size_t 
   if (!pid.ok()) return pid.status();
   if (!within_limit) {
     return MakeError(Error::kInternal,
-                     fmt::format("{} printed more than {} bytes", arguments[0], max_bytes));
+                     fmt::format("{} printed more than {} bytes", arguments[0], options.max_bytes));
   }
   return output;
 }

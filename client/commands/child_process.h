@@ -1,6 +1,7 @@
 // Runs a short program and takes what it prints.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,10 +17,17 @@ struct ChildOutput {
   int signal = 0;     // that killed it, 0 for none
 };
 
-// Runs the program `arguments[0]` (a path) with `input` as its stdin and waits for its end. A child
-// that prints more than `max_bytes` to either stream is killed. Errors: kInternal when it cannot be
-// started or prints too much.
-absl::StatusOr<ChildOutput> RunChild(std::vector<std::string> arguments, size_t max_bytes,
-                                     std::string_view input = "");
+struct ChildOptions {
+  // A child that prints more to either stream is killed.
+  size_t max_bytes = size_t{16} << 20;
+  std::string_view input = "";  // its stdin
+  // Whether its environment has the variables whose names speak of secrets (WithoutSecrets).
+  bool sees_secrets = false;
+};
+
+// Runs the program `arguments[0]` (a path) and waits for its end. Errors: kInternal when it cannot
+// be started or prints too much.
+absl::StatusOr<ChildOutput> RunChild(std::vector<std::string> arguments,
+                                     const ChildOptions& options = {});
 
 }  // namespace quantized

@@ -10,7 +10,7 @@ namespace quantized {
 namespace {
 
 absl::StatusOr<ChildOutput> Shell(const std::string& script, size_t max_bytes = 1 << 20) {
-  return RunChild({"/bin/sh", "-c", script}, max_bytes);
+  return RunChild({"/bin/sh", "-c", script}, {.max_bytes = max_bytes});
 }
 
 TEST(RunChildTest, TakesBothStreamsAndTheExitCode) {
@@ -49,17 +49,26 @@ TEST(RunChildTest, GivesItNoInput) {
 
 TEST(RunChildTest, GivesItTheInput) {
   const std::string input(500'000, 'i');  // more than a pipe holds
-  const auto child = RunChild({"/bin/sh", "-c", "cat"}, 1 << 20, input);
+  const auto child = RunChild({"/bin/sh", "-c", "cat"}, {.input = input});
   ASSERT_TRUE(child.ok()) << child.status();
   EXPECT_EQ(child->out, input);
-  EXPECT_TRUE(RunChild({"/bin/true"}, 1, input).ok());  // it need not be read
+  EXPECT_TRUE(
+      RunChild({"/bin/true"}, {.max_bytes = 1, .input = input}).ok());  // it need not be read
 }
 
 TEST(RunChildTest, NamesAProgramThatIsNotThere) {
-  const auto child = RunChild({"/no/such/program"}, 100);
+  const auto child = RunChild({"/no/such/program"});
   ASSERT_FALSE(child.ok());
   EXPECT_THAT(std::string(child.status().message()),
               ::testing::HasSubstr("/no/such/program: No such file or directory"));
+}
+
+TEST(RunChildTest, OnlyWhoIsTrustedSeesSecrets) {
+  ASSERT_EQ(setenv("HF_TOKEN", "hf_of_a_test", 1), 0);
+  const std::vector<std::string> command = {"/bin/sh", "-c", "echo \"[$HF_TOKEN]\""};
+  EXPECT_EQ(RunChild(command)->out, "[]\n");
+  EXPECT_EQ(RunChild(command, {.sees_secrets = true})->out, "[hf_of_a_test]\n");
+  unsetenv("HF_TOKEN");
 }
 
 }  // namespace

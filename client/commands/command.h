@@ -79,7 +79,7 @@ class Values {
 struct CommandContext {
   const Environment& environment;
   Output& output;
-  std::filesystem::path program_dir;  // holds llm-quantize, quantized and quantize-worker
+  std::filesystem::path program_dir;  // holds all our programs
   std::string host;                   // --host; may be empty
 };
 

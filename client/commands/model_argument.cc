@@ -40,16 +40,11 @@ bool IsHubId(std::string_view model) {
 
 }  // namespace
 
-absl::StatusOr<fs::path> ResolveModel(std::string_view model) {
+absl::StatusOr<NamedModel> ResolveModel(std::string_view model) {
   std::error_code error;
-  if (fs::exists(model, error)) return AbsolutePath(model);
+  if (fs::exists(model, error)) return NamedModel{.path = AbsolutePath(model), .hub_id = ""};
   if (!LooksLikePath(model) && IsHubId(model)) {
-    return MakeError(
-        Error::kNotImplemented,
-        fmt::format("'{}' is not a local path, and downloading from the Hugging Face Hub is not in "
-                    "this version",
-                    model),
-        "Download the model and provide its local directory");
+    return NamedModel{.path = "", .hub_id = std::string(model)};
   }
   // A folder that may not be entered shows as an error other than "not there".
   const std::string why =

@@ -9,10 +9,16 @@
 
 namespace quantized {
 
-// The absolute path of a local model. Errors: kModelNotFound for a path that is not there, or a
-// text that is neither a path nor a Hub id ("org/name", "name", each with an optional "@revision");
-// kNotImplemented for a Hub id: this version downloads nothing.
-absl::StatusOr<std::filesystem::path> ResolveModel(std::string_view model);
+struct NamedModel {
+  std::filesystem::path path;  // absolute; empty for a model of the Hub
+  // "org/name" or "name", each with an optional "@revision", as it was typed; empty for a path.
+  // Whether the Hub has such a model is not known.
+  std::string hub_id;
+};
+
+// What exists is a path. Errors: kModelNotFound for a path that is not there, or a text that is
+// neither a path nor a Hub id.
+absl::StatusOr<NamedModel> ResolveModel(std::string_view model);
 
 // Absolute, without "." and "..": as the user sees it, so symbolic links stay unless a ".." would
 // be ambiguous. The path need not exist.

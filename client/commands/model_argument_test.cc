@@ -27,11 +27,11 @@ class ModelArgumentTest : public ::testing::Test {
 TEST_F(ModelArgumentTest, WhatExistsIsAPath) {
   fs::create_directories("org/name");
   std::ofstream("model");
-  EXPECT_EQ(*ResolveModel("org/name"), dir_.path() / "org/name");
-  EXPECT_EQ(*ResolveModel("./org/name/"), dir_.path() / "org/name");
-  EXPECT_EQ(*ResolveModel("model"), dir_.path() / "model");
-  EXPECT_EQ(*ResolveModel("."), dir_.path());
-  EXPECT_EQ(*ResolveModel("org/.."), fs::canonical(dir_.path()));
+  EXPECT_EQ(ResolveModel("org/name")->path, dir_.path() / "org/name");
+  EXPECT_EQ(ResolveModel("./org/name/")->path, dir_.path() / "org/name");
+  EXPECT_EQ(ResolveModel("model")->path, dir_.path() / "model");
+  EXPECT_EQ(ResolveModel(".")->path, dir_.path());
+  EXPECT_EQ(ResolveModel("org/..")->path, fs::canonical(dir_.path()));
 }
 
 TEST_F(ModelArgumentTest, AMissingPathIsNotFound) {
@@ -45,13 +45,13 @@ TEST_F(ModelArgumentTest, AMissingPathIsNotFound) {
   }
 }
 
-TEST_F(ModelArgumentTest, AHubIdIsRefusedForNow) {
-  for (const std::string_view model :
-       {"meta-llama/Llama-2-7b-hf", "gpt2", "org/name@main", "invalid-model"}) {
-    const auto path = ResolveModel(model);
-    ASSERT_FALSE(path.ok()) << model;
-    EXPECT_EQ(ErrorOf(path.status()), Error::kNotImplemented) << model;
-    EXPECT_FALSE(SuggestionOf(path.status()).empty());
+TEST_F(ModelArgumentTest, WhatIsNotThereMayBeOnTheHub) {
+  for (const std::string model : {"meta-llama/Llama-2-7b-hf", "gpt2", "org/name@main",
+                                  "org/name@refs/pr/1", "invalid-model"}) {
+    const auto named = ResolveModel(model);
+    ASSERT_TRUE(named.ok()) << named.status();
+    EXPECT_EQ(named->hub_id, model);
+    EXPECT_TRUE(named->path.empty());
   }
 }
 

@@ -185,7 +185,15 @@ absl::StatusOr<v1::QuantizeSpec> MakeSpec(const Values& values, const Environmen
     *spec.mutable_packed() = std::move(packed);
   }
   const std::string& model = values.Text("MODEL");
-  ASSIGN_OR_RETURN(const std::filesystem::path model_path, ResolveModel(model));
+  ASSIGN_OR_RETURN(const NamedModel named, ResolveModel(model));
+  if (!named.hub_id.empty()) {
+    return MakeError(Error::kNotImplemented,
+                     fmt::format("'{}' is not a local path, and quantizing models of the Hugging "
+                                 "Face Hub is not in this version",
+                                 model),
+                     "Download the model and provide its local directory");
+  }
+  const std::filesystem::path& model_path = named.path;
   const std::filesystem::path folder = AbsolutePath(values.Text("--output-dir"));
   for (const std::string& level : levels) {
     v1::OutputSpec& output = *spec.add_outputs();

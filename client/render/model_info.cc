@@ -121,9 +121,10 @@ absl::Status BadInspection(std::string_view what) {
 
 }  // namespace
 
-absl::StatusOr<ModelInfoText> FormatModelInfo(std::string_view inspection) {
-  const Json read = Json::parse(inspection, nullptr, /*allow_exceptions=*/false);
+absl::StatusOr<ModelInfoText> FormatModelInfo(std::string_view inspection, std::string_view name) {
+  Json read = Json::parse(inspection, nullptr, /*allow_exceptions=*/false);
   if (!read.is_object()) return BadInspection("is not a JSON object");
+  if (!name.empty()) read["model_name"] = name;
   ModelInfoText text;
   Json ordered = Json::object();
   for (const KeyRow& row : kKeys) {

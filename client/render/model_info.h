@@ -13,8 +13,10 @@ struct ModelInfoText {
   std::string json;
 };
 
-// `inspection` is the object that the worker printed. kInternal when it is no object, lacks a key
-// of the contract or has one of another type.
-absl::StatusOr<ModelInfoText> FormatModelInfo(std::string_view inspection);
+// `inspection` is the object that the worker printed; `name`, unless empty, is shown instead of the
+// model's name in it. kInternal when it is no object, lacks a key of the contract or has one of
+// another type.
+absl::StatusOr<ModelInfoText> FormatModelInfo(std::string_view inspection,
+                                              std::string_view name = "");
 
 }  // namespace quantized

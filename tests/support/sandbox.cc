@@ -27,7 +27,7 @@ Sandbox::Sandbox() {
 }
 
 Sandbox::~Sandbox() {
-  for (const char* name : {"llm-quantize", "quantized", "quantize-worker"}) {
+  for (const char* name : {"llm-quantize", "quantized", "quantize-worker", "quantize-fetch"}) {
     for (const pid_t pid : Processes(name)) kill(pid, SIGKILL);
     GoneSoon(name);
   }
@@ -42,7 +42,16 @@ ProcessOptions Sandbox::options() const {
                           {"LLM_QUANTIZE_HOST", ""},
                           {"LLM_QUANTIZE_CHECKPOINT_DIR", ""},
                           {"LLM_QUANTIZE_CACHE", ""},
+                          // No test talks to the internet.
+                          {"HF_ENDPOINT", "http://127.0.0.1:9"},
                           {"HF_TOKEN", ""},
+                          {"HF_TOKEN_PATH", ""},
+                          {"HF_HOME", ""},
+                          {"HF_HUB_CACHE", ""},
+                          {"HF_HUB_OFFLINE", ""},
+                          {"http_proxy", ""},
+                          {"https_proxy", ""},
+                          {"all_proxy", ""},
                           {"NO_COLOR", ""},
                           {"CI", ""}},
           .working_directory = work()};

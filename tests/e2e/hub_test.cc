@@ -1,0 +1,138 @@
+// What needs no job: `info org/name`, with a Hub on the loopback.
+#include <fstream>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/e2e/hub_user.h"
+#include "tests/support/fault_shim.h"
+
+namespace quantized {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using testing::HubUser;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using testing::ProcessResult;
+
+class HubCommandsTest : public ::testing::Test {
+ protected:
+  json RunJson(std::vector<std::string> arguments, int exit_code = 0) {
+    arguments.insert(arguments.begin(), {"--format", "json"});
+    const ProcessResult result = user_.Run(arguments);
+    EXPECT_EQ(result.exit_code, exit_code) << result.out << result.err;
+    return json::parse(result.out, nullptr, false);
+  }
+
+  // Fetches the model, by hand.
+  json Fetch(const std::string& id = HubUser::kModel) {
+    const ProcessResult result =
+        RunProcess({testing::BinDir() / "quantize-fetch", "fetch", id}, user_.options());
+    EXPECT_EQ(result.exit_code, 0) << result.out;
+    return json::parse(result.out, nullptr, false);
+  }
+
+  HubUser user_;
+};
+
+TEST_F(HubCommandsTest, InfoTellsWhatItTellsOfTheDirectory) {
+  json local = RunJson({"info", testing::TinyModel()});
+  EXPECT_THAT(user_.server.requests(), IsEmpty());
+  for (const std::string id : {"me/tiny", "me/tiny@main"}) {
+    local["model_name"] = id;
+    EXPECT_EQ(RunJson({"info", id}), local);
+  }
+  const ProcessResult human = user_.Run({"info", "me/tiny"});
+  EXPECT_THAT(human.out, HasSubstr("Model: me/tiny\nArchitecture: LlamaForCausalLM\n"));
+  EXPECT_THAT(human.err, IsEmpty());
+  // Nothing stays, neither in the cache nor beside it, and no daemon was needed.
+  EXPECT_THAT(testing::FilesBelow(user_.sandbox.path() / "tmp"), IsEmpty());
+  EXPECT_THAT(testing::FilesBelow(user_.sandbox.path() / "home"), IsEmpty());
+  EXPECT_THAT(user_.sandbox.Processes("quantized"), IsEmpty());
+  uint64_t asked_bytes = 0;
+  for (const testing::HubRequest& request : user_.server.requests()) {
+    if (request.path.ends_with(".safetensors")) {
+      asked_bytes += request.range->second - request.range->first;
+    }
+  }
+  EXPECT_LT(asked_bytes, 1'000'000) << "the weights have 3.4 MB, and were looked at thrice";
+}
+
+TEST_F(HubCommandsTest, InfoTakesAModelThatACacheHolds) {
+  Fetch();
+  user_.server.ForgetRequests();
+  auto options = user_.options();
+  options.environment["HF_HUB_OFFLINE"] = "1";
+  const ProcessResult result = RunProcess(testing::Sandbox::Command({"info", "me/tiny"}), options);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("Model: me/tiny\n"));
+  EXPECT_THAT(user_.server.requests(), IsEmpty());
+}
+
+TEST_F(HubCommandsTest, APathThatIsThereIsAPath) {
+  std::filesystem::create_directories(user_.sandbox.work() / "me");
+  testing::CopyModel(testing::TinyModel(), user_.sandbox.work() / "me/tiny");
+  EXPECT_EQ(RunJson({"info", "me/tiny"})["model_name"], "tiny");
+  EXPECT_THAT(user_.server.requests(), IsEmpty());
+}
+
+TEST_F(HubCommandsTest, WhatTheHubDoesNotHaveIsNotFound) {
+  const json bare = RunJson({"info", "invalid-model"}, 3);
+  EXPECT_EQ(bare["error_type"], "ModelNotFoundError");
+  EXPECT_EQ(bare["message"], "Model 'invalid-model' not found on Hugging Face Hub");
+  EXPECT_EQ(bare["suggestion"], "Check the model name or provide a local path");
+  EXPECT_EQ(RunJson({"info", "me/missing"}, 3)["message"],
+            "Model 'me/missing' not found on Hugging Face Hub");
+  EXPECT_THAT(RunJson({"info", "me/tiny@no-such-branch"}, 3)["message"],
+              HasSubstr("Revision 'no-such-branch'"));
+  EXPECT_THAT(RunJson({"info", "me--you/tiny"}, 3)["message"],
+              HasSubstr("is no model of the Hugging Face Hub"));
+}
+
+TEST_F(HubCommandsTest, WhoMayNotReadAModelIsToldSo) {
+  testing::HubRepository gated = HubUser::Model();
+  gated.gated = true;
+  user_.server.Add(gated);
+  user_.server.Accept("hf_good");
+  const json refused = RunJson({"info", "me/tiny"}, 4);
+  EXPECT_EQ(refused["error_type"], "AuthenticationRequiredError");
+  EXPECT_THAT(refused["message"], HasSubstr("'me/tiny' is gated"));
+  EXPECT_THAT(refused["suggestion"], HasSubstr("HF_TOKEN"));
+  auto options = user_.options();
+  for (const auto& [token, exit_code] : {std::pair("hf_bad", 4), std::pair("hf_good", 0)}) {
+    options.environment["HF_TOKEN"] = token;
+    EXPECT_EQ(RunProcess(testing::Sandbox::Command({"info", "me/tiny"}), options).exit_code,
+              exit_code);
+  }
+}
+
+// The worker is stopped as it opens the model, so that its environment can be looked at.
+TEST_F(HubCommandsTest, WhoParsesTheModelDoesNotSeeTheToken) {
+  constexpr char kCanary[] = "hf_CanaryCanaryCanary";
+  user_.server.Accept(kCanary);
+  auto options = user_.options();
+  options.environment["HF_TOKEN"] = kCanary;
+  options.environment.merge(testing::FaultEnvironment({.exe = "quantize-worker",
+                                                       .call = "open",
+                                                       .path = "*/config.json",
+                                                       .action = "stop",
+                                                       .mark = user_.sandbox.path() / "fired"}));
+  testing::Process client(testing::Sandbox::Command({"info", "me/tiny"}), options);
+  pid_t worker = 0;
+  ASSERT_TRUE(testing::WaitUntil([&] {
+    const auto workers = user_.sandbox.Processes("quantize-worker");
+    if (workers.empty() || testing::ProcessState(workers[0]) != 'T') return false;
+    worker = workers[0];
+    return true;
+  }));
+  const std::string environment = testing::ReadAll("/proc/" + std::to_string(worker) + "/environ");
+  kill(worker, SIGCONT);
+  EXPECT_THAT(environment, HasSubstr("XDG_RUNTIME_DIR="));
+  EXPECT_THAT(environment, Not(HasSubstr(kCanary)));
+  EXPECT_EQ(client.Wait().exit_code, 0);
+}
+
+}  // namespace
+}  // namespace quantized

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "client/commands/cache.h"
 #include "client/commands/convert.h"
 #include "client/commands/info.h"
 #include "client/commands/jobs.h"
@@ -15,6 +16,7 @@ constexpr std::array kCommands = {
     &kQuantizeCommand,   &kConvertCommand,      &kInfoCommand,        &kJobsListCommand,
     &kJobsShowCommand,   &kJobsAttachCommand,   &kJobsLogsCommand,    &kJobsWaitCommand,
     &kJobsCancelCommand, &kServerStatusCommand, &kServerStartCommand, &kServerStopCommand,
+    &kCacheListCommand,  &kCacheVerifyCommand,  &kCachePruneCommand,
 };
 
 constexpr std::array<std::string_view, 2> kFormats = {"human", "json"};

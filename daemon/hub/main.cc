@@ -235,8 +235,8 @@ class Program {
           Error::kValidationFailed,
           StrCat(verified.wrong.size(), " of the cache's files are wrong: ",
                  wrong.front().get<std::string>(), verified.wrong.size() > 1 ? ", …" : ""),
-          "Remove them with quantize-fetch cache verify --remove; they are fetched again "
-          "when needed");
+          "Remove them with 'llm-quantize cache verify --remove'; they are fetched again when "
+          "needed");
     }
     return Json{{"status", "success"},
                 {"path", cache.root().string()},

@@ -1,4 +1,4 @@
-// What needs no job: `info org/name`, with a Hub on the loopback.
+// What needs no job: `info org/name` and the care of the cache, with a Hub on the loopback.
 #include <fstream>
 
 #include "gmock/gmock.h"
@@ -132,6 +132,34 @@ TEST_F(HubCommandsTest, WhoParsesTheModelDoesNotSeeTheToken) {
   EXPECT_THAT(environment, HasSubstr("XDG_RUNTIME_DIR="));
   EXPECT_THAT(environment, Not(HasSubstr(kCanary)));
   EXPECT_EQ(client.Wait().exit_code, 0);
+}
+
+TEST_F(HubCommandsTest, TheCacheIsListedVerifiedAndPruned) {
+  EXPECT_THAT(user_.Run({"cache", "list"}).out, HasSubstr("Cache: " + user_.cache().string()));
+  const json fetched = Fetch();
+  const json listed = RunJson({"cache", "list"});
+  EXPECT_EQ(listed["models"][0]["model_name"], "me/tiny");
+  EXPECT_EQ(listed["models"][0]["snapshots"][0]["commit"], fetched["commit"]);
+  EXPECT_THAT(user_.Run({"cache", "list"}).out, HasSubstr("me/tiny  main"));
+  EXPECT_THAT(user_.Run({"cache", "verify"}).out, HasSubstr("Verified: "));
+
+  const std::filesystem::path file = fetched["path"].get<std::string>() + "/tokenizer.json";
+  std::filesystem::permissions(file, std::filesystem::perms::owner_all);
+  testing::WriteAll(file, "something else");
+  const json wrong = RunJson({"cache", "verify"}, 6);
+  EXPECT_EQ(wrong["error_type"], "ValidationError");
+  EXPECT_THAT(wrong["suggestion"], HasSubstr("llm-quantize cache verify --remove"));
+  EXPECT_EQ(RunJson({"cache", "verify", "--remove"})["removed"].size(), 1);
+  EXPECT_THAT(user_.Run({"cache", "verify"}).out, Not(HasSubstr("Removed")));
+
+  EXPECT_THAT(user_.Run({"cache", "prune"}).out, HasSubstr("Freed: 0 files, 0 B"));
+  const auto month_ago =
+      std::filesystem::file_time_type::clock::now() - std::chrono::hours(24 * 30);
+  std::filesystem::last_write_time(fetched["path"].get<std::string>(), month_ago);
+  EXPECT_EQ(RunJson({"cache", "prune", "--older-than", "31"})["snapshots"].size(), 0);
+  EXPECT_THAT(user_.Run({"cache", "prune", "--older-than", "29"}).out,
+              HasSubstr("Removed: me/tiny@" + fetched["commit"].get<std::string>()));
+  EXPECT_THAT(RunJson({"cache", "list"})["models"], IsEmpty());
 }
 
 }  // namespace

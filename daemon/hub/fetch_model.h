@@ -37,6 +37,7 @@ struct FetchContext {
   HttpSettings http() const {
     return {.endpoint = settings.endpoint,
             .token = settings.token,
+            .certificates = settings.certificates,
             .connect_timeout = connect_timeout,
             .stall_timeout = stall_timeout};
   }

@@ -192,6 +192,10 @@ HttpResult HttpClient::GetOnce(const HttpRequest& request, const std::string& ur
   Set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   Set(easy, CURLOPT_FOLLOWLOCATION, 0L);
   Set(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  if (const std::filesystem::path& trusted = settings_.certificates; !trusted.empty()) {
+    const bool is_folder = std::filesystem::is_directory(trusted);
+    Set(easy, is_folder ? CURLOPT_CAPATH : CURLOPT_CAINFO, trusted.c_str());
+  }
   Set(easy, CURLOPT_NOSIGNAL, 1L);
   Set(easy, CURLOPT_CONNECTTIMEOUT, static_cast<long>(settings_.connect_timeout.count()));
   Set(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);

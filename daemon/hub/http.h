@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -20,7 +21,8 @@ namespace quantized {
 
 struct HttpSettings {
   std::string endpoint;
-  std::string token;  // a secret; empty for none
+  std::string token;                   // a secret; empty for none
+  std::filesystem::path certificates;  // a file or folder of those to trust; empty: the system's
   std::chrono::seconds connect_timeout{15};
   // A transfer that brings nothing for so long has failed.
   std::chrono::seconds stall_timeout{30};

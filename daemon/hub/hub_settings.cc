@@ -18,6 +18,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kMaxTokenBytes = 4096;
+// In this order: huggingface_hub goes through requests, or through httpx and OpenSSL.
+constexpr std::string_view kCertificateVariables[] = {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+                                                      "SSL_CERT_FILE", "SSL_CERT_DIR"};
 
 std::string ValueOf(const Environment& environment, std::string_view name) {
   return std::string(Lookup(environment, name));
@@ -88,6 +91,20 @@ absl::StatusOr<std::string> FindToken(const Environment& environment, const Fold
   return CheckedToken(text, file->string());
 }
 
+absl::StatusOr<fs::path> FindCertificates(const Folders& folders) {
+  for (const std::string_view variable : kCertificateVariables) {
+    const std::optional<fs::path> path = folders.Named(variable);
+    if (!path) continue;
+    std::error_code ignored;
+    if (fs::exists(*path, ignored)) return *path;
+    return MakeError(
+        Error::kInvalidArgument,
+        StrCat(variable, " is '", path->string(), "', expected a file or folder of certificates"),
+        StrCat("Correct ", variable, " or unset it"));
+  }
+  return "";
+}
+
 absl::StatusOr<std::string> FindEndpoint(const Environment& environment) {
   std::string endpoint = ValueOf(environment, "HF_ENDPOINT");
   if (endpoint.empty()) return "https://huggingface.co";
@@ -108,6 +125,7 @@ absl::StatusOr<HubSettings> ReadHubSettings(const Environment& environment,
   const Folders folders(environment);
   HubSettings settings;
   ASSIGN_OR_RETURN(settings.endpoint, FindEndpoint(environment));
+  ASSIGN_OR_RETURN(settings.certificates, FindCertificates(folders));
   settings.offline = IsTrue(ValueOf(environment, "HF_HUB_OFFLINE"));
   ASSIGN_OR_RETURN(settings.token, given_token.empty()
                                        ? FindToken(environment, folders)

@@ -16,13 +16,17 @@ struct HubSettings {
   bool offline = false;
   std::filesystem::path cache;         // the models that we fetched: LLM_QUANTIZE_CACHE/hub
   std::filesystem::path shared_cache;  // those that huggingface_hub fetched; empty for none
+  // A file, or a folder, of certificates to trust; empty for the system's.
+  std::filesystem::path certificates;
 };
 
 // Reads HF_ENDPOINT, HF_TOKEN (else the file that HF_TOKEN_PATH names, else HF_HOME/token),
 // HF_HUB_OFFLINE, LLM_QUANTIZE_CACHE and HF_HUB_CACHE; HF_HOME is by default
-// ~/.cache/huggingface. An empty value is as good as none. `given_token` counts before all of them.
-// Errors: kInvalidArgument for an endpoint that is no http(s) URL, a token that is no single word,
-// and a cache that needs a HOME where there is none. No message quotes a token.
+// ~/.cache/huggingface. Certificates are those of the first of REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE,
+// SSL_CERT_FILE and SSL_CERT_DIR that is set. An empty value is as good as none. `given_token`
+// counts before all of them. Errors: kInvalidArgument for an endpoint that is no http(s) URL, a
+// token that is no single word, a cache that needs a HOME where there is none, and certificates
+// that are not there. No message quotes a token.
 absl::StatusOr<HubSettings> ReadHubSettings(const Environment& environment,
                                             std::string given_token = "");
 

@@ -56,6 +56,24 @@ TEST(HubSettingsTest, TheTokenOfAFile) {
             "hf_given");
 }
 
+TEST(HubSettingsTest, Certificates) {
+  const testing::TempDir folder;
+  const std::string file = folder.path() / "ca.pem";
+  std::ofstream(file) << "a certificate";
+  EXPECT_EQ(Read({{"HOME", "/h"}}).certificates, "");
+  for (const std::string variable :
+       {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"}) {
+    EXPECT_EQ(Read({{"HOME", "/h"}, {variable, file}}).certificates, file);
+    const auto missing = ReadHubSettings({{"HOME", "/h"}, {variable, "/no/ca.pem"}});
+    ASSERT_FALSE(missing.ok());
+    EXPECT_EQ(ErrorOf(missing.status()), Error::kInvalidArgument);
+    EXPECT_THAT(MessageOf(missing.status()), HasSubstr(variable + " is '/no/ca.pem'"));
+  }
+  EXPECT_EQ(
+      Read({{"HOME", "/h"}, {"SSL_CERT_DIR", folder.path()}, {"SSL_CERT_FILE", file}}).certificates,
+      file);
+}
+
 TEST(HubSettingsTest, WhatIsRefused) {
   for (const Environment& environment :
        {Environment{{"HOME", "/h"}, {"HF_TOKEN", "hf_secret\r\nX-Evil: 1"}},

@@ -35,6 +35,10 @@ class ProgramTest : public HubTest {
                             {"HF_HUB_CACHE", ""},
                             {"HF_TOKEN_PATH", ""},
                             {"http_proxy", ""},
+                            {"REQUESTS_CA_BUNDLE", ""},
+                            {"CURL_CA_BUNDLE", ""},
+                            {"SSL_CERT_FILE", ""},
+                            {"SSL_CERT_DIR", ""},
                             {"LLM_QUANTIZE_CACHE", folder_.path() / "ours"}}};
   }
 
@@ -203,6 +207,25 @@ TEST_F(ProgramTest, TheTokenGoesToTheHubOnly) {
     EXPECT_THAT(request.path + request.query, Not(HasSubstr(kCanary)));
   }
   EXPECT_TRUE(seen);
+}
+
+TEST_F(ProgramTest, OverHttpsOnlyWithACertificateThatIsTrusted) {
+  testing::HubServer secure(testing::HubScheme::kHttps);
+  secure.Add(model_);
+  auto options = Options();
+  options.environment["HF_ENDPOINT"] = secure.endpoint();
+  const std::vector<std::string> command = Command({"fetch", "me/model"});
+  const ProcessResult distrusted = testing::RunProcess(command, options);
+  EXPECT_EQ(distrusted.exit_code, 1);
+  EXPECT_THAT(distrusted.out, HasSubstr("certificate"));
+  EXPECT_TRUE(secure.requests().empty());
+
+  const auto bundle = folder_.path() / "ca.pem";
+  std::ofstream(bundle) << secure.certificate();
+  options.environment["SSL_CERT_FILE"] = bundle;
+  const ProcessResult fetched = testing::RunProcess(command, options);
+  ASSERT_EQ(fetched.exit_code, 0) << fetched.out;
+  ExpectWhole(json::parse(fetched.out)["path"].get<std::string>(), model_);
 }
 
 TEST_F(ProgramTest, TheTokenOfADescriptor) {

@@ -23,6 +23,7 @@
 #include "core/base/check.h"
 #include "core/base/file.h"
 #include "core/base/str_cat.h"
+#include "tests/support/tls_front.h"
 
 namespace quantized::testing {
 namespace {
@@ -153,7 +154,8 @@ json TreeOf(const HubRepository& repository) {
 
 class HubServer::Impl {
  public:
-  Impl() : hub_(Listen()), cdn_(Listen()) {
+  explicit Impl(HubScheme scheme) : hub_(Listen()), cdn_(Listen()) {
+    if (scheme == HubScheme::kHttps) tls_.emplace();
     acceptors_.emplace_back([this] { AcceptAll(hub_.fd, HubPort::kHub); });
     acceptors_.emplace_back([this] { AcceptAll(cdn_.fd, HubPort::kCdn); });
   }
@@ -172,10 +174,11 @@ class HubServer::Impl {
   }
 
   std::string UrlOf(const Listener& listener) const {
-    return StrCat("http://127.0.0.1:", listener.port);
+    return StrCat(tls_ ? "https" : "http", "://127.0.0.1:", listener.port);
   }
 
   const Listener hub_, cdn_;
+  std::optional<TlsFront> tls_;
   mutable std::mutex mutex_;  // guards what follows
   mutable std::condition_variable came_;
   std::map<std::string, HubRepository> repositories_;
@@ -190,6 +193,7 @@ class HubServer::Impl {
     while ((fd = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC)) >= 0) {
       const int on = 1;
       ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+      if (tls_) fd = tls_->Accept(fd);
       const std::lock_guard lock(mutex_);
       open_.insert(fd);
       connections_.emplace_back([this, fd, port] {
@@ -425,11 +429,12 @@ class HubServer::Impl {
   std::vector<std::jthread> acceptors_;
 };
 
-HubServer::HubServer() : impl_(std::make_unique<Impl>()) {}
+HubServer::HubServer(HubScheme scheme) : impl_(std::make_unique<Impl>(scheme)) {}
 HubServer::~HubServer() = default;
 
 std::string HubServer::endpoint() const { return impl_->UrlOf(impl_->hub_); }
 std::string HubServer::cdn() const { return impl_->UrlOf(impl_->cdn_); }
+std::string HubServer::certificate() const { return impl_->tls_->certificate(); }
 
 void HubServer::Add(HubRepository repository) {
   const std::lock_guard lock(impl_->mutex_);

@@ -50,16 +50,20 @@ struct HubFault {
   uint64_t skip = 0;  // so many such requests go well before
 };
 
+enum class HubScheme { kHttp, kHttps };
+
 // Ports are free ones. Thread-safe. The destructor ends all connections.
 class HubServer {
  public:
-  HubServer();
+  explicit HubServer(HubScheme scheme = HubScheme::kHttp);
   ~HubServer();
   HubServer(const HubServer&) = delete;
   HubServer& operator=(const HubServer&) = delete;
 
   std::string endpoint() const;  // "http://127.0.0.1:PORT"
   std::string cdn() const;
+  // With kHttps: what a client has to trust, in PEM.
+  std::string certificate() const;
 
   void Add(HubRepository repository);
   // Who has it may read gated and private repositories; other tokens are refused.

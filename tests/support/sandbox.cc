@@ -52,6 +52,10 @@ ProcessOptions Sandbox::options() const {
                           {"http_proxy", ""},
                           {"https_proxy", ""},
                           {"all_proxy", ""},
+                          {"REQUESTS_CA_BUNDLE", ""},
+                          {"CURL_CA_BUNDLE", ""},
+                          {"SSL_CERT_FILE", ""},
+                          {"SSL_CERT_DIR", ""},
                           {"NO_COLOR", ""},
                           {"CI", ""}},
           .working_directory = work()};

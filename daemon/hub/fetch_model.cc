@@ -25,6 +25,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// At asking the Hub, where a cache holds a whole model to go on with.
+constexpr int kAttemptsWithCopy = 2;
+
 // When a snapshot was last used: what pruning by age goes by. Best effort: a cache may be
 // read-only.
 void Touch(const fs::path& folder) { ::utimensat(AT_FDCWD, folder.c_str(), nullptr, 0); }
@@ -96,8 +99,20 @@ absl::StatusOr<RepositoryInfo> ResolveModel(const FetchContext& context, const H
     }
   }
   if (settings.offline) return NotInCache(id, "");
+  RetryRules rules = context.rules.retries;
+  if (FindFetchedModel(context, id).ok()) rules.attempts = kAttemptsWithCopy;
   HttpClient client(context.http(), context.stop);
-  return FetchRepositoryInfo(client, id, Retries(context.rules.retries, context.waiter));
+  return FetchRepositoryInfo(client, id, Retries(rules, context.waiter));
+}
+
+absl::StatusOr<FetchedModel> InsteadOfHub(const FetchContext& context, const HubId& id,
+                                          const absl::Status& failure) {
+  if (ErrorOf(failure) != Error::kIo) return failure;
+  absl::StatusOr<FetchedModel> here = FindFetchedModel(context, id);
+  if (!here.ok()) return failure;
+  context.on_message(StrCat("Model '", id.name, "' is taken from the cache, commit ", here->commit,
+                            ", as the Hub cannot be asked: ", failure.message()));
+  return here;
 }
 
 absl::StatusOr<FetchedModel> FindFetchedModel(const FetchContext& context, const HubId& id) {
@@ -117,18 +132,19 @@ absl::StatusOr<FetchedModel> FetchModel(const FetchContext& context, const HubId
   if (context.settings.offline) return FindFetchedModel(context, id);
   const HubCache cache(context.settings.cache);
   RETURN_IF_ERROR(cache.Prepare(id));
-  ASSIGN_OR_RETURN(const RepositoryInfo info, ResolveModel(context, id));
-  ASSIGN_OR_RETURN(const std::optional<std::string> index, FetchIndex(context, cache, id, info));
-  ASSIGN_OR_RETURN(const ModelFiles chosen, ChooseModelFiles(id.name, info.files, index));
+  const absl::StatusOr<RepositoryInfo> info = ResolveModel(context, id);
+  if (!info.ok()) return InsteadOfHub(context, id, info.status());
+  ASSIGN_OR_RETURN(const std::optional<std::string> index, FetchIndex(context, cache, id, *info));
+  ASSIGN_OR_RETURN(const ModelFiles chosen, ChooseModelFiles(id.name, info->files, index));
   const std::vector<RemoteFile> files = AllFiles(chosen);
-  BlobQueue queue(context, cache, id, info.commit, files);
+  BlobQueue queue(context, cache, id, info->commit, files);
   RETURN_IF_ERROR(queue.Run());
-  RETURN_IF_ERROR(cache.WriteTree(id, info));
+  RETURN_IF_ERROR(cache.WriteTree(id, *info));
   // Last, so that offline the revision is a snapshot that is whole.
   if (!IsHex(id.revision, 40)) {
-    RETURN_IF_ERROR(cache.WriteRef(id, info.commit));
+    RETURN_IF_ERROR(cache.WriteRef(id, info->commit));
   }
-  FetchedModel model = Describe(cache, id, info.commit, chosen);
+  FetchedModel model = Describe(cache, id, info->commit, chosen);
   model.fetched_bytes = queue.fetched_bytes();
   return model;
 }

@@ -52,18 +52,24 @@ struct FetchedModel {
 };
 
 // The commit that `id` names now, and its files. A commit whose files the cache knows, and all when
-// offline, is told without asking the Hub. Errors: those of FetchRepositoryInfo; kModelNotFound
-// offline.
+// offline, is told without asking the Hub; where a cache holds the whole model a Hub that does
+// not answer is soon given up. Errors: those of FetchRepositoryInfo; kModelNotFound offline.
 absl::StatusOr<RepositoryInfo> ResolveModel(const FetchContext& context, const HubId& id);
 
 // What a cache, ours or huggingface_hub's, holds as a whole; asks nobody. Errors: kModelNotFound,
 // naming what is missing; those of ChooseModelFiles.
 absl::StatusOr<FetchedModel> FindFetchedModel(const FetchContext& context, const HubId& id);
 
-// Fetches what is missing; offline, takes what a cache holds, ours or huggingface_hub's. A file
-// that huggingface_hub's cache holds is linked into ours when its hash is right. Errors: those of
-// FetchRepositoryInfo, ChooseModelFiles and BlobDownload; kDiskFull before anything is fetched;
-// kModelNotFound offline, naming what is missing; kCancelled.
+// After `failure` to ask the Hub for `id`: where it could not be reached and a cache holds the
+// whole model, says so and gives that; else `failure`.
+absl::StatusOr<FetchedModel> InsteadOfHub(const FetchContext& context, const HubId& id,
+                                          const absl::Status& failure);
+
+// Fetches what is missing; where the Hub cannot be reached, InsteadOfHub; offline, takes what a
+// cache holds, ours or huggingface_hub's. A file that huggingface_hub's cache holds is linked into
+// ours when its hash is right. Errors: those of FetchRepositoryInfo, ChooseModelFiles and
+// BlobDownload; kDiskFull before anything is fetched; kModelNotFound offline, naming what is
+// missing; kCancelled.
 absl::StatusOr<FetchedModel> FetchModel(const FetchContext& context, const HubId& id);
 
 }  // namespace quantized

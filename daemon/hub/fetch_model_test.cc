@@ -230,6 +230,24 @@ TEST_F(FetchModelTest, OfflineNamesWhatIsMissing) {
       HasSubstr("as a whole: missing model-00002-of-00002.safetensors, and HF_HUB_OFFLINE"));
 }
 
+TEST_F(FetchModelTest, ACopyDoesWhereTheHubCannotBeReached) {
+  FetchContext alone = Context();
+  alone.settings.endpoint = "http://127.0.0.1:9";
+  EXPECT_EQ(ErrorOf(FetchModel(alone, id_).status()), Error::kIo);
+  const size_t waits = waiter_.waits().size();
+  const FetchedModel online = Fetch(Context());
+  std::string message;
+  alone.on_message = [&](std::string_view text) { message = text; };
+  EXPECT_EQ(Fetch(alone).path, online.path);
+  EXPECT_EQ(waiter_.waits().size(), waits + 1);
+  EXPECT_THAT(message, HasSubstr("is taken from the cache, commit " + online.commit));
+  // A refusal is an answer.
+  testing::HubRepository gone = model_;
+  gone.is_private = true;
+  server_.Add(gone);
+  EXPECT_EQ(ErrorOf(FetchModel(Context(), id_).status()), Error::kModelNotFound);
+}
+
 TEST_F(FetchModelTest, TheOtherCacheIsUsed) {
   FetchContext theirs = Context();
   theirs.settings.cache = shared_cache();

@@ -186,10 +186,12 @@ class Readers {
 
 absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const HubId& id,
                                           const fs::path& directory) {
-  ASSIGN_OR_RETURN(const RepositoryInfo info, ResolveModel(context, id));
+  if (context.settings.offline) return FindFetchedModel(context, id);
+  const absl::StatusOr<RepositoryInfo> resolved = ResolveModel(context, id);
+  if (!resolved.ok()) return InsteadOfHub(context, id, resolved.status());
+  const RepositoryInfo& info = *resolved;
   const HubId at_commit = {.name = id.name, .revision = info.commit};
-  absl::StatusOr<FetchedModel> here = FindFetchedModel(context, at_commit);
-  if (here.ok() || context.settings.offline) return here;
+  if (auto here = FindFetchedModel(context, at_commit); here.ok()) return here;
   RemoteReader reader(context, id, info.commit);
   std::optional<std::string> index;
   if (const auto file = FindWeightIndex(info.files)) {

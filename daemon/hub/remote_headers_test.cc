@@ -47,7 +47,9 @@ TEST_F(RemoteHeadersTest, AModelThatIsHereIsItself) {
   EXPECT_EQ(ErrorOf(FetchHeaders(offline, id, stand_in()).status()), Error::kModelNotFound);
   const auto fetched = FetchModel(Context(), id);
   ASSERT_TRUE(fetched.ok());
-  for (const FetchContext& context : {Context(), offline}) {
+  FetchContext alone = Context();
+  alone.settings.endpoint = "http://127.0.0.1:9";
+  for (const FetchContext& context : {Context(), offline, alone}) {
     const auto headers = FetchHeaders(context, id, stand_in());
     ASSERT_TRUE(headers.ok()) << headers.status();
     EXPECT_EQ(headers->path, fetched->path);

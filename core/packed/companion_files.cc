@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/base/companion_names.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
@@ -24,64 +25,10 @@ using nlohmann::json;
 constexpr uint64_t kMaxTextBytes = 64 << 20;  // configurations and code
 constexpr uint64_t kMaxCopyBytes = 1 << 30;
 
-// A file is taken when its name, in lower case where the rule says so, is or begins or ends with
-// the text.
-struct Rule {
-  enum class Match { kIs, kBegins, kEnds } match;
-  std::string_view text;
-  bool any_case = false;
-};
-using enum Rule::Match;
-constexpr Rule kRules[] = {
-    {kIs, "tokenizer.json"},
-    {kIs, "tokenizer.model"},
-    {kIs, "tokenizer_config.json"},
-    {kIs, "special_tokens_map.json"},
-    {kIs, "added_tokens.json"},
-    {kIs, "vocab.json"},
-    {kIs, "vocab.txt"},
-    {kIs, "merges.txt"},
-    {kIs, "spiece.model"},
-    {kIs, "sentencepiece.bpe.model"},
-    {kIs, "tekken.json"},
-    {kBegins, "tokenizer.model."},  // tokenizer.model.v3
-    {kEnds, ".tiktoken"},
-    {kIs, "chat_template.jinja"},
-    {kIs, "chat_template.json"},
-    {kIs, "generation_config.json"},
-    {kIs, "processor_config.json"},
-    {kIs, "preprocessor_config.json"},
-    {kIs, "image_processor_config.json"},
-    {kIs, "video_preprocessor_config.json"},
-    {kBegins, "license", true},
-    {kBegins, "licence", true},
-    {kBegins, "notice", true},
-    {kBegins, "copying", true},
-    {kBegins, "use_policy", true},
-    {kBegins, "third_party_notices", true},
-};
-
-constexpr std::string_view kTemplateFolder = "additional_chat_templates";
 // Whose `auto_map` may name code.
 constexpr std::string_view kMappingFiles[] = {
     "config.json",           "tokenizer_config.json",    "generation_config.json",
     "processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json"};
-
-bool Takes(const Rule& rule, std::string name) {
-  if (rule.any_case) {
-    std::ranges::transform(name, name.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  }
-  switch (rule.match) {
-    case kIs:
-      return name == rule.text;
-    case kBegins:
-      return name.starts_with(rule.text);
-    case kEnds:
-      return name.ends_with(rule.text);
-  }
-  return false;
-}
 
 bool IsIdentifier(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](unsigned char c) {
@@ -168,14 +115,13 @@ absl::StatusOr<std::vector<std::string>> CompanionFiles(const fs::path& director
   ASSIGN_OR_RETURN(const std::set<std::string> names, RegularFiles(directory));
   ASSIGN_OR_RETURN(std::set<std::string> files, CodeFiles(directory, names));
   for (const std::string& name : names) {
-    if (std::ranges::any_of(kRules, [&](const Rule& rule) { return Takes(rule, name); })) {
-      files.insert(name);
-    }
+    if (IsCompanionName(name)) files.insert(name);
   }
   ASSIGN_OR_RETURN(const std::set<std::string> templates,
                    RegularFiles(directory / kTemplateFolder));
   for (const std::string& name : templates) {
-    if (name.ends_with(".jinja")) files.insert(StrCat(kTemplateFolder, "/", name));
+    const std::string path = StrCat(kTemplateFolder, "/", name);
+    if (IsCompanionName(path)) files.insert(path);
   }
   return std::vector<std::string>(files.begin(), files.end());
 }

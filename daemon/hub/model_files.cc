@@ -6,6 +6,7 @@
 #include <regex>
 #include <set>
 
+#include "core/base/companion_names.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
@@ -16,33 +17,20 @@ namespace quantized {
 namespace {
 
 constexpr std::string_view kIndex = "model.safetensors.index.json";
-constexpr std::array<std::string_view, 17> kDescriptions = {"README.md",
-                                                            "added_tokens.json",
-                                                            "chat_template.jinja",
-                                                            "chat_template.json",
-                                                            "chat_templates.json",
-                                                            "config.json",
-                                                            "generation_config.json",
-                                                            "merges.txt",
-                                                            "preprocessor_config.json",
-                                                            "quant_config.json",
-                                                            "quantize_config.json",
-                                                            "special_tokens_map.json",
-                                                            "spiece.model",
-                                                            "tokenizer.json",
-                                                            "tokenizer.model",
-                                                            "vocab.json",
-                                                            "vocab.txt"};
-constexpr std::array<std::string_view, 3> kDescriptionSuffixes = {".jinja", ".tiktoken",
-                                                                  "tokenizer_config.json"};
+// Beside what goes with every model (core/base/companion_names.h).
+constexpr std::array<std::string_view, 6> kDescriptions = {
+    "README.md",    "config.json",       kIndex,
+    "modules.json", "quant_config.json", "quantize_config.json"};
+// Of a sentence embedding, in a folder that modules.json names.
+constexpr std::string_view kPoolingConfig = "Pooling/config.json";
 constexpr std::array<std::string_view, 4> kPickles = {".bin", ".pt", ".pth", ".ckpt"};
 
-bool IsAtTop(const RemoteFile& file) { return file.path.find('/') == std::string::npos; }
+bool IsAtTop(std::string_view path) { return path.find('/') == std::string_view::npos; }
 
-bool IsDescription(std::string_view name) {
-  const auto ends = [&](std::string_view suffix) { return name.ends_with(suffix); };
-  return name == kIndex || std::ranges::find(kDescriptions, name) != kDescriptions.end() ||
-         std::ranges::any_of(kDescriptionSuffixes, ends);
+bool IsDescription(std::string_view path) {
+  const bool is_code = IsAtTop(path) && path.ends_with(".py");  // copied, never run
+  return is_code || IsCompanionName(path) || path.ends_with(kPoolingConfig) ||
+         std::ranges::find(kDescriptions, path) != kDescriptions.end();
 }
 
 absl::StatusOr<std::set<std::string>> ShardsOf(std::string_view index) {
@@ -145,8 +133,8 @@ absl::StatusOr<ModelFiles> ChooseModelFiles(std::string_view model,
   std::vector<std::string> ggufs;
   std::set<std::string> weights;
   for (const RemoteFile& file : files) {
-    if (!IsAtTop(file)) continue;
     if (IsDescription(file.path)) chosen.descriptions.push_back(file);
+    if (!IsAtTop(file.path)) continue;
     if (file.path.ends_with(".gguf")) ggufs.push_back(file.path);
     if (file.path.starts_with("model") && file.path.ends_with(".safetensors")) {
       weights.insert(file.path);

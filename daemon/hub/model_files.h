@@ -1,8 +1,9 @@
-// Which of a repository's files a quantization needs. Only files at the top of the repository
-// count.
-//   - with safetensors weights: config.json, the tokenizer's files, generation_config.json, chat
-//     templates, README.md (its front matter becomes metadata), the index, and the shards that the
-//     index names; without an index model*.safetensors.
+// Which of a repository's files a quantization needs.
+//   - what describes the model: config.json and its like, README.md (its front matter becomes
+//     metadata), what a quantized checkpoint takes over (core/base/companion_names.h), code at the
+//     top of the repository, which is copied and never run, and how a sentence embedding pools.
+//   - with safetensors weights: the index, and the shards that it names; without an index
+//     model*.safetensors. Only those at the top of the repository count.
 //   - without, and with one GGUF model (one file, or the parts of one): that.
 //   - never a pickle (*.bin, *.pt, *.pth), whatever else is missing.
 #pragma once

@@ -28,16 +28,34 @@ std::string WhyNot(std::initializer_list<std::string> paths,
 }
 
 TEST(ModelFilesTest, SafetensorsWithoutAnIndex) {
-  const auto files = Files({"model.safetensors", "model.gguf", "config.json", "tokenizer.model",
-                            "onnx/model.safetensors", "consolidated.safetensors", "evil.py",
-                            "pytorch_model.bin", "chat_template.jinja", "README.md",
-                            "qwen.tiktoken", "tf_model.h5", "tokenizer_config.json"});
+  const auto files = Files({"model.safetensors",
+                            "model.gguf",
+                            "config.json",
+                            "tokenizer.model",
+                            "onnx/model.safetensors",
+                            "consolidated.safetensors",
+                            "modeling_x.py",
+                            "scripts/train.py",
+                            "pytorch_model.bin",
+                            "chat_template.jinja",
+                            "README.md",
+                            "qwen.tiktoken",
+                            "tf_model.h5",
+                            "tokenizer_config.json",
+                            "LICENSE",
+                            "tekken.json",
+                            "additional_chat_templates/rag.jinja",
+                            "modules.json",
+                            "1_Pooling/config.json",
+                            "2_Dense/config.json"});
   const auto chosen = ChooseModelFiles("me/model", files, {});
   ASSERT_TRUE(chosen.ok()) << chosen.status();
   EXPECT_THAT(Paths(chosen->weights), ElementsAre("model.safetensors"));
-  EXPECT_THAT(Paths(chosen->descriptions),
-              ElementsAre("config.json", "tokenizer.model", "chat_template.jinja", "README.md",
-                          "qwen.tiktoken", "tokenizer_config.json"));
+  EXPECT_THAT(
+      Paths(chosen->descriptions),
+      ElementsAre("config.json", "tokenizer.model", "modeling_x.py", "chat_template.jinja",
+                  "README.md", "qwen.tiktoken", "tokenizer_config.json", "LICENSE", "tekken.json",
+                  "additional_chat_templates/rag.jinja", "modules.json", "1_Pooling/config.json"));
   EXPECT_EQ(chosen->gguf, "");
 }
 

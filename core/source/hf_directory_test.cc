@@ -374,6 +374,9 @@ TEST(HfModelName, IsTheLastPartOfThePath) {
   EXPECT_EQ(HfModelName("/a/b/Model-7B/"), "Model-7B");
   EXPECT_EQ(HfModelName("/a/b/../Model-7B/."), "Model-7B");
   EXPECT_EQ(HfModelName("."), fs::current_path().filename().string());
+  EXPECT_EQ(HfModelName("/hub/models--org--Model-7B/snapshots/0123abc"), "Model-7B");
+  EXPECT_EQ(HfModelName("/hub/models--gpt2/snapshots/0123abc/"), "gpt2");
+  EXPECT_EQ(HfModelName("/models--org--Model-7B/other/0123abc"), "0123abc");
 }
 
 }  // namespace

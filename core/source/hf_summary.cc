@@ -60,7 +60,13 @@ std::string HfModelName(const std::filesystem::path& directory) {
   std::error_code error;
   const std::filesystem::path absolute = std::filesystem::absolute(directory, error);
   const std::filesystem::path path = (error ? directory : absolute).lexically_normal();
-  return (path.has_filename() ? path : path.parent_path()).filename().string();
+  const std::filesystem::path folder = path.has_filename() ? path : path.parent_path();
+  // In a cache of the Hub, models--org--name/snapshots/COMMIT.
+  const std::string repository = folder.parent_path().parent_path().filename().string();
+  if (folder.parent_path().filename() == "snapshots" && repository.starts_with("models--")) {
+    return repository.substr(repository.rfind("--") + 2);
+  }
+  return folder.filename().string();
 }
 
 absl::StatusOr<ModelSummary> SummarizeHf(const HfConfig& config, const HfWeights& weights,

@@ -12,14 +12,12 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/version.h"
 #include "daemon/worker/crash_report.h"
 #include "daemon/worker/daemon_channel.h"
 #include "daemon/worker/error_detail.h"
-#include "daemon/worker/job_kind.h"
 #include "daemon/worker/json_log.h"
 #include "daemon/worker/out_of_memory.h"
 #include "daemon/worker/progress_reporter.h"
@@ -37,7 +35,7 @@ bool IsSocket(int fd) {
 }
 
 // Before any other thread starts.
-void SetUpProcess() {
+void SetUpProcess(std::string_view program) {
   // The daemon's end is ours. Should it have ended before this call, the socket tells.
   CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
   CHECK(fcntl(kWorkerSocket, F_SETFD, FD_CLOEXEC) == 0);
@@ -47,7 +45,7 @@ void SetUpProcess() {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   CHECK(pthread_sigmask(SIG_BLOCK, &signals, nullptr) == 0);
-  InstallCrashReport();
+  InstallCrashReport(program);
   InstallOutOfMemoryReport();
 }
 
@@ -60,16 +58,10 @@ v1::WorkerFrame HelloFrame() {
   return frame;
 }
 
-JobOutcome RunJob(const v1::StartAttempt& start, std::stop_token stop, ProgressReporter& reporter) {
-  const JobKind* kind = FindJobKind(start.spec().operation_case());
-  if (kind == nullptr) {
-    return {MakeError(Error::kNotImplemented,
-                      absl::StrCat("operation ", start.spec().operation_case(),
-                                   " of the job is none that this worker knows")),
-            {}};
-  }
+JobOutcome RunOrOutOfMemory(AttemptWork work, const v1::StartAttempt& start, std::stop_token stop,
+                            ProgressReporter& reporter) {
   try {
-    return kind->run(start, std::move(stop), reporter);
+    return work(start, std::move(stop), reporter);
   } catch (const std::bad_alloc&) {
     return {AllocationFailed(), {}};
   }
@@ -109,8 +101,10 @@ int SayLastWord(DaemonChannel& channel, const JobOutcome& outcome) {
   _exit(DaemonChannel::kDaemonGone);  // not reached: the disposition is the default one
 }
 
-int Work(DaemonChannel& channel, const v1::StartAttempt& start) {
-  JsonLog log("worker", start.job_id(), start.attempt());
+// Returns the exit code.
+int Work(DaemonChannel& channel, std::string_view program, AttemptWork work,
+         const v1::StartAttempt& start) {
+  JsonLog log(program, start.job_id(), start.attempt());
   log.Info("attempt begins", {{"version", kVersion}});
   ProgressReporter reporter(channel, log);
   UseDevicesOfClient(start.spec());
@@ -118,7 +112,7 @@ int Work(DaemonChannel& channel, const v1::StartAttempt& start) {
   bool interrupted = false;
   {
     Watch watch(channel, reporter);
-    outcome = RunJob(start, watch.stop(), reporter);
+    outcome = RunOrOutOfMemory(work, start, watch.stop(), reporter);
     interrupted = !outcome.status.ok() && ErrorOf(outcome.status) == Error::kCancelled &&
                   !watch.stopped_by_daemon();
   }
@@ -136,19 +130,20 @@ int Work(DaemonChannel& channel, const v1::StartAttempt& start) {
 
 }  // namespace
 
-int RunAttempt() {
+int RunAttempt(std::string_view program, AttemptWork work) {
   if (!IsSocket(kWorkerSocket)) {
-    std::fputs("quantize-worker is started by quantized and works for it; see --help\n", stderr);
+    std::fprintf(stderr, "%s is started by quantized and works for it; see --help\n",
+                 std::string(program).c_str());
     return kCalledByHand;
   }
-  SetUpProcess();
+  SetUpProcess(program);
   DaemonChannel channel(kWorkerSocket);
   CHECK(channel.Send(HelloFrame()).ok());
   const v1::DaemonFrame first = channel.Receive();
   if (!first.has_start()) {
     return SayLastWord(channel, {MakeError(Error::kCancelled, "the job was cancelled"), {}});
   }
-  return Work(channel, first.start());
+  return Work(channel, program, work, first.start());
 }
 
 }  // namespace quantized

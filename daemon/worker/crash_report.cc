@@ -18,6 +18,7 @@ namespace {
 
 // A signal handler has no other way to get at it.
 std::atomic<const char*> phase_name{"none"};
+std::string_view program_name;  // set before the handler is
 
 // A line that is built without allocation.
 class Line {
@@ -49,7 +50,8 @@ class Line {
 void OnCrash(int signal, siginfo_t* info, void*) {
   const char* name = sigabbrev_np(signal);
   Line()
-      .Add("quantize-worker: SIG")
+      .Add(program_name)
+      .Add(": SIG")
       .Add(name == nullptr ? "?" : name)
       .Add(" (signal ")
       .AddNumber(static_cast<uint64_t>(signal), 10)
@@ -68,7 +70,8 @@ void OnCrash(int signal, siginfo_t* info, void*) {
 
 }  // namespace
 
-void InstallCrashReport() {
+void InstallCrashReport(std::string_view program) {
+  program_name = program;
   std::array<void*, 1> frame;
   backtrace(frame.data(),
             frame.size());  // the first call loads a library, which a handler must not

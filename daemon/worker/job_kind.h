@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "core/base/job_context.h"
+#include "daemon/worker/attempt.h"
 #include "daemon/worker/job_outcome.h"
 #include "quantized/v1/worker.pb.h"
 
@@ -14,13 +15,15 @@ namespace quantized {
 struct JobKind {
   v1::JobSpec::OperationCase operation;
   std::string_view name;
-  // Does the work of `start`. Errors are those of the job; kCancelled once `stop` was requested.
-  JobOutcome (*run)(const v1::StartAttempt& start, std::stop_token stop, ProgressSink& progress);
+  AttemptWork run;
 };
 
 std::span<const JobKind> AllJobKinds();
 
 // Null where no row has it.
 const JobKind* FindJobKind(v1::JobSpec::OperationCase operation);
+
+// Does the work of `start` by its row; kNotImplemented where there is none.
+JobOutcome RunJob(const v1::StartAttempt& start, std::stop_token stop, ProgressSink& progress);
 
 }  // namespace quantized

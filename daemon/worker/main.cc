@@ -8,6 +8,7 @@
 #include "daemon/worker/attempt.h"
 #include "daemon/worker/conversions.h"
 #include "daemon/worker/inspect.h"
+#include "daemon/worker/job_kind.h"
 #include "daemon/worker/plan.h"
 #include "kernels/blas/core_type.h"
 
@@ -27,7 +28,7 @@ constexpr std::string_view kHelp =
 
 int main(int argc, char** argv) {
   quantized::kernels::UseFittingBlasKernels(argv);
-  if (argc == 1) return quantized::RunAttempt();
+  if (argc == 1) return quantized::RunAttempt("quantize-worker", &quantized::RunJob);
   const std::string_view argument = argv[1];
   if (argument == "inspect") {
     if (const auto exit_code = quantized::RunInspect(std::span(argv, argc).subspan(2))) {

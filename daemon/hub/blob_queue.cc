@@ -201,6 +201,7 @@ void BlobQueue::Fail(const absl::Status& failure) {
 void BlobQueue::CountBytes(int64_t bytes, bool fetched) {
   const MutexLock lock(progress_mutex_);
   if (!fetched) not_fetched_bytes_ += static_cast<uint64_t>(bytes);
+  progress_.is_fetching |= fetched;
   progress_.done_bytes += static_cast<uint64_t>(bytes);
   context_.on_progress(progress_);
 }

@@ -149,4 +149,15 @@ absl::StatusOr<FetchedModel> FetchModel(const FetchContext& context, const HubId
   return model;
 }
 
+absl::StatusOr<FetchedModel> FetchPinnedModel(const FetchContext& context, const HubId& id,
+                                              const std::string& commit) {
+  ASSIGN_OR_RETURN(FetchedModel model, FetchModel(context, {.name = id.name, .revision = commit}));
+  const HubCache cache(context.settings.cache);
+  std::error_code ignored;
+  if (!IsHex(id.revision, 40) && fs::is_directory(cache.SnapshotPath(id, commit), ignored)) {
+    RETURN_IF_ERROR(cache.WriteRef(id, commit));
+  }
+  return model;
+}
+
 }  // namespace quantized

@@ -21,6 +21,7 @@ namespace quantized {
 struct FetchProgress {
   uint64_t done_bytes = 0;
   uint64_t total_bytes = 0;  // of all files, those in the cache included
+  bool is_fetching = false;  // something was missing, and has begun to come
 };
 
 // How fetching is done, and whom it tells. The functions are called from any thread, one at a time.
@@ -71,5 +72,9 @@ absl::StatusOr<FetchedModel> InsteadOfHub(const FetchContext& context, const Hub
 // BlobDownload; kDiskFull before anything is fetched; kModelNotFound offline, naming what is
 // missing; kCancelled.
 absl::StatusOr<FetchedModel> FetchModel(const FetchContext& context, const HubId& id);
+
+// FetchModel of `commit`, which is what `id` named when somebody asked (PinModel).
+absl::StatusOr<FetchedModel> FetchPinnedModel(const FetchContext& context, const HubId& id,
+                                              const std::string& commit);
 
 }  // namespace quantized

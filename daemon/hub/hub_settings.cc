@@ -44,7 +44,7 @@ class Folders {
       return fs::path(ValueOf(environment_, "HOME")) /
              value.substr(std::min<size_t>(2, value.size()));
     }
-    return fs::absolute(value);
+    return fs::absolute(value).lexically_normal();
   }
   // ~/.cache, if there is a home.
   std::optional<fs::path> UserCache() const {
@@ -105,16 +105,19 @@ absl::StatusOr<fs::path> FindCertificates(const Folders& folders) {
   return "";
 }
 
+absl::Status CheckEndpoint(const std::string& endpoint) {
+  if (IsPlainHttpUrl(endpoint)) return absl::OkStatus();
+  return MakeError(Error::kInvalidArgument,
+                   StrCat("HF_ENDPOINT is '", PublicUrl(endpoint),
+                          "', expected a URL such as https://huggingface.co"),
+                   "Correct HF_ENDPOINT or unset it");
+}
+
 absl::StatusOr<std::string> FindEndpoint(const Environment& environment) {
   std::string endpoint = ValueOf(environment, "HF_ENDPOINT");
   if (endpoint.empty()) return "https://huggingface.co";
   while (endpoint.ends_with('/')) endpoint.pop_back();
-  if (!IsPlainHttpUrl(endpoint)) {
-    return MakeError(Error::kInvalidArgument,
-                     StrCat("HF_ENDPOINT is '", PublicUrl(endpoint),
-                            "', expected a URL such as https://huggingface.co"),
-                     "Correct HF_ENDPOINT or unset it");
-  }
+  RETURN_IF_ERROR(CheckEndpoint(endpoint));
   return endpoint;
 }
 
@@ -146,6 +149,11 @@ absl::StatusOr<HubSettings> ReadHubSettings(const Environment& environment,
     settings.shared_cache = *home / "hub";
   }
   return settings;
+}
+
+absl::Status CheckHubSettings(const HubSettings& settings) {
+  RETURN_IF_ERROR(CheckEndpoint(settings.endpoint));
+  return CheckedToken(settings.token, "the request").status();
 }
 
 }  // namespace quantized

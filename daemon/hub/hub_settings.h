@@ -30,4 +30,8 @@ struct HubSettings {
 absl::StatusOr<HubSettings> ReadHubSettings(const Environment& environment,
                                             std::string given_token = "");
 
+// Whether settings that came with a job are as ReadHubSettings gives them. Errors: kInvalidArgument
+// for endpoint or token.
+absl::Status CheckHubSettings(const HubSettings& settings);
+
 }  // namespace quantized

@@ -33,7 +33,11 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view kHelp =
     "Usage: quantize-fetch fetch ID             fetch a model into the cache\n"
     "       quantize-fetch resolve ID           show a model's commit and files\n"
-    "       quantize-fetch headers ID DIR       fetch only what describes a model, into DIR\n"
+    "       quantize-fetch pin ID               show what a job needs to fetch a model, with the\n"
+    "                                           token\n"
+    "       quantize-fetch headers ID DIR [--all-texts]\n"
+    "                                           fetch only what describes a model, into DIR; with\n"
+    "                                           --all-texts its tokenizer, too\n"
     "       quantize-fetch cache list           show the models in the cache\n"
     "       quantize-fetch cache verify [--remove]\n"
     "                                           check every file in it against its hash\n"
@@ -63,7 +67,7 @@ absl::StatusOr<Arguments> ParseArguments(int argc, char** argv) {
     const std::string word = argv[i];
     if (!word.starts_with("--")) {
       arguments.words.push_back(word);
-    } else if (word == "--remove") {
+    } else if (word == "--remove" || word == "--all-texts") {
       arguments.options[word] = "";
     } else if (word == "--token-fd" || word == "--connections" || word == "--chunk-bytes" ||
                word == "--older-than") {
@@ -153,6 +157,7 @@ class Program {
     const std::vector<std::string>& words = arguments_.words;
     if (words.size() == 2 && words[0] == "fetch") return Fetch();
     if (words.size() == 2 && words[0] == "resolve") return Resolve();
+    if (words.size() == 2 && words[0] == "pin") return Pin();
     if (words.size() == 3 && words[0] == "headers") return Headers();
     if (words.size() == 2 && words[0] == "cache") {
       if (words[1] == "list") return List();
@@ -195,10 +200,29 @@ class Program {
                 {"files", std::move(files)}};
   }
 
+  // For llm-quantize, which hands it to the daemon: the names are those of the proto's HubModel.
+  absl::StatusOr<Json> Pin() {
+    ASSIGN_OR_RETURN(const HubId id, ParseHubId(arguments_.words[1]));
+    ASSIGN_OR_RETURN(const std::string commit, PinModel(context_, id));
+    const HubSettings& settings = context_.settings;
+    return Json{{"status", "success"},
+                {"repository", id.name},
+                {"revision", id.revision},
+                {"commit", commit},
+                {"endpoint", settings.endpoint},
+                {"offline", settings.offline},
+                {"cache_dir", settings.cache.string()},
+                {"shared_cache_dir", settings.shared_cache.string()},
+                {"certificates", settings.certificates.string()},
+                {"token", settings.token}};
+  }
+
   absl::StatusOr<Json> Headers() {
     ASSIGN_OR_RETURN(const HubId id, ParseHubId(arguments_.words[1]));
-    ASSIGN_OR_RETURN(const FetchedModel model,
-                     FetchHeaders(context_, id, std::filesystem::absolute(arguments_.words[2])));
+    const Texts texts = arguments_.options.contains("--all-texts") ? Texts::kAll : Texts::kFew;
+    ASSIGN_OR_RETURN(
+        const FetchedModel model,
+        FetchHeaders(context_, id, texts, std::filesystem::absolute(arguments_.words[2])));
     return Describe(id, model);
   }
 

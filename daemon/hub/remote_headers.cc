@@ -27,9 +27,9 @@ constexpr uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr uint64_t kFirstBytes = 64 << 10;
 constexpr uint64_t kGgufBytes = 32 << 20;
 // The texts that say what a model is; its tokenizer does not.
-constexpr std::array<std::string_view, 5> kTexts = {"config.json", "generation_config.json",
-                                                    "model.safetensors.index.json",
-                                                    "quant_config.json", "quantize_config.json"};
+constexpr std::array<std::string_view, 5> kFewTexts = {"config.json", "generation_config.json",
+                                                       "model.safetensors.index.json",
+                                                       "quant_config.json", "quantize_config.json"};
 
 // Reads the beginnings of files of one commit. For one thread.
 class RemoteReader {
@@ -117,6 +117,7 @@ absl::Status ReadHeader(RemoteReader& reader, const RemoteFile& file, std::strin
 }
 
 absl::Status WriteStandIn(const fs::path& path, std::string_view header, uint64_t size_bytes) {
+  RETURN_IF_ERROR(CreateDirectories(path.parent_path()));
   ASSIGN_OR_RETURN(File file, File::OpenForWrite(path));
   RETURN_IF_ERROR(file.Truncate(0));
   RETURN_IF_ERROR(file.WriteAt(0, std::as_bytes(std::span(header))));
@@ -182,29 +183,54 @@ class Readers {
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
 };
 
-}  // namespace
+// A model as the Hub, or in its place a cache, tells of it.
+struct Look {
+  std::optional<FetchedModel> here;  // it is whole in a cache; else:
+  RepositoryInfo info;
+};
 
-absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const HubId& id,
-                                          const fs::path& directory) {
-  if (context.settings.offline) return FindFetchedModel(context, id);
-  const absl::StatusOr<RepositoryInfo> resolved = ResolveModel(context, id);
-  if (!resolved.ok()) return InsteadOfHub(context, id, resolved.status());
-  const RepositoryInfo& info = *resolved;
-  const HubId at_commit = {.name = id.name, .revision = info.commit};
-  if (auto here = FindFetchedModel(context, at_commit); here.ok()) return here;
-  RemoteReader reader(context, id, info.commit);
+absl::StatusOr<Look> LookUp(const FetchContext& context, const HubId& id) {
+  Look look;
+  if (context.settings.offline) {
+    ASSIGN_OR_RETURN(look.here, FindFetchedModel(context, id));
+    return look;
+  }
+  absl::StatusOr<RepositoryInfo> info = ResolveModel(context, id);
+  if (!info.ok()) {
+    ASSIGN_OR_RETURN(look.here, InsteadOfHub(context, id, info.status()));
+    return look;
+  }
+  look.info = *std::move(info);
+  auto here = FindFetchedModel(context, {.name = id.name, .revision = look.info.commit});
+  if (here.ok()) look.here = *std::move(here);
+  return look;
+}
+
+absl::StatusOr<ModelFiles> ChooseFiles(RemoteReader& reader, const HubId& id,
+                                       const RepositoryInfo& info) {
   std::optional<std::string> index;
   if (const auto file = FindWeightIndex(info.files)) {
     ASSIGN_OR_RETURN(index, ReadText(reader, *file), << "model '" << id.name << "'");
   }
-  ASSIGN_OR_RETURN(const ModelFiles chosen, ChooseModelFiles(id.name, info.files, index));
+  return ChooseModelFiles(id.name, info.files, index);
+}
+
+}  // namespace
+
+absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const HubId& id, Texts texts,
+                                          const fs::path& directory) {
+  ASSIGN_OR_RETURN(const Look look, LookUp(context, id));
+  if (look.here) return *look.here;
+  const RepositoryInfo& info = look.info;
+  RemoteReader reader(context, id, info.commit);
+  ASSIGN_OR_RETURN(const ModelFiles chosen, ChooseFiles(reader, id, info));
 
   RETURN_IF_ERROR(CreateDirectories(directory));
   FetchedModel headers{.commit = info.commit, .path = directory};
   if (!chosen.gguf.empty()) headers.path /= chosen.gguf;
   for (const RemoteFile& file : chosen.descriptions) {
     headers.size_bytes += file.size_bytes;
-    if (std::ranges::find(kTexts, file.path) == kTexts.end()) continue;
+    if (texts == Texts::kFew && std::ranges::count(kFewTexts, file.path) == 0) continue;
     ASSIGN_OR_RETURN(const std::string text, ReadText(reader, file),
                      << "model '" << id.name << "'");
     RETURN_IF_ERROR(WriteStandIn(directory / file.path, text, text.size()));
@@ -222,6 +248,19 @@ absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const Hub
   headers.files += chosen.weights.size();
   headers.fetched_bytes = reader.fetched_bytes() + readers.fetched_bytes();
   return headers;
+}
+
+absl::StatusOr<std::string> PinModel(const FetchContext& context, const HubId& id) {
+  ASSIGN_OR_RETURN(const Look look, LookUp(context, id));
+  if (look.here) return look.here->commit;
+  RemoteReader reader(context, id, look.info.commit);
+  ASSIGN_OR_RETURN(const ModelFiles chosen, ChooseFiles(reader, id, look.info));
+  // The Hub describes a gated model to everybody; only its files are kept from them.
+  const RemoteFile& file =
+      chosen.descriptions.empty() ? chosen.weights.front() : chosen.descriptions.front();
+  std::string first_byte;
+  RETURN_IF_ERROR(reader.Extend(file, std::min<uint64_t>(file.size_bytes, 1), first_byte));
+  return look.info.commit;
 }
 
 }  // namespace quantized

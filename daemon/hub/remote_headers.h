@@ -12,13 +12,21 @@
 
 namespace quantized {
 
+// Which texts come with the headers: what a look at the model reads, or all, tokenizer included,
+// which planning a job reads.
+enum class Texts { kFew, kAll };
+
 // Writes the stand-in into `directory`, which is made: the result's path; where a cache has the
 // model, that is the model. `files` counts what the stand-in has, `size_bytes` is the model's. Of a
 // safetensors file that is the length that its first 8 bytes tell, 100 MB at most; of a GGUF file,
 // whose header tells no length, its first 32 MiB. Errors: those of FetchRepositoryInfo and
 // ChooseModelFiles; kValidationFailed for a length that the file does not have and for a text with
 // the wrong hash; kIo.
-absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const HubId& id,
+absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const HubId& id, Texts texts,
                                           const std::filesystem::path& directory);
+
+// The commit that `id` names now, for a job that will fetch it (FetchPinnedModel). What cannot be
+// loaded and who may not read it shows here already. Errors: those of FetchHeaders.
+absl::StatusOr<std::string> PinModel(const FetchContext& context, const HubId& id);
 
 }  // namespace quantized

@@ -1,6 +1,7 @@
 #include "daemon/hub/remote_headers.h"
 
 #include "daemon/hub/hub_test.h"
+#include "tests/support/sandbox.h"
 
 namespace quantized {
 namespace {
@@ -19,7 +20,7 @@ TEST_F(RemoteHeadersTest, AStandInHasHeadersAndSizes) {
   server_.Add(model);
   for (const bool ranges : {true, false}) {
     if (!ranges) server_.Fail({.kind = testing::HubFaultKind::kNoRanges, .times = 1'000'000});
-    const auto headers = FetchHeaders(Context(), *ParseHubId("me/model"), stand_in());
+    const auto headers = FetchHeaders(Context(), *ParseHubId("me/model"), Texts::kFew, stand_in());
     ASSERT_TRUE(headers.ok()) << headers.status();
     EXPECT_EQ(headers->path, stand_in());
     EXPECT_EQ(headers->commit, model.Commit());
@@ -44,18 +45,65 @@ TEST_F(RemoteHeadersTest, AModelThatIsHereIsItself) {
   const HubId id = *ParseHubId("me/model");
   FetchContext offline = Context();
   offline.settings.offline = true;
-  EXPECT_EQ(ErrorOf(FetchHeaders(offline, id, stand_in()).status()), Error::kModelNotFound);
+  EXPECT_EQ(ErrorOf(FetchHeaders(offline, id, Texts::kFew, stand_in()).status()),
+            Error::kModelNotFound);
   const auto fetched = FetchModel(Context(), id);
   ASSERT_TRUE(fetched.ok());
   FetchContext alone = Context();
   alone.settings.endpoint = "http://127.0.0.1:9";
   for (const FetchContext& context : {Context(), offline, alone}) {
-    const auto headers = FetchHeaders(context, id, stand_in());
+    const auto headers = FetchHeaders(context, id, Texts::kFew, stand_in());
     ASSERT_TRUE(headers.ok()) << headers.status();
     EXPECT_EQ(headers->path, fetched->path);
     EXPECT_EQ(headers->fetched_bytes, 0u);
   }
   EXPECT_FALSE(fs::exists(stand_in()));
+}
+
+TEST_F(RemoteHeadersTest, AllTexts) {
+  server_.Add(Model("me/model"));
+  const auto headers = FetchHeaders(Context(), *ParseHubId("me/model"), Texts::kAll, stand_in());
+  ASSERT_TRUE(headers.ok()) << headers.status();
+  EXPECT_TRUE(fs::exists(stand_in() / "tokenizer.json"));
+  EXPECT_TRUE(fs::exists(stand_in() / "README.md"));
+}
+
+TEST_F(RemoteHeadersTest, APinIsTheCommitOfWhatCanBeFetched) {
+  testing::HubRepository model = Model("me/model");
+  server_.Add(model);
+  const HubId id = *ParseHubId("me/model");
+  EXPECT_EQ(*PinModel(Context(), id), model.Commit());
+  EXPECT_TRUE(testing::FilesBelow(folder_.path()).empty());
+
+  model.gated = true;
+  server_.Add(model);
+  EXPECT_EQ(ErrorOf(PinModel(Context(), id).status()), Error::kAuthenticationRequired);
+  EXPECT_EQ(ErrorOf(PinModel(Context(), *ParseHubId("me/other")).status()), Error::kModelNotFound);
+  testing::HubRepository pickle{.name = "me/pickle"};
+  pickle.AddFile("pytorch_model.bin", "a pickle");
+  server_.Add(pickle);
+  EXPECT_THAT(MessageOf(PinModel(Context(), *ParseHubId("me/pickle")).status()),
+              HasSubstr("pickled"));
+  // Without an index it is another file that shows who may read.
+  model.files.erase("model.safetensors.index.json");
+  server_.Add(model);
+  EXPECT_EQ(ErrorOf(PinModel(Context(), id).status()), Error::kAuthenticationRequired);
+}
+
+TEST_F(RemoteHeadersTest, APinnedModelIsThatCommitWhateverItsBranchBecame) {
+  const testing::HubRepository model = Model("me/model");
+  server_.Add(model);
+  const HubId id = *ParseHubId("me/model");
+  const std::string commit = *PinModel(Context(), id);
+  const auto fetched = FetchPinnedModel(Context(), id, commit);
+  ASSERT_TRUE(fetched.ok()) << fetched.status();
+  ExpectWhole(fetched->path, model);
+  server_.ForgetRequests();
+  EXPECT_TRUE(FetchPinnedModel(Context(), id, commit).ok());
+  EXPECT_TRUE(server_.requests().empty());
+  FetchContext offline = Context();
+  offline.settings.offline = true;
+  EXPECT_EQ(*PinModel(offline, id), commit);
 }
 
 TEST_F(RemoteHeadersTest, ALengthThatCannotBe) {
@@ -65,7 +113,7 @@ TEST_F(RemoteHeadersTest, ALengthThatCannotBe) {
     for (size_t i = 0; i < 8; ++i) bytes[i] = static_cast<char>(length >> (8 * i));
     model.AddFile("model.safetensors", bytes);
     server_.Add(model);
-    const auto headers = FetchHeaders(Context(), *ParseHubId("me/model"), stand_in());
+    const auto headers = FetchHeaders(Context(), *ParseHubId("me/model"), Texts::kFew, stand_in());
     EXPECT_EQ(ErrorOf(headers.status()), Error::kValidationFailed) << headers.status();
     EXPECT_THAT(MessageOf(headers.status()), HasSubstr("at most 69992 are possible"));
   }
@@ -78,7 +126,7 @@ TEST_F(RemoteHeadersTest, AConfigWithAnotherHash) {
                 .path_part = "config.json",
                 .times = 100,
                 .at_byte = 3});
-  const auto headers = FetchHeaders(Context(), *ParseHubId("me/model"), stand_in());
+  const auto headers = FetchHeaders(Context(), *ParseHubId("me/model"), Texts::kFew, stand_in());
   EXPECT_EQ(ErrorOf(headers.status()), Error::kValidationFailed) << headers.status();
 }
 
@@ -87,7 +135,7 @@ TEST_F(RemoteHeadersTest, FaultsPass) {
   server_.Add(Model("me/model"));
   for (const Kind kind : {Kind::kCloseBeforeHeaders, Kind::kCloseInBody, Kind::kServerError}) {
     server_.Fail({.kind = kind, .times = 2, .at_byte = 100});
-    EXPECT_TRUE(FetchHeaders(Context(), *ParseHubId("me/model"), stand_in()).ok());
+    EXPECT_TRUE(FetchHeaders(Context(), *ParseHubId("me/model"), Texts::kFew, stand_in()).ok());
   }
 }
 

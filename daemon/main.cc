@@ -94,12 +94,12 @@ absl::Status Serve(const DaemonOptions& options, const sigset_t& end_signals, Da
     log.Write({.component = "main", .message = message});
   };
   ASSIGN_OR_RETURN(const StateDir state_dir, StateDir::Open(options.state_dir, kPatience));
-  std::filesystem::path worker = options.worker;
-  if (worker.empty()) {
-    worker = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "quantize-worker";
-  }
-  ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor,
-                   CreateLocalExecutor({.worker_binary = worker}));
+  const auto programs = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<Executor> executor,
+      CreateLocalExecutor(
+          {.worker_binary = options.worker.empty() ? programs / "quantize-worker" : options.worker,
+           .fetcher_binary = programs / "quantize-fetch"}));
   Lifetime lifetime(options.embedded ? std::optional(options.idle_exit) : std::nullopt);
   ASSIGN_OR_RETURN(const std::unique_ptr<JobQueue> queue,
                    JobQueue::Start({.store = {.path = state_dir.store_path()},

@@ -16,6 +16,7 @@ namespace quantized {
 
 // The parts of a job, in the order in which they happen. Numbers are those of the proto.
 enum class Phase {
+  kFetch = 9,  // the model is brought from the Hub
   kProbe = 1,
   kCalibrate = 2,  // an importance matrix is measured
   kLoad = 3,

@@ -32,7 +32,8 @@ class AttemptObserver {
   virtual ~AttemptObserver() = default;
   // Frames other than Hello, Heartbeat, result and error.
   virtual void OnFrame(const v1::WorkerFrame& frame) = 0;
-  // The worker said Hello and was given its work. `pid_start_ticks` is field 22 of /proc/PID/stat:
+  // The worker said Hello and was given its work; of a model of the Hub first quantize-fetch, then
+  // the worker. `pid_start_ticks` is field 22 of /proc/PID/stat:
   // together with pid and boot id it names the process for ever.
   virtual void OnRunning(int64_t pid, uint64_t pid_start_ticks) = 0;
   // Last call. The process is gone.
@@ -51,8 +52,9 @@ class Attempt {
 class Executor {
  public:
   virtual ~Executor() = default;
-  // Starts a worker for `start`. `observer` must outlive the Attempt. The worker's stdout and
-  // stderr go to `log_path` (created, capped). Errors: kInternal where no process could be made.
+  // Starts a worker for `start`. Where the model is one of the Hub, quantize-fetch runs first, and
+  // it alone gets the token. `observer` must outlive the Attempt. What they print goes to
+  // `log_path` (created, capped). Errors: kInternal where no process could be made.
   virtual absl::StatusOr<std::unique_ptr<Attempt>> Start(const v1::StartAttempt& start,
                                                          const std::string& log_path,
                                                          AttemptObserver& observer) = 0;

@@ -37,8 +37,7 @@ class Recorder final : public AttemptObserver {
   }
   void OnRunning(int64_t pid, uint64_t pid_start_ticks) override {
     MutexLock lock(mutex_);
-    EXPECT_EQ(pid_, 0);
-    pid_ = pid;
+    pids_.push_back(pid);
     EXPECT_GT(pid_start_ticks, 0u);
     changed_.NotifyAll();
   }
@@ -50,9 +49,13 @@ class Recorder final : public AttemptObserver {
   }
 
   int64_t AwaitRunning() {
-    Await([this] { return pid_ != 0; });
+    Await([this] { return !pids_.empty(); });
     MutexLock lock(mutex_);
-    return pid_;
+    return pids_.front();
+  }
+  size_t programs() {
+    MutexLock lock(mutex_);
+    return pids_.size();
   }
   void AwaitLine(const std::string& line) {
     Await([&] { return std::find(lines_.begin(), lines_.end(), line) != lines_.end(); });
@@ -87,22 +90,25 @@ class Recorder final : public AttemptObserver {
   Mutex mutex_;
   CondVar changed_;
   std::vector<std::string> lines_;
-  int64_t pid_ = 0;
+  std::vector<int64_t> pids_;
   std::optional<AttemptEnd> end_;
 };
 
-// One attempt of a worker that behaves as `behaviour`.
+// One attempt of a worker that behaves as `behaviour`; with `fetcher`, at a model of the Hub.
 class Trial {
  public:
   Trial(ExecutorFactory factory, const std::string& behaviour,
-        const ExecutorTestLimits& limits = {}) {
-    const std::filesystem::path worker = folder_.path() / behaviour;
-    std::filesystem::create_symlink(testing::BinDir() / "fake-worker", worker);
-    executor_ = factory(worker, limits);
+        const ExecutorTestLimits& limits = {}, const std::string& fetcher = "") {
+    executor_ = factory(Program(behaviour), fetcher.empty() ? "" : Program(fetcher), limits);
     v1::StartAttempt start;
     start.set_job_id("J1");
     start.set_attempt(2);
-    start.mutable_spec()->mutable_noop();
+    if (fetcher.empty()) {
+      start.mutable_spec()->mutable_noop();
+    } else {
+      start.mutable_spec()->mutable_quantize()->mutable_hub();
+      start.set_hub_token("hf_secret");
+    }
     auto attempt = executor_->Start(start, LogPath(), recorder_);
     EXPECT_TRUE(attempt.ok()) << attempt.status();
     if (attempt.ok()) attempt_ = std::move(*attempt);
@@ -119,6 +125,13 @@ class Trial {
 
  private:
   std::string LogPath() const { return folder_.path() / "logs" / "2.log"; }
+  std::filesystem::path Program(const std::string& behaviour) const {
+    const std::filesystem::path program = folder_.path() / behaviour;
+    if (!std::filesystem::exists(program)) {
+      std::filesystem::create_symlink(testing::BinDir() / "fake-worker", program);
+    }
+    return program;
+  }
 
   testing::TempDir folder_;
   Recorder recorder_;
@@ -140,6 +153,42 @@ TEST_P(ExecutorSuite, DeliversWorkAndResult) {
   EXPECT_EQ(trial.Log(), "all is well\n");
   EXPECT_THAT(trial.recorder().lines(), ElementsAre("job J1"));
   EXPECT_GT(trial.recorder().AwaitRunning(), 0);
+  EXPECT_EQ(trial.recorder().programs(), 1u);
+}
+
+TEST_P(ExecutorSuite, FetchesAModelOfTheHubFirst) {
+  Trial trial(GetParam(), "work", {}, "fetch");
+  const AttemptEnd& end = trial.AwaitEnd();
+  ASSERT_NE(end.result, nullptr);
+  EXPECT_TRUE(end.result->has_noop());
+  EXPECT_EQ(end.peak_memory_bytes, 200u << 20) << "of whoever took more";
+  EXPECT_THAT(trial.recorder().lines(), ElementsAre("job J1", "model '', token 'hf_secret'",
+                                                    "job J1", "model '/fetched', token ''"));
+  EXPECT_EQ(trial.recorder().programs(), 2u);
+  EXPECT_EQ(trial.Log(), "fetching\nworking\n");
+}
+
+TEST_P(ExecutorSuite, AFetcherThatFailsOrCrashesEndsTheAttempt) {
+  Trial failed(GetParam(), "work", {}, "fail");
+  ASSERT_NE(failed.AwaitEnd().error, nullptr);
+  EXPECT_EQ(failed.AwaitEnd().error->error().message(), "the model is odd");
+  Trial crashed(GetParam(), "work", {}, "crash");
+  EXPECT_EQ(crashed.AwaitEnd().signal, SIGSEGV);
+  EXPECT_EQ(crashed.AwaitEnd().error, nullptr);
+  for (Trial* trial : {&failed, &crashed}) {
+    EXPECT_EQ(trial->AwaitEnd().result, nullptr);
+    EXPECT_EQ(trial->recorder().programs(), 1u);
+  }
+}
+
+TEST_P(ExecutorSuite, NobodyWorksAfterAStop) {
+  Trial trial(GetParam(), "work", {}, "fetch-late");
+  trial.recorder().AwaitLine("job J1");
+  trial.attempt().Stop(60s);
+  const AttemptEnd& end = trial.AwaitEnd();
+  EXPECT_TRUE(end.stopped_by_us);
+  EXPECT_EQ(end.result, nullptr);
+  EXPECT_EQ(trial.recorder().programs(), 1u);
 }
 
 TEST_P(ExecutorSuite, PutsPortionsTogether) {

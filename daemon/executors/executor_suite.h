@@ -19,8 +19,10 @@ struct ExecutorTestLimits {
   uint64_t max_log_bytes = uint64_t{16} << 20;
 };
 
-// Makes an executor that runs `worker`, the path of a program.
+// Makes an executor that runs `worker`, the path of a program, and for a model of the Hub before it
+// `fetcher`.
 using ExecutorFactory = std::unique_ptr<Executor> (*)(const std::filesystem::path& worker,
+                                                      const std::filesystem::path& fetcher,
                                                       const ExecutorTestLimits& limits);
 
 class ExecutorSuite : public ::testing::TestWithParam<ExecutorFactory> {};

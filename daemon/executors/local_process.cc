@@ -42,13 +42,11 @@ constexpr int kMaxReadsAfterEnd = 64;
 
 class LocalAttempt final : public Attempt {
  public:
-  LocalAttempt(const LocalExecutorOptions& options, std::string start_frame, LogCapture log,
+  LocalAttempt(const LocalExecutorOptions& options, const v1::StartAttempt& start, LogCapture log,
                UniqueFd wake, AttemptObserver& observer)
-      : options_(options),
-        start_frame_(std::move(start_frame)),
-        log_(std::move(log)),
-        observer_(observer),
-        wake_(std::move(wake)) {}
+      : options_(options), log_(std::move(log)), observer_(observer), wake_(std::move(wake)) {
+    *start_.mutable_start() = start;
+  }
 
   ~LocalAttempt() override {
     CHECK(thread_.get_id() != std::this_thread::get_id());
@@ -96,17 +94,52 @@ class LocalAttempt final : public Attempt {
   }
 
   void Run(std::promise<absl::Status>& launched) {
-    absl::StatusOr<WorkerProcess> process = SpawnWorker(options_.worker_binary);
-    if (!process.ok()) {
-      launched.set_value(process.status());
-      return;
+    const bool fetches = start_.start().spec().quantize().has_hub();
+    const absl::Status status = Begin(fetches ? options_.fetcher_binary : options_.worker_binary);
+    launched.set_value(status);
+    if (!status.ok()) return;
+    Serve();
+    if (fetches && TakeFetchedModel()) {
+      if (const absl::Status begun = Begin(options_.worker_binary); begun.ok()) {
+        Serve();
+      } else {
+        Fail(begun);
+      }
     }
-    process_ = std::move(*process);
+    log_.Finish();
+    end_.log_tail = log_.Tail();
+    if (!abandoned_) observer_.OnEnd(std::move(end_));
+  }
+
+  // Starts a program, which will be given start_.
+  absl::Status Begin(const std::filesystem::path& program) {
+    ASSIGN_OR_RETURN(start_frame_, EncodeFrame(start_));
+    ASSIGN_OR_RETURN(process_, SpawnWorker(program));
+    program_ = program;
+    stage_ = Stage::kGreeting;
+    reader_ = FrameReader();
+    outbox_.clear();
     heard_at_ = Clock::now();
-    launched.set_value(absl::OkStatus());
+    kill_at_ = Clock::time_point::max();
+    killed_ = false;
+    end_.signal = 0;
+    return absl::OkStatus();
+  }
+
+  // Returns when the program has ended.
+  void Serve() {
     while (!WaitAndServe()) continue;
     Reap();
-    if (!abandoned_) observer_.OnEnd(std::move(end_));
+  }
+
+  // After the fetcher's end. True when the worker is to go on with what it fetched.
+  bool TakeFetchedModel() {
+    const std::unique_ptr<v1::JobResult> fetched = std::move(end_.result);
+    if (fetched == nullptr || abandoned_ || end_.stopped_by_us) return false;
+    v1::StartAttempt& start = *start_.mutable_start();
+    start.clear_hub_token();
+    start.mutable_spec()->mutable_quantize()->set_model_path(fetched->fetch().model_path());
+    return true;
   }
 
   // One turn of the loop. True when the process has ended.
@@ -199,9 +232,9 @@ class LocalAttempt final : public Attempt {
     if (hello.api_version() != kApiVersion) {
       return Refuse(MakeError(
           Error::kVersionSkew,
-          absl::StrCat("worker ", options_.worker_binary.string(), " is version ", hello.version(),
-                       " (protocol ", hello.api_version(), "), the daemon is version ",
-                       std::string(kVersion), " (protocol ", kApiVersion, ")"),
+          absl::StrCat("worker ", program_.string(), " is version ", hello.version(), " (protocol ",
+                       hello.api_version(), "), the daemon is version ", std::string(kVersion),
+                       " (protocol ", kApiVersion, ")"),
           "Stop the daemon with 'llm-quantize server stop'; the next command starts the new one"));
     }
     stage_ = Stage::kWorking;
@@ -217,10 +250,14 @@ class LocalAttempt final : public Attempt {
 
   // What the worker says from now on does not count.
   void Refuse(const absl::Status& why) {
-    end_.error = std::make_unique<v1::AttemptError>();
-    *end_.error->mutable_error() = ErrorDetailOf(why);
+    Fail(why);
     stage_ = Stage::kSpoken;
     Kill();
+  }
+
+  void Fail(const absl::Status& why) {
+    end_.error = std::make_unique<v1::AttemptError>();
+    *end_.error->mutable_error() = ErrorDetailOf(why);
   }
 
   void ExpectEnd() {
@@ -282,8 +319,6 @@ class LocalAttempt final : public Attempt {
       for (int i = 0; i < kMaxReadsAfterEnd && ReadFrames(); ++i) continue;
     }
     for (int i = 0; i < kMaxReadsAfterEnd && ReadLog(); ++i) continue;
-    log_.Finish();
-    end_.log_tail = log_.Tail();
 
     int status = 0;
     rusage usage = {};
@@ -302,7 +337,6 @@ class LocalAttempt final : public Attempt {
   }
 
   const LocalExecutorOptions options_;
-  const std::string start_frame_;
   LogCapture log_;
   AttemptObserver& observer_;
   const UniqueFd wake_;
@@ -312,6 +346,9 @@ class LocalAttempt final : public Attempt {
   Requests requests_ ABSL_GUARDED_BY(mutex_);
 
   // Below: only thread_.
+  v1::DaemonFrame start_;
+  std::string start_frame_;
+  std::filesystem::path program_;
   WorkerProcess process_;
   Stage stage_ = Stage::kGreeting;
   FrameReader reader_;
@@ -330,16 +367,13 @@ class LocalExecutor final : public Executor {
   absl::StatusOr<std::unique_ptr<Attempt>> Start(const v1::StartAttempt& start,
                                                  const std::string& log_path,
                                                  AttemptObserver& observer) override {
-    v1::DaemonFrame frame;
-    *frame.mutable_start() = start;
-    ASSIGN_OR_RETURN(std::string start_frame, EncodeFrame(frame));
     ASSIGN_OR_RETURN(LogCapture log, LogCapture::Create(log_path, options_.max_log_bytes));
     UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (wake.get() < 0) {
       return MakeError(Error::kInternal, absl::StrCat("eventfd: ", std::strerror(errno)));
     }
-    auto attempt = std::make_unique<LocalAttempt>(options_, std::move(start_frame), std::move(log),
-                                                  std::move(wake), observer);
+    auto attempt =
+        std::make_unique<LocalAttempt>(options_, start, std::move(log), std::move(wake), observer);
     RETURN_IF_ERROR(attempt->Launch());
     return attempt;
   }

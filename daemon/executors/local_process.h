@@ -1,6 +1,6 @@
-// Runs attempts as child processes on this machine: one worker and one watching thread per attempt.
-// What a worker may do wrong is contained: a silent, stuck, babbling or flooding one is killed, and
-// nothing of its process group outlives the attempt.
+// Runs attempts as child processes on this machine: one worker, before it perhaps a fetcher, and
+// one watching thread per attempt. What a worker may do wrong is contained: a silent, stuck,
+// babbling or flooding one is killed, and nothing of its process group outlives the attempt.
 #pragma once
 
 #include <chrono>
@@ -15,6 +15,7 @@ namespace quantized {
 
 struct LocalExecutorOptions {
   std::filesystem::path worker_binary;
+  std::filesystem::path fetcher_binary;  // quantize-fetch; needed by jobs of the Hub alone
   // Without a frame for so long (Hello included), a worker is killed as unresponsive.
   std::chrono::milliseconds heartbeat_timeout{60'000};
   // Between its last word, or the end of its socket, and its end.

@@ -12,8 +12,10 @@ namespace quantized {
 namespace {
 
 std::unique_ptr<Executor> MakeLocal(const std::filesystem::path& worker,
+                                    const std::filesystem::path& fetcher,
                                     const ExecutorTestLimits& limits) {
   return CreateLocalExecutor({.worker_binary = worker,
+                              .fetcher_binary = fetcher,
                               .heartbeat_timeout = limits.heartbeat_timeout,
                               .exit_grace = limits.exit_grace,
                               .max_log_bytes = limits.max_log_bytes})

@@ -22,8 +22,10 @@
 #include "core/base/version.h"
 #include "daemon/answer/json_answer.h"
 #include "daemon/hub/cache_care.h"
+#include "daemon/hub/fetch_attempt.h"
 #include "daemon/hub/fetch_model.h"
 #include "daemon/hub/remote_headers.h"
+#include "daemon/worker/attempt.h"
 
 namespace quantized {
 namespace {
@@ -31,7 +33,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kHelp =
-    "Usage: quantize-fetch fetch ID             fetch a model into the cache\n"
+    "Usage: quantize-fetch                      work for the daemon that started it\n"
+    "       quantize-fetch fetch ID             fetch a model into the cache\n"
     "       quantize-fetch resolve ID           show a model's commit and files\n"
     "       quantize-fetch pin ID               show what a job needs to fetch a model, with the\n"
     "                                           token\n"
@@ -323,6 +326,7 @@ int main(int argc, char** argv) {
   const rlimit none = {0, 0};
   setrlimit(RLIMIT_CORE, &none);
   signal(SIGPIPE, SIG_IGN);
+  if (argc == 1) return quantized::RunAttempt("quantize-fetch", &quantized::RunFetch);
   const std::string_view first = argc == 2 ? argv[1] : "";
   if (first == "--version") {
     std::printf("quantize-fetch %s\n", quantized::kVersion.data());

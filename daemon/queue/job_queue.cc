@@ -33,7 +33,9 @@ Command Nothing() {
 }  // namespace
 
 JobQueue::JobQueue(Options options, Executor& executor)
-    : options_(std::move(options)), executor_(executor) {}
+    : options_(std::move(options)),
+      executor_(executor),
+      tokens_awaited_until_(steady_clock::now() + options_.token_patience) {}
 
 absl::StatusOr<std::unique_ptr<JobQueue>> JobQueue::Start(Options options, Executor& executor) {
   CHECK(options.slots >= 1);
@@ -92,6 +94,7 @@ steady_clock::time_point JobQueue::NextWake() const {
   steady_clock::time_point wake = now + std::chrono::hours(1);
   if (!hub_.empty()) wake = std::min(wake, now + std::min(kWatchTick, options_.keep_alive));
   if (!store_works_) wake = std::min(wake, retry_at_);
+  if (now < tokens_awaited_until_) wake = std::min(wake, tokens_awaited_until_);
   if (stopping_) wake = std::min(wake, stop_deadline_);
   return wake;
 }
@@ -131,12 +134,12 @@ absl::Status JobQueue::TryTogether(const std::vector<Command>& commands, bool st
   if (status.ok() && start_jobs) status = StartJobs();
   if (!status.ok()) {
     table_->Rollback();
-    effects_.clear();
+    ForgetEffects();
     return status;
   }
   const absl::StatusOr<std::vector<JobTable::Told>> told = table_->Commit();
   if (!told.ok()) {
-    effects_.clear();
+    ForgetEffects();
     return told.status();
   }
   pending_count_ = static_cast<int64_t>(table_->pending_count());
@@ -157,9 +160,16 @@ absl::Status JobQueue::TryTogether(const std::vector<Command>& commands, bool st
   return absl::OkStatus();
 }
 
+void JobQueue::ForgetEffects() {
+  effects_.clear();
+  std::erase_if(hub_tokens_,
+                [this](const auto& kept) { return table_->Live(kept.first) == nullptr; });
+}
+
 void JobQueue::Publish(const std::vector<JobTable::Told>& told) {
   for (const JobTable::Told& tell : told) {
     hub_.Push(tell.job_id, tell.event);
+    if (tell.event->has_finished()) hub_tokens_.erase(tell.job_id);
     if (!tell.event->has_state()) continue;
     const v1::StateChange& change = tell.event->state();
     Log(LogEntry::Level::kInfo, tell.job_id, tell.event->attempt(),

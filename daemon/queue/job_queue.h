@@ -41,10 +41,13 @@ class JobQueue : private AttemptListener {
     Store::Options store;
     std::filesystem::path logs_dir;
     std::filesystem::path cache_dir;  // for workers; empty: none
-    int slots = 1;         // attempts at a time
-    uint32_t threads = 0;  // of a worker whose job does not say; 0: all processors
+    int slots = 1;                    // attempts at a time
+    uint32_t threads = 0;             // of a worker whose job does not say; 0: all processors
     // From the request to stop a worker until it is killed.
     std::chrono::milliseconds stop_grace{10'000};
+    // A job whose token of the Hub was lost with the daemon before waits so long for its client to
+    // send it again, then goes without.
+    std::chrono::milliseconds token_patience{30'000};
     // A watcher hears a KeepAlive after this long without an event.
     std::chrono::milliseconds keep_alive{15'000};
     // How soon a store that failed is tried again.
@@ -116,10 +119,13 @@ class JobQueue : private AttemptListener {
   std::chrono::steady_clock::time_point NextWake() const;
   // Runs after the commit of what is being done now.
   void AfterCommit(std::function<void()> effect) { effects_.push_back(std::move(effect)); }
+  // What was to come of a transaction that has rolled back.
+  void ForgetEffects();
   void Log(LogEntry::Level level, const std::string& job, int attempt, const std::string& message);
 
   // --- Clients' commands (job_queue_requests.cc).
   absl::Status DoSubmit(const v1::SubmitJobRequest& request, const Reply<v1::Job>& reply);
+  void KeepToken(const std::string& id, const v1::SubmitJobRequest& request);
   absl::Status DoList(const v1::ListJobsRequest& request, const Reply<v1::ListJobsResponse>& reply);
   absl::Status DoCancel(const std::string& id, const Reply<v1::Job>& reply);
   absl::Status DoFindLog(const std::string& id, int attempt, const Reply<AttemptLog>& reply);
@@ -134,6 +140,7 @@ class JobQueue : private AttemptListener {
   // --- Attempts (job_queue_attempts.cc).
   absl::Status StartJobs();
   absl::Status StartJob(const std::string& id);
+  bool AwaitsToken(const v1::Job& job) const;
   void Launch(const v1::StartAttempt& start, const StoredAttempt& row);
   absl::Status OnRunning(const std::string& job_id, int attempt, int64_t pid,
                          uint64_t pid_start_ticks) override;
@@ -155,6 +162,9 @@ class JobQueue : private AttemptListener {
   std::unique_ptr<JobTable> table_;
   WatchHub hub_;
   std::unordered_map<std::string, Running> running_;
+  // Tokens of the Hub of jobs that have not ended. Secrets: they are here and nowhere else.
+  std::unordered_map<std::string, std::string> hub_tokens_;
+  std::chrono::steady_clock::time_point tokens_awaited_until_;
   std::vector<std::function<void()>> effects_;
   std::vector<Command> must_retry_;  // in order; the store failed
   std::chrono::steady_clock::time_point retry_at_;

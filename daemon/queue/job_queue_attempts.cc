@@ -58,11 +58,17 @@ absl::Status JobQueue::StartJobs() {
   for (auto next = pending.begin();
        next != pending.end() && table_->active_count() < static_cast<size_t>(options_.slots);) {
     const std::string id = (next++)->second;
+    const v1::Job& job = table_->Live(id)->job;
     // Two workers must not write one file: the later job waits for the earlier.
-    if (table_->OutputInUse(table_->Live(id)->job.spec())) continue;
+    if (table_->OutputInUse(job.spec()) || AwaitsToken(job)) continue;
     RETURN_IF_ERROR(StartJob(id));
   }
   return absl::OkStatus();
+}
+
+bool JobQueue::AwaitsToken(const v1::Job& job) const {
+  return job.spec().quantize().hub().has_token() && !hub_tokens_.contains(job.id()) &&
+         steady_clock::now() < tokens_awaited_until_;
 }
 
 absl::Status JobQueue::StartJob(const std::string& id) {
@@ -90,6 +96,9 @@ absl::Status JobQueue::StartJob(const std::string& id) {
   start.set_attempt(row.number);
   start.set_cache_dir(options_.cache_dir.string());
   *start.mutable_spec() = stored.job.spec();
+  if (const auto token = hub_tokens_.find(id); token != hub_tokens_.end()) {
+    start.set_hub_token(token->second);
+  }
   if (start.spec().has_quantize()) {
     v1::QuantizeSpec& quantize = *start.mutable_spec()->mutable_quantize();
     if (quantize.threads() == 0) quantize.set_threads(options_.threads);

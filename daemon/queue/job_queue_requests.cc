@@ -93,6 +93,10 @@ void JobQueue::Submit(const v1::SubmitJobRequest& request, Reply<v1::Job> reply)
                  .refuse = [reply](absl::Status status) { reply(std::move(status)); }});
 }
 
+void JobQueue::KeepToken(const std::string& id, const v1::SubmitJobRequest& request) {
+  if (!request.hub_token().empty()) hub_tokens_[id] = request.hub_token();
+}
+
 absl::Status JobQueue::DoSubmit(const v1::SubmitJobRequest& request, const Reply<v1::Job>& reply) {
   if (stopping_) {
     AfterCommit([reply] {
@@ -111,6 +115,7 @@ absl::Status JobQueue::DoSubmit(const v1::SubmitJobRequest& request, const Reply
       return absl::OkStatus();
     }
     return WithJob<v1::Job>(known->job.id(), reply, [&](const StoredJob& stored) {
+      if (!IsEnded(stored.job.state())) KeepToken(stored.job.id(), request);
       AfterCommit([reply, job = View(stored)] { reply(job); });
       return absl::OkStatus();
     });
@@ -124,6 +129,7 @@ absl::Status JobQueue::DoSubmit(const v1::SubmitJobRequest& request, const Reply
   *job.mutable_create_time() = TimestampOf(NowMicros());
   const std::string id = job.id();
   RETURN_IF_ERROR(table_->Add(std::move(job)));
+  KeepToken(id, request);
   AfterCommit([reply, job = View(*table_->Live(id))] { reply(job); });
   return absl::OkStatus();
 }

@@ -130,6 +130,56 @@ TEST_F(RecoveryTest, AJobGoesOnAfterTheDaemonDied) {
   EXPECT_EQ(events[3].state().reason(), "DAEMON_RESTARTED");
 }
 
+// A job of the Hub that was submitted with a token.
+v1::SubmitJobRequest HubRequest() {
+  v1::SubmitJobRequest request = QuantizeRequest();
+  v1::QuantizeSpec& spec = *request.mutable_spec()->mutable_quantize();
+  spec.clear_model_path();
+  v1::HubModel& hub = *spec.mutable_hub();
+  hub.set_repository("org/name");
+  hub.set_revision("main");
+  hub.set_commit("0123456789012345678901234567890123456789");
+  hub.set_endpoint("https://hub");
+  hub.set_cache_dir("/cache");
+  hub.set_has_token(true);
+  request.set_hub_token("hf_secret");
+  return request;
+}
+
+TEST_F(RecoveryTest, ALostTokenIsWaitedForUntilItsClientSendsItAgain) {
+  const v1::SubmitJobRequest request = HubRequest();
+  Start();
+  const std::string id = Submit(request).value().id();
+  executor_.NextRun()->Hello();
+  Reached(id, v1::Job::RUNNING);
+  queue_->Stop();
+  Start();
+  // Others go ahead.
+  const std::string other = Submit(NoopRequest()).value().id();
+  auto run = executor_.NextRun();
+  EXPECT_EQ(run->start().job_id(), other);
+  run->Hello();
+  run->Succeed();
+  EXPECT_EQ(Get(id).value().state(), v1::Job::PENDING);
+  EXPECT_EQ(Submit(request).value().id(), id);
+  run = executor_.NextRun();
+  EXPECT_EQ(run->start().job_id(), id);
+  EXPECT_EQ(run->start().hub_token(), "hf_secret");
+}
+
+TEST_F(RecoveryTest, ATokenThatDoesNotComeIsDoneWithout) {
+  Start();
+  const std::string id = Submit(HubRequest()).value().id();
+  EXPECT_EQ(executor_.NextRun()->start().hub_token(), "hf_secret");
+  queue_->Stop();
+  JobQueue::Options options = Options();
+  options.token_patience = std::chrono::milliseconds(20);
+  Start(std::move(options));
+  auto run = executor_.NextRun();
+  EXPECT_EQ(run->start().job_id(), id);
+  EXPECT_EQ(run->start().hub_token(), "");
+}
+
 TEST_F(RecoveryTest, AJobThatNeverGetsAnywhereIsGivenUp) {
   std::string id;
   for (int life = 1; life <= kMaxInterruptions; ++life) {

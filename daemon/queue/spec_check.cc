@@ -25,6 +25,8 @@ constexpr uint32_t kMaxThreads = 4096;
 constexpr int kMaxOutputs = 64;    // more than there are levels
 constexpr int kMaxListed = 16384;  // patterns, names, layers
 constexpr size_t kMaxDeviceDigits = 4;
+constexpr size_t kCommitDigits = 40;
+constexpr size_t kMaxTokenBytes = 4096;
 
 constexpr std::array<std::string_view, 3> kFormats = {"gguf", "awq", "gptq"};
 constexpr std::array<std::string_view, 5> kColumnOrders = {"", "none", "group", "static", "full"};
@@ -210,10 +212,37 @@ absl::Status CheckCheckpoint(const v1::CheckpointPolicy& policy) {
   return CheckPath("checkpoint.resume_from", policy.resume_from());
 }
 
+absl::Status CheckHub(const v1::HubModel& hub) {
+  for (const auto& [field, value] :
+       {std::pair("hub.repository", &hub.repository()), std::pair("hub.revision", &hub.revision()),
+        std::pair("hub.endpoint", &hub.endpoint())}) {
+    if (value->empty()) return BadField(field, "is empty");
+    RETURN_IF_ERROR(CheckText(field, *value));
+  }
+  const bool is_hash = std::ranges::all_of(hub.commit(), absl::ascii_isxdigit);
+  if (hub.commit().size() != kCommitDigits || !is_hash) {
+    return BadField("hub.commit", absl::StrCat("found '", hub.commit().substr(0, 64), "', needed ",
+                                               kCommitDigits, " hexadecimal digits"));
+  }
+  RETURN_IF_ERROR(CheckPath("hub.cache_dir", hub.cache_dir()));
+  for (const auto& [field, value] : {std::pair("hub.shared_cache_dir", &hub.shared_cache_dir()),
+                                     std::pair("hub.certificates", &hub.certificates())}) {
+    if (value->empty()) continue;
+    RETURN_IF_ERROR(CheckPath(field, *value));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckModel(const v1::QuantizeSpec& spec) {
+  RETURN_IF_ERROR(CheckText("model_name", spec.model_name()));
+  if (!spec.has_hub()) return CheckPath("model_path", spec.model_path());
+  if (!spec.model_path().empty()) return BadField("model_path", "cannot be used with hub");
+  return CheckHub(spec.hub());
+}
+
 absl::Status CheckQuantize(const v1::QuantizeSpec& spec) {
   RETURN_IF_ERROR(CheckFormat(spec.format()));
-  RETURN_IF_ERROR(CheckPath("model_path", spec.model_path()));
-  RETURN_IF_ERROR(CheckText("model_name", spec.model_name()));
+  RETURN_IF_ERROR(CheckModel(spec));
   RETURN_IF_ERROR(CheckOutputs(spec.outputs()));
   RETURN_IF_ERROR(CheckGguf(spec.gguf()));
   const bool is_calibrated = spec.format() != "gguf" && !spec.has_conversion();
@@ -247,6 +276,10 @@ absl::Status CheckSubmit(const v1::SubmitJobRequest& request) {
   if (!IsUuid(request.request_id())) {
     return BadField("request_id", absl::StrCat("found '", request.request_id().substr(0, 64),
                                                "', needed a UUID"));
+  }
+  if (request.hub_token().size() > kMaxTokenBytes) {
+    return BadField("hub_token", absl::StrCat("found ", request.hub_token().size(),
+                                              " bytes, at most ", kMaxTokenBytes, " are allowed"));
   }
   if (const size_t size = request.spec().ByteSizeLong(); size > kMaxSpecBytes) {
     return BadField(

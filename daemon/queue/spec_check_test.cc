@@ -25,6 +25,49 @@ TEST(CheckSubmit, AcceptsWhatIsWhole) {
   EXPECT_THAT(AcceptedFormats(), ElementsAre("gguf", "awq", "gptq"));
 }
 
+Spec HubSpec() {
+  Spec spec = testing::QuantizeRequest().spec().quantize();
+  spec.clear_model_path();
+  v1::HubModel& hub = *spec.mutable_hub();
+  hub.set_repository("org/name");
+  hub.set_revision("main");
+  hub.set_commit("0123456789abcdef0123456789abcdef01234567");
+  hub.set_endpoint("https://hub");
+  hub.set_cache_dir("/cache");
+  return spec;
+}
+
+absl::Status CheckSpec(const Spec& spec, const std::string& token = "") {
+  v1::SubmitJobRequest request = testing::QuantizeRequest();
+  *request.mutable_spec()->mutable_quantize() = spec;
+  request.set_hub_token(token);
+  return CheckSubmit(request);
+}
+
+TEST(CheckSubmit, TakesAModelOfTheHubInPlaceOfAPath) {
+  EXPECT_TRUE(CheckSpec(HubSpec(), "hf_token").ok());
+  Spec whole = HubSpec();
+  whole.mutable_hub()->set_shared_cache_dir("/theirs");
+  whole.mutable_hub()->set_certificates("/ca.pem");
+  EXPECT_TRUE(CheckSpec(whole).ok());
+  const std::pair<const char*, std::function<void(Spec&)>> wrong[] = {
+      {"model_path: cannot", [](Spec& spec) { spec.set_model_path("/model"); }},
+      {"hub.repository: is empty", [](Spec& spec) { spec.mutable_hub()->clear_repository(); }},
+      {"hub.commit: found 'main'", [](Spec& spec) { spec.mutable_hub()->set_commit("main"); }},
+      {"hub.endpoint: is empty", [](Spec& spec) { spec.mutable_hub()->clear_endpoint(); }},
+      {"hub.cache_dir: found ''", [](Spec& spec) { spec.mutable_hub()->clear_cache_dir(); }},
+      {"hub.certificates: found 'ca'",
+       [](Spec& spec) { spec.mutable_hub()->set_certificates("ca"); }},
+  };
+  for (const auto& [message, damage] : wrong) {
+    Spec spec = HubSpec();
+    damage(spec);
+    EXPECT_THAT(std::string(CheckSpec(spec).message()), StartsWith(message));
+  }
+  EXPECT_THAT(std::string(CheckSpec(HubSpec(), std::string(5000, 'x')).message()),
+              StartsWith("hub_token: found 5000 bytes"));
+}
+
 v1::OutputSpec& AddOutput(Spec& spec, const std::string& level) {
   v1::OutputSpec& output = *spec.add_outputs();
   output.set_level(level);

@@ -34,7 +34,7 @@ constexpr Row kRows[] = {
     {"kernels/blas", 4},  // attention is made of matrix products
     {"kernels/group_range", 4},
     {"kernels/codecs", 6},
-    {"kernels/cuda", 7},  // its tests compare with the codecs
+    {"kernels/cuda", 7},          // its tests compare with the codecs
     {"kernels/forward_cuda", 8},  // has the codes and statuses of kernels/cuda
     {"kernels/testing", 9},
     {"kernels/", 5},  // one operation each
@@ -42,7 +42,7 @@ constexpr Row kRows[] = {
     {"core/tensor", 1},
     {"core/safetensors", 2},
     {"core/gguf", 2},
-    {"core/hf", 3},  // makes GGUF metadata of a tokenizer
+    {"core/hf", 3},      // makes GGUF metadata of a tokenizer
     {"core/packed", 4},  // reads config.json
     {"core/arch", 4},
     {"core/source", 5},
@@ -53,8 +53,8 @@ constexpr Row kRows[] = {
     {"core/report", 7},
     {"core/pipeline", 8},
     {"daemon/answer", 0},
-    {"daemon/hub", 1},
-    {"daemon/worker", 2},
+    {"daemon/worker", 1},
+    {"daemon/hub", 2},  // its program works for the daemon as a worker does
     {"daemon/executors", 3},
     {"daemon/queue", 4},
     {"daemon/service", 5},

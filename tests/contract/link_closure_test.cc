@@ -55,9 +55,11 @@ TEST(LinkClosureTest, TheClientLinksNoneOfThem) {
 }
 
 // What talks to the internet sees no model file from inside.
-TEST(LinkClosureTest, TheFetcherLinksNoParserAndNoProtocol) {
-  EXPECT_THAT(LibrariesOf("quantize-fetch"),
-              ::testing::UnorderedElementsAre("core_base", "daemon_answer", "daemon_hub"));
+TEST(LinkClosureTest, TheFetcherLinksNoParser) {
+  EXPECT_THAT(
+      LibrariesOf("quantize-fetch"),
+      ::testing::UnorderedElementsAre("core_base", "daemon_answer", "daemon_hub", "daemon_worker",
+                                      "daemon_worker_attempt", "proto_messages"));
 }
 
 TEST(LinkClosureTest, NobodyElseTalksToTheInternet) {

@@ -69,11 +69,12 @@ v1::DaemonFrame Receive() {
 }
 
 // Says Hello and gets its work; tells the job's id back.
-void Greet() {
+v1::StartAttempt Greet() {
   Send(HelloFrame());
   const v1::DaemonFrame frame = Receive();
   if (!frame.has_start()) _exit(92);
   Send(MessageFrame("job " + frame.start().job_id()));
+  return frame.start();
 }
 
 [[noreturn]] void Hang() {
@@ -85,6 +86,40 @@ void Ok() {
   Send(HeartbeatFrame(123 << 20));
   Send(HeartbeatFrame(77 << 20));
   std::printf("all is well\n");
+  std::fflush(stdout);
+  Send(ResultFrame());
+}
+
+void TellModel(const v1::StartAttempt& start) {
+  Send(MessageFrame("model '" + start.spec().quantize().model_path() + "', token '" +
+                    start.hub_token() + "'"));
+}
+
+// As quantize-fetch does.
+void Fetch() {
+  TellModel(Greet());
+  Send(HeartbeatFrame(200 << 20));
+  std::printf("fetching\n");
+  std::fflush(stdout);
+  v1::WorkerFrame frame;
+  frame.mutable_result()->mutable_fetch()->set_model_path("/fetched");
+  Send(frame);
+}
+
+// Is asked to stop, but done.
+void FetchLate() {
+  signal(SIGTERM, SIG_IGN);
+  Greet();
+  if (!Receive().has_stop()) _exit(93);
+  v1::WorkerFrame frame;
+  frame.mutable_result()->mutable_fetch()->set_model_path("/fetched");
+  Send(frame);
+}
+
+void Work() {
+  TellModel(Greet());
+  Send(HeartbeatFrame(100 << 20));
+  std::printf("working\n");
   std::fflush(stdout);
   Send(ResultFrame());
 }
@@ -262,6 +297,9 @@ constexpr Behaviour kBehaviours[] = {
     {"flood", Flood},
     {"orphan", Orphan},
     {"tell", Tell},
+    {"fetch", Fetch},
+    {"fetch-late", FetchLate},
+    {"work", Work},
 };
 
 }  // namespace

@@ -19,6 +19,7 @@
 
 #include "client/rpc/endpoint.h"
 #include "client/rpc/wait.h"
+#include "core/base/environment.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
@@ -140,13 +141,13 @@ absl::StatusOr<pid_t> Spawn(const EmbeddedDaemonOptions& options, int ready_fd, 
                                           options.folders.state_dir.native(),
                                           "--ready-fd",
                                           std::to_string(kReadyFd)};
+  // The daemon outlives this command; which devices it may use, and a token, travel with each job.
+  std::vector<std::string> variables = WithoutSecrets(environ);
+  std::erase_if(variables, [](const std::string& variable) {
+    return variable.starts_with("CUDA_VISIBLE_DEVICES=");
+  });
   std::vector<char*> environment;
-  for (char** variable = environ; *variable != nullptr; ++variable) {
-    // The daemon outlives this command; which devices it may use travels with each job.
-    if (!std::string_view(*variable).starts_with("CUDA_VISIBLE_DEVICES=")) {
-      environment.push_back(*variable);
-    }
-  }
+  for (std::string& variable : variables) environment.push_back(variable.data());
   environment.push_back(nullptr);
   std::array<char*, arguments.size() + 1> argv{};
   std::transform(arguments.begin(), arguments.end(), argv.begin(),

@@ -165,7 +165,16 @@ absl::Status JobSession::Follow(const std::string& id, std::stop_token stop) {
                          : MakeError(Error::kDaemonUnavailable, "the daemon closed the stream");
     if (!std::exchange(broken, true)) Push(session::ConnectionLost{std::string(why.message())});
     RETURN_IF_ERROR(Recover(why, stop));
+    SendTokenAgain(stop);
   }
+}
+
+// A daemon that has started anew knows the job, and no secret.
+void JobSession::SendTokenAgain(std::stop_token stop) {
+  const NewJob* submitted = std::get_if<NewJob>(&options_.job);
+  if (submitted == nullptr || submitted->request.hub_token().empty()) return;
+  const auto job = connection_->SubmitJob(submitted->request, stop);
+  if (!job.ok()) Push(session::Trace{"token not sent: " + std::string(job.status().message())});
 }
 
 // Looks for the daemon until it is back. Also the pause between two streams.

@@ -86,6 +86,7 @@ class JobSession {
   absl::StatusOr<v1::Job> FindJob(std::stop_token stop);
   absl::Status Follow(const std::string& id, std::stop_token stop);
   absl::Status Recover(const absl::Status& why, std::stop_token stop);
+  void SendTokenAgain(std::stop_token stop);
   void Push(SessionUpdate update);
   void StartCancel(const std::string& id);
 

@@ -133,6 +133,22 @@ TEST_F(JobSessionTest, ADaemonThatRestartsIsFoundAgain) {
   EXPECT_TRUE(story.status.ok()) << story.status;
 }
 
+TEST_F(JobSessionTest, ADaemonThatRestartsGetsTheTokenAgain) {
+  FakeDaemon daemon(Socket());
+  daemon.Say(MessageEvent("one"));
+  SessionOptions options = Options();
+  std::get<NewJob>(options.job).request.set_hub_token("hf_secret");
+  JobSession session(std::move(options));
+  const Story story = Listen(session, [&](const std::string& line) {
+    if (line != "one") return;
+    daemon.Stop();
+    daemon.Say(FinishedEvent());
+    daemon.Start();
+  });
+  EXPECT_TRUE(story.status.ok()) << story.status;
+  EXPECT_THAT(daemon.request_ids(), ElementsAre("id", "id"));
+}
+
 TEST_F(JobSessionTest, ASilentStreamIsGivenUp) {
   FakeDaemon daemon(Socket());
   daemon.Say(MessageEvent("one"));

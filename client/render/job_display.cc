@@ -17,8 +17,10 @@ struct CountedPhase {
   v1::Phase phase;
   std::string_view label;
 };
-constexpr CountedPhase kCountedPhases[] = {
-    {v1::CALIBRATE, "Calibrating"}, {v1::QUANTIZE, "Quantizing"}, {v1::ASSESS, "Assessing"}};
+constexpr CountedPhase kCountedPhases[] = {{v1::FETCH, "Downloading"},
+                                           {v1::CALIBRATE, "Calibrating"},
+                                           {v1::QUANTIZE, "Quantizing"},
+                                           {v1::ASSESS, "Assessing"}};
 
 // Empty for a phase that is not counted.
 std::string_view LabelOf(v1::Phase phase) {
@@ -26,6 +28,19 @@ std::string_view LabelOf(v1::Phase phase) {
     if (row.phase == phase) return row.label;
   }
   return "";
+}
+
+// Whether `phase` comes after `other` in an attempt.
+bool IsAfter(v1::Phase phase, v1::Phase other) {
+  const auto place = [](v1::Phase one) { return one == v1::FETCH ? 1 : 2 * one; };
+  return place(phase) > place(other);
+}
+
+// How many things a second came between two reports; 0 where it cannot be told.
+double RateBetween(const v1::Progress& first, const v1::Progress& last) {
+  const double between = last.elapsed_seconds() - first.elapsed_seconds();
+  if (between < 1 || last.done() <= first.done()) return 0;
+  return static_cast<double>(last.done() - first.done()) / between;
 }
 
 }  // namespace
@@ -84,7 +99,7 @@ void JobDisplay::OnState(const v1::StateChange& change, int attempt) {
 }
 
 void JobDisplay::OnPhase(v1::Phase phase, TimePoint now) {
-  if (phase > phase_) CompletePhase(now);
+  if (IsAfter(phase, phase_)) CompletePhase(now);
   output_.Note(Verbosity::kVerbose, fmt::format("Phase: {}", v1::Phase_Name(phase)));
   phase_ = phase;
   progress_.Clear();
@@ -94,6 +109,7 @@ void JobDisplay::OnPhase(v1::Phase phase, TimePoint now) {
 
 void JobDisplay::OnProgress(const v1::Progress& progress, TimePoint now) {
   if (LabelOf(phase_).empty() || progress.total() == 0) return;
+  if (progress_.total() == 0) first_progress_ = progress;
   progress_ = progress;
   progress_received_ = now;
   Show(now);
@@ -141,7 +157,10 @@ void JobDisplay::TellOnce(const std::string& line, bool warning) {
 // that all was done.
 void JobDisplay::CompletePhase(TimePoint now) {
   if (progress_.total() > 0) {
-    progress_.set_done(progress_.total());
+    if (progress_.done() < progress_.total()) {
+      progress_.set_done(progress_.total());
+      first_progress_ = progress_;  // how fast the rest came is not known
+    }
     Show(now);
   }
   output_.KeepProgress();
@@ -161,8 +180,12 @@ void JobDisplay::Show(TimePoint now) {
 
 ProgressState JobDisplay::StateAt(TimePoint now) const {
   const std::chrono::duration<double> since = now - progress_received_;
-  return {std::string(LabelOf(phase_)), progress_.done(), progress_.total(), progress_.unit(),
-          progress_.elapsed_seconds() + since.count()};
+  return {std::string(LabelOf(phase_)),
+          progress_.done(),
+          progress_.total(),
+          progress_.unit(),
+          progress_.elapsed_seconds() + since.count(),
+          RateBetween(first_progress_, progress_)};
 }
 
 }  // namespace quantized

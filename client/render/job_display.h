@@ -39,6 +39,7 @@ class JobDisplay {
   Output& output_;
   v1::Phase phase_ = v1::PHASE_UNSPECIFIED;
   v1::Progress progress_;        // of this phase
+  v1::Progress first_progress_;  // of this phase that was seen
   TimePoint progress_received_;  // when progress_ was true
   std::set<std::string> told_;
 

@@ -101,6 +101,31 @@ TEST_F(JobDisplayTest, EachPhaseThatCountsLayersHasItsName) {
             "Assessing ━━━━━━━━━━━━━━━━━━━━ 100% 2/2 layers [00:01 elapsed]\n");
 }
 
+TEST_F(JobDisplayTest, ADownloadTellsItsRateAndTheTimeLeft) {
+  const std::string text = Play({}, [](JobDisplay& display, TimePoint now) {
+    const auto fetched = [](uint64_t megabytes, double elapsed_seconds) {
+      v1::JobEvent event = Done(megabytes * 1'000'000, 100'000'000, elapsed_seconds);
+      event.mutable_progress()->set_unit("bytes");
+      return event;
+    };
+    display.OnEvent(Phase(v1::FETCH), now);
+    display.OnEvent(Line("Downloading model: org/name"), now);
+    display.OnEvent(fetched(40, 100), now);  // a killed attempt left that much
+    display.OnEvent(fetched(60, 110), now);
+    display.OnEvent(Phase(v1::PROBE), now);
+    display.OnEvent(Phase(v1::QUANTIZE), now);
+    display.OnEvent(Done(2, 2, 130), now);
+    display.OnEvent(Finished(v1::Job::SUCCEEDED), now);
+  });
+  EXPECT_EQ(text,
+            "[llm-quantize] Downloading model: org/name\n"
+            "Downloading ━━━━━━━━──────────── 40% 40.0 MB/100.0 MB [01:40 elapsed]\n"
+            "Downloading ━━━━━━━━━━━━──────── 60% 60.0 MB/100.0 MB 2.0 MB/s "
+            "[01:50 elapsed, 00:20 left]\n"
+            "Downloading ━━━━━━━━━━━━━━━━━━━━ 100% 100.0 MB/100.0 MB [01:50 elapsed]\n"
+            "Quantizing ━━━━━━━━━━━━━━━━━━━━ 100% 2/2 layers [02:10 elapsed]\n");
+}
+
 TEST_F(JobDisplayTest, PlainProgressComesInStepsAndAfterPauses) {
   const std::string text = Play({}, [](JobDisplay& display, TimePoint now) {
     display.OnEvent(Phase(v1::QUANTIZE), now);

@@ -23,6 +23,21 @@ std::string Repeat(std::string_view cell, int count) {
   return text;
 }
 
+// "8/32 layers [15:23 elapsed]".
+std::string Figures(const ProgressState& state) {
+  const std::string elapsed = FormatElapsed(state.elapsed_seconds);
+  if (state.unit != "bytes") {
+    return fmt::format("{}/{} {} [{} elapsed]", state.done, state.total, Printable(state.unit),
+                       elapsed);
+  }
+  std::string text = fmt::format("{}/{}", FormatBytes(state.done), FormatBytes(state.total));
+  if (state.per_second < 1) return fmt::format("{} [{} elapsed]", text, elapsed);
+  text += fmt::format(" {}/s", FormatBytes(static_cast<uint64_t>(state.per_second)));
+  if (state.done >= state.total) return fmt::format("{} [{} elapsed]", text, elapsed);
+  const double left = static_cast<double>(state.total - state.done) / state.per_second;
+  return fmt::format("{} [{} elapsed, {} left]", text, elapsed, FormatElapsed(left));
+}
+
 }  // namespace
 
 int PercentOf(const ProgressState& state) {
@@ -35,9 +50,7 @@ int PercentOf(const ProgressState& state) {
 std::string ProgressLine(const ProgressState& state, bool utf8, int columns) {
   const int percent = PercentOf(state);
   const std::string head = Printable(state.label) + " ";
-  const std::string tail =
-      fmt::format(" {}% {}/{} {} [{} elapsed]", percent, state.done, state.total,
-                  Printable(state.unit), FormatElapsed(state.elapsed_seconds));
+  const std::string tail = fmt::format(" {}% {}", percent, Figures(state));
   const int room = columns - static_cast<int>(head.size() + tail.size());
   const int cells = std::clamp(room, 0, kBarCells);
   if (cells == 0) return (head + tail.substr(1)).substr(0, std::max(columns, 0));

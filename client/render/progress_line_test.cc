@@ -23,6 +23,16 @@ TEST(ProgressLineTest, ShowsWhatIsLeft) {
             "Quantizing ##########.......... 50% 16/32 layers [15:23 elapsed]");
 }
 
+TEST(ProgressLineTest, OfBytesItTellsHowFastTheyComeAndTheTimeLeft) {
+  ProgressState state = {"Downloading", 3'400'000'000, 13'500'000'000, "bytes", 56};
+  EXPECT_EQ(ProgressLine(state, /*utf8=*/true, 80),
+            "Downloading ━━━━━─────────────── 25% 3.4 GB/13.5 GB [00:56 elapsed]");
+  state.per_second = 61.2e6;
+  EXPECT_EQ(ProgressLine(state, /*utf8=*/true, 100),
+            "Downloading ━━━━━─────────────── 25% 3.4 GB/13.5 GB 61.2 MB/s "
+            "[00:56 elapsed, 02:45 left]");
+}
+
 TEST(ProgressLineTest, FitsItsColumns) {
   EXPECT_EQ(ProgressLine(State(16, 32), /*utf8=*/false, 54),
             "Quantizing #####..... 50% 16/32 layers [15:23 elapsed]");

@@ -1,4 +1,5 @@
-// Models of the Hugging Face Hub, as commands that need no daemon see them.
+// Models of the Hugging Face Hub, as commands need them. Errors are those of quantize-fetch:
+// kModelNotFound, kAuthenticationRequired, kIo and more.
 #pragma once
 
 #include <filesystem>
@@ -6,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "client/commands/command.h"
+#include "client/render/fetcher_answer.h"
 
 namespace quantized {
 
@@ -13,11 +15,14 @@ namespace quantized {
 // itself where a cache holds it. What was fetched is removed with this object. Move-only.
 class HubHeaders {
  public:
-  // Errors: those of quantize-fetch: kModelNotFound, kAuthenticationRequired, kIo and more.
-  static absl::StatusOr<HubHeaders> Fetch(const std::string& hub_id, CommandContext& context);
+  // kFew are enough for `info`; a plan wants all of them, the tokenizer included.
+  enum class Texts { kFew, kAll };
+
+  static absl::StatusOr<HubHeaders> Fetch(const std::string& hub_id, Texts texts,
+                                          CommandContext& context);
   ~HubHeaders();
   HubHeaders(HubHeaders&& other) noexcept;
-  HubHeaders& operator=(HubHeaders&&) = delete;
+  HubHeaders& operator=(HubHeaders&& other) noexcept;
 
   // What stands for the model's path.
   const std::filesystem::path& path() const { return path_; }
@@ -28,5 +33,8 @@ class HubHeaders {
   std::filesystem::path folder_;  // ours; empty: none
   std::filesystem::path path_;
 };
+
+// What `hub_id` names now, for a job.
+absl::StatusOr<PinnedModel> PinHubModel(const std::string& hub_id, CommandContext& context);
 
 }  // namespace quantized

@@ -23,7 +23,8 @@ absl::StatusOr<std::string> Inspect(const std::filesystem::path& path, CommandCo
 
 absl::StatusOr<std::string> InspectModel(const NamedModel& model, CommandContext& context) {
   if (model.hub_id.empty()) return Inspect(model.path, context);
-  ASSIGN_OR_RETURN(const HubHeaders headers, HubHeaders::Fetch(model.hub_id, context));
+  ASSIGN_OR_RETURN(const HubHeaders headers,
+                   HubHeaders::Fetch(model.hub_id, HubHeaders::Texts::kFew, context));
   return Inspect(headers.path(), context);
 }
 

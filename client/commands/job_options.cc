@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "client/commands/ask_worker.h"
 #include "client/commands/follow.h"
+#include "client/commands/hub_model.h"
 #include "client/commands/model_argument.h"
 #include "client/render/plan.h"
 #include "core/base/error.h"
@@ -46,18 +48,40 @@ absl::StatusOr<std::string> AskPlan(const v1::QuantizeSpec& spec, CommandContext
   return AskWorker(context, "the planning of the job", {"plan"}, spec.SerializeAsString());
 }
 
-absl::Status ShowPlan(const v1::QuantizeSpec& spec, CommandContext& context) {
+absl::Status ShowPlan(v1::QuantizeSpec spec, CommandContext& context) {
+  std::optional<HubHeaders> headers;
+  std::string name;
+  if (spec.model_path().empty()) {
+    name = spec.model_name();
+    ASSIGN_OR_RETURN(headers, HubHeaders::Fetch(name, HubHeaders::Texts::kAll, context));
+    spec.set_model_path(headers->path());
+  }
   ASSIGN_OR_RETURN(const std::string plan, AskPlan(spec, context));
-  ASSIGN_OR_RETURN(const PlanText text, FormatPlan(plan));
+  ASSIGN_OR_RETURN(const PlanText text, FormatPlan(plan, name));
   return context.output.WriteResult(context.output.format() == Format::kJson ? text.json
                                                                              : text.human);
 }
 
-CommandResult RunJob(const Values& values, v1::QuantizeSpec spec, CommandContext& context) {
+namespace {
+
+absl::StatusOr<v1::SubmitJobRequest> MakeRequest(v1::QuantizeSpec spec, CommandContext& context) {
   v1::SubmitJobRequest request;
   request.set_request_id(NewUuid());
+  if (spec.model_path().empty()) {
+    ASSIGN_OR_RETURN(PinnedModel pinned, PinHubModel(spec.model_name(), context));
+    *spec.mutable_hub() = std::move(pinned.model);
+    request.set_hub_token(std::move(pinned.token));
+  }
   *request.mutable_spec()->mutable_quantize() = std::move(spec);
-  const NewJob job{std::move(request), /*watch=*/!values.Flag("--detach")};
+  return request;
+}
+
+}  // namespace
+
+CommandResult RunJob(const Values& values, v1::QuantizeSpec spec, CommandContext& context) {
+  absl::StatusOr<v1::SubmitJobRequest> request = MakeRequest(std::move(spec), context);
+  if (!request.ok()) return {request.status()};
+  const NewJob job{*std::move(request), /*watch=*/!values.Flag("--detach")};
   return FollowJob({.job = job}, context);
 }
 

@@ -52,10 +52,12 @@ void SetJobOptions(const Values& values, v1::QuantizeSpec& spec);
 
 // What `quantize-worker plan` says of the job.
 absl::StatusOr<std::string> AskPlan(const v1::QuantizeSpec& spec, CommandContext& context);
-// Prints it.
-absl::Status ShowPlan(const v1::QuantizeSpec& spec, CommandContext& context);
+// Prints it. A spec without a model's path is one of the Hub's model of its name, of which only
+// what describes it is fetched.
+absl::Status ShowPlan(v1::QuantizeSpec spec, CommandContext& context);
 
-// Submits the job, and follows it unless it is to be detached.
+// Submits the job, and follows it unless it is to be detached. A spec without a model's path is
+// pinned to what the Hub's model of its name is now.
 CommandResult RunJob(const Values& values, v1::QuantizeSpec spec, CommandContext& context);
 
 }  // namespace quantized

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -96,6 +97,9 @@ constexpr std::pair<std::string_view, std::string_view> kOpposites[] = {
 };
 
 constexpr std::string_view kNotes =
+    "A MODEL that is no path here is one of the Hugging Face Hub, org/name or org/name@revision.\n"
+    "It is fetched into LLM_QUANTIZE_CACHE (~/.cache/llm-quantize if not set), with the token of\n"
+    "HF_TOKEN or of huggingface_hub where it needs one.\n"
     "The output is named {MODEL}-{LEVEL}.gguf unless --output-name names it, to which .gguf is "
     "added\n"
     "where it is missing; the files of a split output get -00001-of-00003 and so on before it.\n"
@@ -161,6 +165,7 @@ absl::StatusOr<std::string> OutputName(const Values& values, size_t levels) {
   return GivenOutputName(values.Text("--output-name"), values.Text("OUTPUT_FORMAT"));
 }
 
+// Of a model of the Hub, model_path stays empty.
 absl::StatusOr<v1::QuantizeSpec> MakeSpec(const Values& values, const Environment& environment) {
   ASSIGN_OR_RETURN(const std::vector<std::string> levels,
                    ParseLevels(values.Text("--quant-level")));
@@ -186,21 +191,15 @@ absl::StatusOr<v1::QuantizeSpec> MakeSpec(const Values& values, const Environmen
   }
   const std::string& model = values.Text("MODEL");
   ASSIGN_OR_RETURN(const NamedModel named, ResolveModel(model));
-  if (!named.hub_id.empty()) {
-    return MakeError(Error::kNotImplemented,
-                     fmt::format("'{}' is not a local path, and quantizing models of the Hugging "
-                                 "Face Hub is not in this version",
-                                 model),
-                     "Download the model and provide its local directory");
-  }
-  const std::filesystem::path& model_path = named.path;
+  const std::filesystem::path repository = named.hub_id.substr(0, named.hub_id.find('@'));
+  const std::filesystem::path& namesake = named.hub_id.empty() ? named.path : repository;
   const std::filesystem::path folder = AbsolutePath(values.Text("--output-dir"));
   for (const std::string& level : levels) {
     v1::OutputSpec& output = *spec.add_outputs();
     output.set_level(level);
-    output.set_path(folder / (name.empty() ? AutoOutputName(model_path, level, format) : name));
+    output.set_path(folder / (name.empty() ? AutoOutputName(namesake, level, format) : name));
   }
-  spec.set_model_path(model_path);
+  spec.set_model_path(named.path);
   spec.set_model_name(model);
   spec.set_format(format);
   SetJobOptions(values, spec);

@@ -17,6 +17,27 @@ std::vector<std::string> FetcherMessages(std::string_view lines) {
   return messages;
 }
 
+absl::StatusOr<PinnedModel> ParsePinnedModel(std::string_view answer) {
+  const Json pinned = ParsedJson(answer);
+  PinnedModel result;
+  v1::HubModel& model = result.model;
+  model.set_repository(TextAt(pinned, "repository"));
+  model.set_revision(TextAt(pinned, "revision"));
+  model.set_commit(TextAt(pinned, "commit"));
+  model.set_endpoint(TextAt(pinned, "endpoint"));
+  model.set_offline(FlagAt(pinned, "offline"));
+  model.set_cache_dir(TextAt(pinned, "cache_dir"));
+  model.set_shared_cache_dir(TextAt(pinned, "shared_cache_dir"));
+  model.set_certificates(TextAt(pinned, "certificates"));
+  result.token = TextAt(pinned, "token");
+  model.set_has_token(!result.token.empty());
+  if (model.repository().empty() || model.commit().empty() || model.endpoint().empty() ||
+      model.cache_dir().empty()) {
+    return MakeError(Error::kInternal, "quantize-fetch does not tell all that a job needs");
+  }
+  return result;
+}
+
 absl::StatusOr<std::string> FetchedPath(std::string_view answer) {
   std::string path = TextAt(ParsedJson(answer), "path");
   if (path.empty()) return MakeError(Error::kInternal, "quantize-fetch tells no path of the model");

@@ -17,6 +17,26 @@ TEST(FetcherAnswerTest, MessagesAreTakenOutOfTheLines) {
   EXPECT_TRUE(FetcherMessages("").empty());
 }
 
+TEST(FetcherAnswerTest, APinnedModelHasAllThatAJobNeeds) {
+  const auto pinned = ParsePinnedModel(
+      R"({"status":"success","repository":"org/name","revision":"main","commit":"0123",
+          "endpoint":"https://hub","offline":true,"cache_dir":"/ours","shared_cache_dir":"/theirs",
+          "certificates":"/ca.pem","token":"hf_secret"})");
+  ASSERT_TRUE(pinned.ok()) << pinned.status();
+  EXPECT_EQ(pinned->token, "hf_secret");
+  EXPECT_EQ(pinned->model.repository(), "org/name");
+  EXPECT_EQ(pinned->model.revision(), "main");
+  EXPECT_EQ(pinned->model.commit(), "0123");
+  EXPECT_EQ(pinned->model.endpoint(), "https://hub");
+  EXPECT_TRUE(pinned->model.offline());
+  EXPECT_EQ(pinned->model.cache_dir(), "/ours");
+  EXPECT_EQ(pinned->model.shared_cache_dir(), "/theirs");
+  EXPECT_EQ(pinned->model.certificates(), "/ca.pem");
+  EXPECT_TRUE(pinned->model.has_token());
+  EXPECT_FALSE(ParsePinnedModel(R"({"repository":"org/name"})").ok());
+  EXPECT_FALSE(ParsePinnedModel("").ok());
+}
+
 TEST(FetcherAnswerTest, APathIsNeeded) {
   EXPECT_EQ(*FetchedPath(R"({"status":"success","path":"/cache/model"})"), "/cache/model");
   for (const char* answer : {"", "[]", "{}", R"({"path":7})"}) {

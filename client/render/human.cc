@@ -112,7 +112,7 @@ std::string HumanJob(const v1::Job& job) {
   if (job.queue_position() > 0) text += Row("Queue Position", std::to_string(job.queue_position()));
   if (job.spec().has_quantize()) {
     const v1::QuantizeSpec& spec = job.spec().quantize();
-    text += Row("Model", spec.model_path());
+    text += Row("Model", spec.has_hub() ? spec.model_name() : spec.model_path());
     text += Row("Level", LevelsOf(spec));
     for (const v1::OutputSpec& output : spec.outputs()) text += Row("Output", output.path());
   }

@@ -135,6 +135,14 @@ TEST(HumanJobTest, ShowsEachOutputAndWhatIsFinished) {
   EXPECT_THAT(text, HasSubstr("Error: bad\nFinished: /o/Q8_0\n"));
 }
 
+TEST(HumanJobTest, NamesAModelOfTheHubAsItWasTyped) {
+  v1::Job job;
+  v1::QuantizeSpec& spec = *job.mutable_spec()->mutable_quantize();
+  spec.set_model_name("org/name@v2");
+  spec.mutable_hub()->set_repository("org/name");
+  EXPECT_THAT(HumanJob(job), HasSubstr("Model: org/name@v2\n"));
+}
+
 TEST(HumanJobTest, ShowsTheErrorWithoutControls) {
   v1::Job job;
   job.set_id("JOB");

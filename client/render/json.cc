@@ -190,6 +190,7 @@ Json SpecObject(const v1::JobSpec& spec) {
   return {{"operation", "quantize"},
           {"model_name", quantize.model_name()},
           {"model_path", quantize.model_path()},
+          {"commit", quantize.has_hub() ? Json(quantize.hub().commit()) : Json()},
           {"format", quantize.format()},
           {"levels", levels},
           {"output_path", paths.empty() ? "" : paths.front()},

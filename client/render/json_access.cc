@@ -19,6 +19,11 @@ std::string TextAt(const Json& object, std::string_view key) {
   return value != nullptr && value->is_string() ? value->get<std::string>() : "";
 }
 
+bool FlagAt(const Json& object, std::string_view key) {
+  const Json* value = Find(object, key);
+  return value != nullptr && value->is_boolean() && value->get<bool>();
+}
+
 uint64_t CountAt(const Json& object, std::string_view key) {
   const Json* value = Find(object, key);
   return value != nullptr && value->is_number_unsigned() ? value->get<uint64_t>() : 0;

@@ -16,6 +16,7 @@ Json ParsedJson(std::string_view text);
 
 // Of the member `key` of `object`, which may be no object.
 std::string TextAt(const Json& object, std::string_view key);
+bool FlagAt(const Json& object, std::string_view key);
 uint64_t CountAt(const Json& object, std::string_view key);
 Json::array_t ListAt(const Json& object, std::string_view key);
 

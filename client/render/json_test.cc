@@ -179,6 +179,9 @@ TEST(JsonJobTest, TellsStateSpecAndOutcome) {
   EXPECT_EQ(object["spec"]["output_paths"], Json::array({"/o/m.gguf"}));
   EXPECT_EQ(object["error"]["error_code"], 6);
   EXPECT_FALSE(object.contains("result"));
+  EXPECT_TRUE(object["spec"]["commit"].is_null());
+  spec.mutable_hub()->set_commit("0123abc");
+  EXPECT_EQ(Json::parse(JsonJob(job))["spec"]["commit"], "0123abc");
 }
 
 TEST(JsonJobTest, TellsHowACalibratedJobWasAskedFor) {

@@ -217,9 +217,10 @@ std::string WeightChangeOf(double relative_error) {
   return fmt::format("{:.2g} %", 100 * std::sqrt(relative_error));
 }
 
-absl::StatusOr<PlanText> FormatPlan(std::string_view plan) {
-  const Json read = Json::parse(plan, nullptr, /*allow_exceptions=*/false);
+absl::StatusOr<PlanText> FormatPlan(std::string_view plan, std::string_view name) {
+  Json read = Json::parse(plan, nullptr, /*allow_exceptions=*/false);
   RETURN_IF_ERROR(Check(read));
+  if (!name.empty()) read["model_name"] = name;
   return PlanText{.human = Human(read),
                   .json = read.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"};
 }

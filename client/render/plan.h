@@ -13,9 +13,10 @@ struct PlanText {
   std::string json;
 };
 
-// `plan` is the object that the worker printed (daemon/worker/plan.h). kInternal when it is no
-// object, lacks a key or has one of another type.
-absl::StatusOr<PlanText> FormatPlan(std::string_view plan);
+// `plan` is the object that the worker printed (daemon/worker/plan.h); `name`, unless empty, is
+// shown instead of the model's name in it. kInternal when it is no object, lacks a key or has one
+// of another type.
+absl::StatusOr<PlanText> FormatPlan(std::string_view plan, std::string_view name = "");
 
 // What a plan says of a conversion.
 struct ConversionPlan {

@@ -81,8 +81,9 @@ std::string ResumeCommand(const v1::JobSpec& spec) {
   std::vector<std::string_view> levels;
   for (const v1::OutputSpec& output : quantize.outputs()) levels.push_back(output.level());
   const std::filesystem::path output(quantize.outputs(0).path());
-  CommandText command(fmt::format("llm-quantize quantize {} {}", ShellQuote(quantize.model_path()),
-                                  ShellQuote(quantize.format())));
+  const std::string& model = quantize.has_hub() ? quantize.model_name() : quantize.model_path();
+  CommandText command(
+      fmt::format("llm-quantize quantize {} {}", ShellQuote(model), ShellQuote(quantize.format())));
   command.Option("-q", fmt::format("{}", fmt::join(levels, ",")));
   command.Option("-o", output.parent_path().native());
   // Several outputs have the names that they get without it.

@@ -28,6 +28,16 @@ TEST(ResumeCommandTest, IsACompleteShellCommand) {
   EXPECT_EQ(ResumeCommand({}), "");
 }
 
+TEST(ResumeCommandTest, NamesAModelOfTheHubAsTheUserDid) {
+  v1::JobSpec spec = Spec();
+  spec.mutable_quantize()->clear_model_path();
+  spec.mutable_quantize()->set_model_name("org/a@v2");
+  spec.mutable_quantize()->mutable_hub()->set_repository("org/a");
+  EXPECT_EQ(ResumeCommand(spec),
+            "llm-quantize quantize org/a@v2 gguf -q Q4_K_M -o /out -n a-Q4_K_M.gguf "
+            "--checkpoint-dir /c");
+}
+
 TEST(ResumeCommandTest, SeveralLevelsKeepTheirNames) {
   v1::JobSpec spec = Spec();
   v1::OutputSpec& output = *spec.mutable_quantize()->add_outputs();

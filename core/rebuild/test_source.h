@@ -15,6 +15,7 @@
 #include "core/arch/geometry.h"
 #include "core/arch/metadata_keys.h"
 #include "core/hf/config.h"
+#include "core/source/checkpoint_tensor.h"
 #include "core/source/hf_tensors.h"
 #include "core/source/hf_weights.h"
 #include "core/source/model_source.h"
@@ -75,8 +76,8 @@ inline TestSource SourceOfDirectory(const std::filesystem::path& directory) {
   const HfConfig config = *HfConfig::Read(directory);
   const Architecture& architecture = *FindArchitecture(config.architecture());
   const auto weights = *HfWeights::Open(directory);
-  const PlannedTensors planned =
-      *PlanTensors(architecture, config, *GeometryOf(config), *weights, kernels::TypeId::kF32);
+  const PlannedTensors planned = *PlanTensors(architecture, config, *GeometryOf(config),
+                                              PlainTensors(*weights), kernels::TypeId::kF32);
   TestSource source;
   source.keys.Set("general.architecture", std::string(architecture.gguf_name));
   EXPECT_TRUE(AppendLongRopeMetadata(architecture, config, source.keys).ok());

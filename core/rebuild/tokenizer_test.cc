@@ -200,13 +200,17 @@ TEST(RebuildTokenizerTest, EncodesAsHuggingFaceOnWholeVocabularies) {
     ASSERT_TRUE(file.ok()) << file.status();
     const auto made = Tokenizer::Create(*std::move(file));
     ASSERT_TRUE(made.ok()) << made.status();
-    for (const json& test : tokenizer::ReadTestJson(golden / "vectors.json")["cases"]) {
+    const json vectors = tokenizer::ReadTestJson(golden / "vectors.json");
+    size_t texts = 0;
+    for (const json& test : vectors["cases"]) {
       if (!test.contains("hf")) continue;
+      ++texts;
       const std::string text = test["text"];
       SCOPED_TRACE(::testing::PrintToString(text));
       EXPECT_EQ(*(*made)->Encode(text, /*add_special=*/false), test["hf"].get<Ids>());
       EXPECT_EQ(*(*made)->Encode(text, /*add_special=*/true), test["hf_special"].get<Ids>());
     }
+    EXPECT_EQ(texts, 269u);
   }
 }
 

@@ -30,11 +30,6 @@ constexpr std::array kArguments = {
 };
 
 constexpr std::array kOptions = {
-    OptionRow{.name = "--quant-level",
-              .short_name = 'q',
-              .kind = ValueKind::kText,
-              .value_name = "TEXT",
-              .help = "Level of the output (if not set, the nearest one that loses nothing)"},
     kOutputDirOption,
     OptionRow{.name = "--output-name",
               .short_name = 'n',
@@ -42,6 +37,11 @@ constexpr std::array kOptions = {
               .value_name = "TEXT",
               .help = "Output filename"},
     OptionRow{.name = "--force", .help = "Skip quality degradation warning"},
+    OptionRow{.name = "--quant-level",
+              .short_name = 'q',
+              .kind = ValueKind::kText,
+              .value_name = "TEXT",
+              .help = "Level of the output (if not set, the nearest one that loses nothing)"},
     OptionRow{.name = "--list",
               .help = "Show what can be converted to what, and what is lost",
               .stands_alone = true},

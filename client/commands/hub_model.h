@@ -3,11 +3,13 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "client/commands/command.h"
 #include "client/render/fetcher_answer.h"
+#include "core/base/temp_folder.h"
 
 namespace quantized {
 
@@ -20,9 +22,6 @@ class HubHeaders {
 
   static absl::StatusOr<HubHeaders> Fetch(const std::string& hub_id, Texts texts,
                                           CommandContext& context);
-  ~HubHeaders();
-  HubHeaders(HubHeaders&& other) noexcept;
-  HubHeaders& operator=(HubHeaders&& other) noexcept;
 
   // What stands for the model's path.
   const std::filesystem::path& path() const { return path_; }
@@ -30,7 +29,7 @@ class HubHeaders {
  private:
   HubHeaders() = default;
 
-  std::filesystem::path folder_;  // ours; empty: none
+  std::unique_ptr<TempFolder> folder_;
   std::filesystem::path path_;
 };
 

@@ -257,6 +257,7 @@ class DirectoryConversion {
   absl::Status WriteFiles() {
     RETURN_IF_ERROR(CopyFiles(folder_.companions_from, output_->part_path(), folder_.companions));
     for (const HfFile& file : folder_.files) {
+      RETURN_IF_ERROR(CreateDirectories((output_->part_path() / file.name).parent_path()));
       RETURN_IF_ERROR(output_->WriteFile(file.name, file.bytes));
     }
     ASSIGN_OR_RETURN(const std::string config, OutputConfigText(folder_.config, plan_.packed));

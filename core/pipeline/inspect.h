@@ -33,7 +33,7 @@ struct InspectOptions {
 //   tensors           if asked for: [{"name", "type", "shape", "size_bytes"}, …], shapes outermost
 //                     first, in the order of the files
 //   verified_tensors  if asked for: how many were read and are sound
-//   relative_error, tensor_errors   if asked for: of all tensors; [{"name", "type",
+//   relative_error, tensor_errors   if asked for: of all matrices; [{"name", "type",
 //                     "relative_error", "max_error"}, …]
 // Text is as the file has it; what prints it replaces bytes that are not UTF-8
 // (nlohmann's error_handler_t::replace). Works for any architecture and any tokenizer, but for the

@@ -18,7 +18,7 @@ absl::StatusOr<uint64_t> VerifyModel(const std::filesystem::path& path, ThreadPo
 
 struct TensorDifference {
   std::string name;  // as in GGUF
-  std::string type;  // that the model has it in
+  std::string type;  // that a GGUF file has it in; of a directory empty
   double relative_error =
       0;                 // root mean square of the differences over that of the source's values
   double max_error = 0;  // the largest difference
@@ -26,7 +26,7 @@ struct TensorDifference {
 
 struct ModelDifference {
   std::vector<TensorDifference> tensors;  // in the model's order
-  double relative_error = 0;              // of all together
+  double relative_error = 0;              // of all matrices together
 };
 
 // How far the values of a model's tensors are from those of `source`, which it was made of: either

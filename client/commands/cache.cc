@@ -22,6 +22,10 @@ constexpr std::array kPruneOptions = {
               .help = "Remove also models that were not used for so many days"},
 };
 
+constexpr std::array kPruneExamples = {
+    ExampleRow{"Keep what was used within a month", "llm-quantize cache prune --older-than 30"},
+};
+
 constexpr std::string_view kNotes =
     "The cache is in LLM_QUANTIZE_CACHE, which is ~/.cache/llm-quantize if not set.\n";
 
@@ -72,6 +76,7 @@ constexpr Command kCachePruneCommand = {.name = "cache prune",
                                         .arguments = {},
                                         .options = kPruneOptions,
                                         .run = RunPrune,
-                                        .notes = kNotes};
+                                        .notes = kNotes,
+                                        .examples = kPruneExamples};
 
 }  // namespace quantized

@@ -1,5 +1,5 @@
 // What a command is: a row with its arguments and options, and the function that runs it. Parsing,
-// --help, suggestions and docs/cli.md are all made from these rows.
+// --help, suggestions, completion, manual pages and docs/cli.md are all made from these rows.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +19,12 @@
 namespace quantized {
 
 enum class ValueKind {
-  kFlag,    // no value
-  kText,    // not empty
-  kPath,    // not empty
-  kCount,   // a whole number above 0
-  kChoice,  // one of `choices`
+  kFlag,       // no value
+  kText,       // not empty
+  kPath,       // not empty
+  kDirectory,  // not empty
+  kCount,      // a whole number above 0
+  kChoice,     // one of `choices`
 };
 
 struct OptionRow {
@@ -43,8 +44,20 @@ struct OptionRow {
 struct ArgumentRow {
   std::string_view name;  // "MODEL"
   std::string_view help;
+  ValueKind kind = ValueKind::kText;
   bool required = true;
   std::span<const std::string_view> choices = {};
+};
+
+// A command line that works where its files are there; in the manual page, and run by a test.
+struct ExampleRow {
+  std::string_view what;     // "Basic GGUF quantization"
+  std::string_view command;  // "llm-quantize quantize …"
+};
+
+struct VariableRow {
+  std::string_view name;  // "NO_COLOR"
+  std::string_view help;
 };
 
 // The values of a command line, by the names in the rows. Asking for a name that is in no row of
@@ -99,6 +112,7 @@ struct Command {
   CommandResult (*run)(const Values& values, CommandContext& context);
   // What else a user needs to know: whole lines, at the end of the help. May be empty.
   std::string_view notes = {};
+  std::span<const ExampleRow> examples = {};
 };
 
 // How a command reaches the daemon; `may_start` as in ConnectionOptions.

@@ -54,32 +54,6 @@ void TakeLeadingOptions(std::span<const std::string>& rest, std::vector<std::str
   }
 }
 
-std::vector<std::string> FirstWords() {
-  std::vector<std::string> words;
-  for (const Command* command : AllCommands()) {
-    const std::string word(command->name.substr(0, command->name.find(' ')));
-    if (std::find(words.begin(), words.end(), word) == words.end()) words.push_back(word);
-  }
-  return words;
-}
-
-std::vector<std::string> SecondWords(std::string_view group) {
-  std::vector<std::string> words;
-  for (const Command* command : AllCommands()) {
-    if (command->name.starts_with(std::string(group) + " ")) {
-      words.emplace_back(command->name.substr(group.size() + 1));
-    }
-  }
-  return words;
-}
-
-const Command* FindCommand(std::string_view name) {
-  for (const Command* command : AllCommands()) {
-    if (command->name == name) return command;
-  }
-  return nullptr;
-}
-
 // Finds the command's words among leading options; what is left is the command's own.
 absl::Status SplitCommand(std::span<const std::string>& rest, std::vector<std::string>& options,
                           CommandLine& line) {
@@ -195,7 +169,7 @@ class Splitter {
         return UsageError(line, fmt::format("missing argument {}", row->name));
       }
       if (given) {
-        RETURN_IF_ERROR(CheckValue(line, fmt::format("argument {}", row->name), ValueKind::kText,
+        RETURN_IF_ERROR(CheckValue(line, fmt::format("argument {}", row->name), row->kind,
                                    row->choices, option->results().back()));
       }
       line.values.Set(row->name, given ? option->results().back() : "", given);

@@ -1,5 +1,6 @@
 #include "client/commands/command_table.h"
 
+#include <algorithm>
 #include <array>
 
 #include "client/commands/cache.h"
@@ -53,10 +54,55 @@ constexpr std::array kGlobalOptions = {
     OptionRow{.name = "--help", .short_name = 'h', .help = "Show this message and exit"},
 };
 
+constexpr std::array kVariables = {
+    VariableRow{.name = "LLM_QUANTIZE_CACHE",
+                .help = "Where models of the Hub are kept, ~/.cache/llm-quantize if not set"},
+    VariableRow{.name = "HF_TOKEN",
+                .help = "Token for gated and private models; also taken: the file HF_TOKEN_PATH, "
+                        "and the file token in HF_HOME"},
+    VariableRow{.name = "HF_ENDPOINT, HF_HUB_OFFLINE, HF_HUB_CACHE, HF_HOME",
+                .help = "As huggingface_hub has them"},
+    VariableRow{.name = "REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE, SSL_CERT_DIR",
+                .help = "Certificates to trust; of jobs, too"},
+    VariableRow{.name = "https_proxy, no_proxy",
+                .help = "The way to the Hub; of jobs, those of the daemon"},
+    VariableRow{.name = "CUDA_VISIBLE_DEVICES",
+                .help = "GPUs that a job may use; the client's goes with the job"},
+    VariableRow{.name = "NO_COLOR", .help = "No colours on stderr"},
+};
+
 }  // namespace
 
 std::span<const Command* const> AllCommands() { return kCommands; }
 
+const Command* FindCommand(std::string_view name) {
+  for (const Command* command : AllCommands()) {
+    if (command->name == name) return command;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> FirstWords() {
+  std::vector<std::string> words;
+  for (const Command* command : AllCommands()) {
+    const std::string word(command->name.substr(0, command->name.find(' ')));
+    if (std::find(words.begin(), words.end(), word) == words.end()) words.push_back(word);
+  }
+  return words;
+}
+
+std::vector<std::string> SecondWords(std::string_view group) {
+  std::vector<std::string> words;
+  for (const Command* command : AllCommands()) {
+    if (command->name.starts_with(std::string(group) + " ")) {
+      words.emplace_back(command->name.substr(group.size() + 1));
+    }
+  }
+  return words;
+}
+
 std::span<const OptionRow> GlobalOptions() { return kGlobalOptions; }
+
+std::span<const VariableRow> Variables() { return kVariables; }
 
 }  // namespace quantized

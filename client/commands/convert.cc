@@ -23,7 +23,7 @@ namespace quantized {
 namespace {
 
 constexpr std::array kArguments = {
-    ArgumentRow{.name = "INPUT_MODEL", .help = "Path to quantized model"},
+    ArgumentRow{.name = "INPUT_MODEL", .help = "Path to quantized model", .kind = ValueKind::kPath},
     ArgumentRow{.name = "OUTPUT_FORMAT",
                 .help = "Target format: gguf, awq, gptq",
                 .choices = kOutputFormats},
@@ -60,6 +60,14 @@ constexpr std::string_view kNotes =
     "bits "
     "is for quantize.\n"
     "The output is named as that of quantize is.\n";
+
+constexpr std::array kExamples = {
+    ExampleRow{"What can be converted to what", "llm-quantize convert --list"},
+    ExampleRow{"GGUF of a GPTQ model, with every weight as it is",
+               "llm-quantize convert ./my-model-gptq-4bit gguf"},
+    ExampleRow{"A level that loses something, without being asked",
+               "llm-quantize convert ./my-model-gptq-4bit gguf -q Q5_K_M --force"},
+};
 
 absl::Status ShowConversions(CommandContext& context) {
   ASSIGN_OR_RETURN(const std::string table,
@@ -156,6 +164,7 @@ constexpr Command kConvertCommand = {.name = "convert",
                                      .arguments = kArguments,
                                      .options = kOptions,
                                      .run = RunConvert,
-                                     .notes = kNotes};
+                                     .notes = kNotes,
+                                     .examples = kExamples};
 
 }  // namespace quantized

@@ -20,7 +20,16 @@ namespace {
 
 constexpr std::array kArguments = {
     ArgumentRow{.name = "MODEL",
-                .help = "Model path (HF Hub ID, local directory, or quantized file)"},
+                .help = "Model path (HF Hub ID, local directory, or quantized file)",
+                .kind = ValueKind::kPath},
+};
+
+constexpr std::array kExamples = {
+    ExampleRow{"A model directory", "llm-quantize info ./model"},
+    ExampleRow{"A model of the Hub", "llm-quantize info meta-llama/Llama-2-7b-hf"},
+    ExampleRow{"A GGUF file, for a script", "llm-quantize --format json info ./model-Q4_K_M.gguf"},
+    ExampleRow{"How far each tensor is from what it was made of",
+               "llm-quantize info ./model-Q4_K_M.gguf --against ./model"},
 };
 
 constexpr std::array kOptions = {
@@ -92,6 +101,7 @@ constexpr Command kInfoCommand = {
     .run = RunInfo,
     .notes =
         "Needs no daemon. Of a model on the Hub it fetches no weights, only what "
-        "describes them.\n"};
+        "describes them.\n",
+    .examples = kExamples};
 
 }  // namespace quantized

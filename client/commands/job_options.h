@@ -14,20 +14,20 @@ namespace quantized {
 
 inline constexpr OptionRow kOutputDirOption = {.name = "--output-dir",
                                                .short_name = 'o',
-                                               .kind = ValueKind::kPath,
+                                               .kind = ValueKind::kDirectory,
                                                .value_name = "PATH",
                                                .help = "Output directory",
                                                .default_value = "."};
 inline constexpr OptionRow kNoCheckpointsOption = {.name = "--no-checkpoints",
                                                    .help = "Disable layer-level checkpoints"};
 inline constexpr OptionRow kCheckpointDirOption = {.name = "--checkpoint-dir",
-                                                   .kind = ValueKind::kPath,
+                                                   .kind = ValueKind::kDirectory,
                                                    .value_name = "PATH",
                                                    .help = "Checkpoint directory",
                                                    .default_value = "./.checkpoint",
                                                    .env = "LLM_QUANTIZE_CHECKPOINT_DIR"};
 inline constexpr OptionRow kResumeOption = {.name = "--resume",
-                                            .kind = ValueKind::kPath,
+                                            .kind = ValueKind::kDirectory,
                                             .value_name = "PATH",
                                             .help = "Resume from checkpoint"};
 inline constexpr OptionRow kOverwriteOption = {.name = "--overwrite",

@@ -50,6 +50,21 @@ constexpr std::array kLogOptions = {
     OptionRow{.name = "--follow", .short_name = 'f', .help = "Go on until the attempt ends"},
 };
 
+constexpr std::array kListExamples = {
+    ExampleRow{"Jobs that run now", "llm-quantize jobs list --state RUNNING"},
+};
+constexpr std::array kAttachExamples = {
+    ExampleRow{"Back to a job, by the id that 'quantize --detach' printed",
+               "llm-quantize jobs attach 01M836NA2RRW4JTMA2D5Z0HSNN"},
+};
+constexpr std::array kLogsExamples = {
+    ExampleRow{"A log as it grows", "llm-quantize jobs logs --follow 01M836NA2RRW4JTMA2D5Z0HSNN"},
+};
+constexpr std::array kWaitExamples = {
+    ExampleRow{"The result of a job, for a script",
+               "llm-quantize --format json jobs wait 01M836NA2RRW4JTMA2D5Z0HSNN"},
+};
+
 // Ending a job takes a moment; after this the daemon is left to it.
 constexpr std::chrono::seconds kCancelPatience{12};
 constexpr std::chrono::milliseconds kCancelPoll{100};
@@ -171,7 +186,8 @@ constexpr Command kJobsListCommand = {.name = "jobs list",
                                       .summary = "List jobs, the newest first.",
                                       .arguments = {},
                                       .options = kListOptions,
-                                      .run = RunList};
+                                      .run = RunList,
+                                      .examples = kListExamples};
 constexpr Command kJobsShowCommand = {.name = "jobs show",
                                       .summary = "Show one job.",
                                       .arguments = kJobArgument,
@@ -183,19 +199,22 @@ constexpr Command kJobsAttachCommand = {
     .arguments = kOptionalJobArgument,
     .options = {},
     .run = RunAttach,
-    .notes = "Ctrl-C cancels the job, as in 'quantize'.\n"};
+    .notes = "Ctrl-C cancels the job, as in 'quantize'.\n",
+    .examples = kAttachExamples};
 constexpr Command kJobsLogsCommand = {.name = "jobs logs",
                                       .summary = "Print the log of a job's attempt.",
                                       .arguments = kJobArgument,
                                       .options = kLogOptions,
-                                      .run = About<Logs>};
+                                      .run = About<Logs>,
+                                      .examples = kLogsExamples};
 constexpr Command kJobsWaitCommand = {
     .name = "jobs wait",
     .summary = "Wait silently for the end of a job and print its result.",
     .arguments = kOptionalJobArgument,
     .options = {},
     .run = RunWait,
-    .notes = "Ctrl-C ends the waiting only.\n"};
+    .notes = "Ctrl-C ends the waiting only.\n",
+    .examples = kWaitExamples};
 constexpr Command kJobsCancelCommand = {.name = "jobs cancel",
                                         .summary = "Cancel a job; its checkpoint is kept.",
                                         .arguments = kJobArgument,

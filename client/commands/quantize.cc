@@ -24,7 +24,9 @@ namespace quantized {
 namespace {
 
 constexpr std::array kArguments = {
-    ArgumentRow{.name = "MODEL", .help = "Model path (HF Hub ID or local directory)"},
+    ArgumentRow{.name = "MODEL",
+                .help = "Model path (HF Hub ID or local directory)",
+                .kind = ValueKind::kPath},
     ArgumentRow{.name = "OUTPUT_FORMAT",
                 .help = "Target format: gguf, awq, gptq",
                 .choices = kOutputFormats},
@@ -113,6 +115,23 @@ constexpr std::string_view kNotes =
     "or\n--calibration-data has one measured for other levels, too.\n"
     "Several levels, as in -q Q4_K_M,Q6_K, are made in one job; where one fails the others stay.\n"
     "From --imatrix on the options are those of llama-quantize.\n";
+
+constexpr std::array kExamples = {
+    ExampleRow{"Basic GGUF quantization",
+               "llm-quantize quantize meta-llama/Llama-2-7b-hf gguf -q Q4_K_M"},
+    ExampleRow{"AWQ with custom calibration",
+               "llm-quantize quantize ./my-model awq -q 4bit --calibration-data ./data.json"},
+    ExampleRow{"GPTQ with custom group size",
+               "llm-quantize quantize meta-llama/Llama-2-7b-hf gptq -q 4bit --group-size 64"},
+    ExampleRow{"Resume from checkpoint",
+               "llm-quantize quantize ./model gguf -q Q4_K_M --resume ./checkpoint/"},
+    ExampleRow{"JSON output for scripting",
+               "llm-quantize --format json quantize ./model gguf -q Q4_K_M"},
+    ExampleRow{"Size, memory and disk before any work, of several levels",
+               "llm-quantize quantize ./model gguf -q Q4_K_M,Q6_K,Q8_0 --plan"},
+    ExampleRow{"A job that nobody waits for",
+               "llm-quantize quantize ./model gguf -q Q5_K_M --detach"},
+};
 
 absl::Status CheckDevice(const std::string& device) {
   constexpr std::string_view kNumbered = "cuda:";
@@ -230,6 +249,7 @@ constexpr Command kQuantizeCommand = {.name = "quantize",
                                       .arguments = kArguments,
                                       .options = kOptions,
                                       .run = RunQuantize,
-                                      .notes = kNotes};
+                                      .notes = kNotes,
+                                      .examples = kExamples};
 
 }  // namespace quantized

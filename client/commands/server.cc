@@ -18,6 +18,10 @@ constexpr std::array kStopOptions = {
     OptionRow{.name = "--when-idle", .help = "Stop after the last job instead of at once"},
 };
 
+constexpr std::array kStopExamples = {
+    ExampleRow{"Stop when all jobs have ended", "llm-quantize server stop --when-idle"},
+};
+
 // A daemon that stops ends its workers first.
 constexpr std::chrono::seconds kStopPatience{60};
 constexpr std::chrono::milliseconds kStopPoll{50};
@@ -99,6 +103,7 @@ constexpr Command kServerStopCommand = {
     .summary = "Stop the daemon; its jobs go on when it starts again.",
     .arguments = {},
     .options = kStopOptions,
-    .run = RunStop};
+    .run = RunStop,
+    .examples = kStopExamples};
 
 }  // namespace quantized

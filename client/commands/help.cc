@@ -30,16 +30,7 @@ Line LineOf(const OptionRow& row) {
   if (row.short_name != 0) left += fmt::format("-{}, ", row.short_name);
   left += row.name;
   if (!row.value_name.empty()) left += fmt::format(" {}", row.value_name);
-
-  std::string right(row.help);
-  // The help of a choice lists its values and marks the default itself.
-  if (!row.default_value.empty() && row.kind != ValueKind::kChoice) {
-    right += fmt::format(" [default: {}]", row.default_value);
-  }
-  if (!row.env.empty()) right += fmt::format(" [env: {}]", row.env);
-  if (row.required) right += " [required]";
-  if (row.repeatable) right += " [repeatable]";
-  return {left, right};
+  return {left, HelpOfOption(row)};
 }
 
 std::vector<Line> LinesOf(std::span<const OptionRow> rows) {
@@ -92,6 +83,22 @@ std::string HelpText(const Command* command, std::string_view group) {
   return command != nullptr ? HelpOfCommand(*command) : HelpOfGroup(group);
 }
 
+std::string HelpOfOption(const OptionRow& row) {
+  std::string help(row.help);
+  // The help of a choice lists its values and marks the default itself.
+  if (!row.default_value.empty() && row.kind != ValueKind::kChoice) {
+    help += fmt::format(" [default: {}]", row.default_value);
+  }
+  if (!row.env.empty()) help += fmt::format(" [env: {}]", row.env);
+  if (row.required) help += " [required]";
+  if (row.repeatable) help += " [repeatable]";
+  return help;
+}
+
+const std::string_view kSignalHelp =
+    "Where Ctrl-C ended a job the program dies by SIGINT, which shells report as 130. SIGTERM and "
+    "SIGHUP end the program only; the job goes on.\n";
+
 std::string CliReference() {
   std::string text =
       "# Command line reference\n\n"
@@ -104,10 +111,7 @@ std::string CliReference() {
   for (const ErrorRow& row : AllErrors()) {
     text += fmt::format("| {} | {} |\n", row.exit_code, row.error_type);
   }
-  text +=
-      "\nWhere Ctrl-C ended a job the program dies by SIGINT, which shells report as 130. SIGTERM "
-      "and "
-      "SIGHUP end the program only; the job goes on.\n";
+  text += fmt::format("\n{}", kSignalHelp);
   return text;
 }
 

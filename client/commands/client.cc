@@ -7,10 +7,12 @@
 
 #include <array>
 #include <cerrno>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "client/commands/command_line.h"
+#include "client/commands/completion.h"
 #include "client/commands/help.h"
 #include "client/render/json.h"
 #include "core/base/error.h"
@@ -85,6 +87,11 @@ absl::Status PrintHelpOrVersion(const CommandLine& line, Output& output) {
                                 : fmt::format("llm-quantize {}\n", kVersion));
 }
 
+int Complete(std::span<const std::string> words, const Environment& environment) {
+  Output output(STDOUT_FILENO, STDERR_FILENO, {}, environment);
+  return Finish({output.WriteResult(CompletionLines(words))}, output);
+}
+
 }  // namespace
 
 int RunClient(int argc, char** argv) {
@@ -92,6 +99,9 @@ int RunClient(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   const Environment environment = ProcessEnvironment();
+  if (!arguments.empty() && arguments[0] == kCompleteWord) {
+    return Complete(std::span(arguments).subspan(1), environment);
+  }
   const auto line = ParseCommandLine(arguments, environment);
 
   OutputOptions options;

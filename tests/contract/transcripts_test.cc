@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -29,21 +28,6 @@ std::vector<std::string> TranscriptNames() {
 
 class Transcript : public ::testing::TestWithParam<std::string> {
  protected:
-  ProcessOptions Options() const {
-    ProcessOptions options = user_.options();
-    options.environment["PATH"] = BinDir().native() + ":" + std::getenv("PATH");
-    options.environment["LC_ALL"] = "C.UTF-8";
-    options.environment["TERM"] = "xterm";
-    // For data of the test itself.
-    options.environment["SOURCE_DIR"] = SourceDir();
-    return options;
-  }
-
-  // A command that dies by a signal must look so to us; sh itself would turn it into 128 + n.
-  static std::vector<std::string> Shell(const std::string& command) {
-    return {"/bin/sh", "-c", command};
-  }
-
   Sandbox user_;
 };
 
@@ -54,7 +38,7 @@ TEST_P(Transcript, IsWhatHappens) {
   ASSERT_TRUE(steps.ok()) << steps.status();
   ASSERT_FALSE(steps->empty());
   for (const TranscriptStep& step : *steps) {
-    const ProcessResult result = RunProcess(Shell(step.command), Options());
+    const ProcessResult result = user_.RunInShell(step.command);
     if (step.need) {
       if (result.exit_code != 0) GTEST_SKIP() << "not here: " << step.command;
       continue;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 
@@ -69,6 +70,16 @@ std::vector<std::string> Sandbox::Command(const std::vector<std::string>& argume
 
 ProcessResult Sandbox::Run(const std::vector<std::string>& arguments) const {
   return RunProcess(Command(arguments), options());
+}
+
+ProcessResult Sandbox::RunInShell(const std::string& command) const {
+  ProcessOptions in_shell = options();
+  in_shell.new_session = true;
+  in_shell.environment["PATH"] = BinDir().native() + ":" + std::getenv("PATH");
+  in_shell.environment["LC_ALL"] = "C.UTF-8";
+  in_shell.environment["TERM"] = "xterm";
+  in_shell.environment["SOURCE_DIR"] = SourceDir();
+  return RunProcess({"/bin/sh", "-c", command}, in_shell);
 }
 
 std::vector<pid_t> Sandbox::Processes(std::string_view name) const {

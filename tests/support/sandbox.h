@@ -31,6 +31,9 @@ class Sandbox {
   // The command line of the client with `arguments`.
   static std::vector<std::string> Command(const std::vector<std::string>& arguments);
   ProcessResult Run(const std::vector<std::string>& arguments) const;
+  // `command` as sh runs it without a terminal, our programs in PATH, the source tree in
+  // SOURCE_DIR.
+  ProcessResult RunInShell(const std::string& command) const;
 
   // Living processes of this user whose program is `name` ("quantized"), zombies excluded.
   std::vector<pid_t> Processes(std::string_view name) const;

@@ -72,13 +72,15 @@ ProcessResult Sandbox::Run(const std::vector<std::string>& arguments) const {
   return RunProcess(Command(arguments), options());
 }
 
-ProcessResult Sandbox::RunInShell(const std::string& command) const {
+ProcessResult Sandbox::RunInShell(const std::string& command,
+                                  const std::map<std::string, std::string>& environment) const {
   ProcessOptions in_shell = options();
   in_shell.new_session = true;
   in_shell.environment["PATH"] = BinDir().native() + ":" + std::getenv("PATH");
   in_shell.environment["LC_ALL"] = "C.UTF-8";
   in_shell.environment["TERM"] = "xterm";
   in_shell.environment["SOURCE_DIR"] = SourceDir();
+  for (const auto& [name, value] : environment) in_shell.environment[name] = value;
   return RunProcess({"/bin/sh", "-c", command}, in_shell);
 }
 

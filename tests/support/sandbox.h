@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -33,7 +34,8 @@ class Sandbox {
   ProcessResult Run(const std::vector<std::string>& arguments) const;
   // `command` as sh runs it without a terminal, our programs in PATH, the source tree in
   // SOURCE_DIR.
-  ProcessResult RunInShell(const std::string& command) const;
+  ProcessResult RunInShell(const std::string& command,
+                           const std::map<std::string, std::string>& environment = {}) const;
 
   // Living processes of this user whose program is `name` ("quantized"), zombies excluded.
   std::vector<pid_t> Processes(std::string_view name) const;

@@ -26,10 +26,11 @@ namespace fs = std::filesystem;
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr uint64_t kFirstBytes = 64 << 10;
 constexpr uint64_t kGgufBytes = 32 << 20;
-// The texts that say what a model is; its tokenizer does not.
-constexpr std::array<std::string_view, 5> kFewTexts = {"config.json", "generation_config.json",
-                                                       "model.safetensors.index.json",
-                                                       "quant_config.json", "quantize_config.json"};
+// The texts that say what a model is, and what of its tokenizer is small.
+constexpr std::array<std::string_view, 7> kFewTexts = {
+    "chat_template.jinja",          "config.json",       "generation_config.json",
+    "model.safetensors.index.json", "quant_config.json", "quantize_config.json",
+    "tokenizer_config.json"};
 
 // Reads the beginnings of files of one commit. For one thread.
 class RemoteReader {

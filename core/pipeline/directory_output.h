@@ -1,7 +1,7 @@
 // The folder that a job of format awq or gptq makes: OUTPUT.part/ with its weight files, whose
 // tensors are written at their final offsets layer by layer, its checkpoint, and the step to the
 // final name. What a crash may leave: docs/formats/checkpoint.md, "Folders".
-// Belongs to the job's thread.
+// Belongs to the job's thread; Write and WritePiece are thread-safe.
 #pragma once
 
 #include <cstddef>

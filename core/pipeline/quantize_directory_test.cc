@@ -132,6 +132,20 @@ class QuantizeDirectoryTest : public ::testing::Test {
     return request;
   }
 
+  // The model as a GGUF file.
+  fs::path MakeGguf(const std::string& level) const {
+    QuantizeRequest request = Request("gguf", level);
+    request.calibration = {};
+    request.outputs[0].path = dir_.path() / "model.gguf";
+    request.checkpoint.enabled = false;
+    ThreadPool pool(2);
+    RecordingSink sink;
+    JobContext context{{}, sink, pool};
+    const absl::Status status = Quantize(request, context).status;
+    EXPECT_TRUE(status.ok()) << status;
+    return request.outputs[0].path;
+  }
+
   // Of the source's weights, root mean square over all linears; every other tensor is the same.
   double WeightDistance() const {
     const Opened opened = Open();
@@ -265,21 +279,14 @@ TEST_F(QuantizeDirectoryTest, EachBitWidthIsNearTheSource) {
 
 // The model as a float16 GGUF file gives the same weights as its directory does.
 TEST_F(QuantizeDirectoryTest, AGgufFileIsTheDirectoryThatItWasMadeOf) {
-  QuantizeRequest to_gguf = Request("gguf", "F16");
-  to_gguf.calibration = {};
-  to_gguf.outputs[0].path = dir_.path() / "model.gguf";
-  to_gguf.checkpoint.enabled = false;
-  ThreadPool pool(2);
-  RecordingSink sink;
-  JobContext context{{}, sink, pool};
-  ASSERT_TRUE(Quantize(to_gguf, context).status.ok());
+  const fs::path gguf = MakeGguf("F16");
   for (const char* format : {"gptq", "awq"}) {
     SCOPED_TRACE(format);
     QuantizeRequest request = Request(format);
     request.overwrite = true;
     ASSERT_TRUE(RunJob(request).ok());
     const std::string expected = SortedTensors(output_);
-    request.model_path = to_gguf.outputs[0].path;
+    request.model_path = gguf;
     const auto result = RunJob(request);
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_EQ(SortedTensors(output_), expected);
@@ -289,16 +296,9 @@ TEST_F(QuantizeDirectoryTest, AGgufFileIsTheDirectoryThatItWasMadeOf) {
 }
 
 TEST_F(QuantizeDirectoryTest, AQuantizedGgufFileIsForConvert) {
-  QuantizeRequest to_gguf = Request("gguf", "Q8_0");
-  to_gguf.calibration = {};
-  to_gguf.outputs[0].path = dir_.path() / "model.gguf";
-  to_gguf.checkpoint.enabled = false;
-  ThreadPool pool(2);
-  RecordingSink sink;
-  JobContext context{{}, sink, pool};
-  ASSERT_TRUE(Quantize(to_gguf, context).status.ok());
+  const fs::path gguf = MakeGguf("Q8_0");
   QuantizeRequest request = Request();
-  request.model_path = to_gguf.outputs[0].path;
+  request.model_path = gguf;
   ExpectError(RunJob(request), Error::kNotImplemented, HasSubstr("quantized already (Q8_0)"));
 }
 

@@ -26,7 +26,7 @@ class ModelArgumentTest : public ::testing::Test {
 
 TEST_F(ModelArgumentTest, WhatExistsIsAPath) {
   fs::create_directories("org/name");
-  std::ofstream("model");
+  std::ofstream("model") << "";
   EXPECT_EQ(ResolveModel("org/name")->path, dir_.path() / "org/name");
   EXPECT_EQ(ResolveModel("./org/name/")->path, dir_.path() / "org/name");
   EXPECT_EQ(ResolveModel("model")->path, dir_.path() / "model");

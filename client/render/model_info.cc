@@ -82,9 +82,8 @@ std::string FurtherRow(std::string_view key, const Json& value) {
 
 std::string CellText(const Json& value) {
   if (value.is_number_float()) return fmt::format("{:.3g}", value.get<double>());
-  if (value == "") return "-";
-  if (!value.is_array()) return ValueText(value);
-  std::string text;
+  std::string text = value.is_array() ? "" : ValueText(value);
+  if (!value.is_array()) return text.empty() ? "-" : text;
   for (const Json& one : value) text += (text.empty() ? "" : " x ") + ValueText(one);
   return text;
 }

@@ -101,7 +101,8 @@ class Writer {
     }
     if (row.when == When::kTruthy) {
       const json* value = Present(config_.fields(), name);
-      if (value != nullptr && (*value == 0 || *value == false)) return absl::OkStatus();
+      const bool is_false = value != nullptr && value->is_boolean() && !value->get<bool>();
+      if (is_false || (value != nullptr && *value == 0)) return absl::OkStatus();
     }
     ASSIGN_OR_RETURN(const bool written, row.from == From::kRopeTheta
                                              ? RopeFloat(*rope_, name, row.key)

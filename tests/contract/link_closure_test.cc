@@ -14,7 +14,6 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::Contains;
-using ::testing::Each;
 using ::testing::Not;
 using ::testing::StartsWith;
 

@@ -22,7 +22,6 @@ namespace {
 
 using testing::GoldenDir;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using testing::LargeGoldenDir;
 using testing::TempDir;
 

@@ -75,7 +75,6 @@ absl::StatusOr<const Recipe*> MakableRecipe(std::string_view level) {
 struct Grids {
   std::string ordered_module;  // the first whose channels are in groups by their activations
   int bits = 0;                // the most
-  bool all_centered = true;    // every zero point is in the middle of the codes
   bool fit_4_bits = true, fit_8_bits = true;  // with the zero point in the middle of so many
   bool has_zero_point_zero = false;
   size_t group_size = 0;  // of the first
@@ -89,9 +88,6 @@ absl::StatusOr<Grids> GridsOf(const PackedWeights& packed) {
       grids.ordered_module = packed.modules()[i].name;
     }
     grids.bits = std::max(grids.bits, grid.bits);
-    grids.all_centered = grids.all_centered && std::ranges::all_of(grid.zeros, [&](uint8_t zero) {
-                           return zero == 1 << (grid.bits - 1);
-                         });
     grids.fit_4_bits = grids.fit_4_bits && CanBeCentered(grid, 4);
     grids.fit_8_bits = grids.fit_8_bits && CanBeCentered(grid, 8);
     grids.has_zero_point_zero =

@@ -18,9 +18,7 @@
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/base/version.h"
-#include "core/packed/awq.h"
 #include "core/packed/companion_files.h"
-#include "core/packed/gptq.h"
 #include "core/packed/model_card.h"
 #include "core/pipeline/conversion_loss.h"
 #include "core/pipeline/converted_folder.h"
@@ -83,7 +81,7 @@ absl::StatusOr<DirectoryPlan> PlanOf(const QuantizeRequest& request, const Conve
   for (const ConvertedFolder::Linear& linear : folder.linears) plan.linears.push_back(linear.shape);
   for (const CheckpointTensor& tensor : folder.others) {
     if (!IsLinear(tensor)) continue;
-    plan.packed.modules_not_converted.push_back(tensor.name.substr(0, tensor.name.rfind('.')));
+    plan.packed.modules_not_converted.push_back(ModuleOfWeight(tensor.name));
   }
   RETURN_IF_ERROR(CheckOptions(plan.packed));
   for (const Item& item : ItemsOf(folder)) {
@@ -158,6 +156,12 @@ class DirectoryConversion {
   }
 
  private:
+  // What an item came to.
+  struct Written {
+    uint64_t size_bytes = 0;
+    double relative_error = 0;
+  };
+
   absl::Status Make() {
     const CheckpointOwner owner = {plan_.fingerprint, request_.model_name, plan_.level.name,
                                    plan_.output_path.string()};
@@ -194,11 +198,11 @@ class DirectoryConversion {
   // What is quantized anew takes all threads for itself; the rest is one item to a thread.
   absl::Status WriteUnit(const std::vector<Item>& items) {
     std::vector<absl::Status> statuses(items.size());
-    std::vector<double> errors(items.size(), 0);
+    std::vector<Written> written(items.size());
     const bool anew = conversion_.fidelity == Fidelity::kRequantized;
     const auto write = [&](size_t i) {
-      statuses[i] = items[i].linear != nullptr ? WriteLinear(*items[i].linear, errors[i])
-                                               : WriteOther(*items[i].other);
+      statuses[i] = items[i].linear != nullptr ? WriteLinear(*items[i].linear, written[i])
+                                               : WriteOther(*items[i].other, written[i]);
     };
     if (anew) {
       for (size_t i = 0; i < items.size(); ++i) write(i);
@@ -207,27 +211,20 @@ class DirectoryConversion {
     }
     for (size_t i = 0; i < items.size(); ++i) {
       RETURN_IF_ERROR(statuses[i]);
-      error_sum_ += errors[i];
-      bytes_written_ += BytesOf(items[i]);
+      error_sum_ += written[i].relative_error;
+      bytes_written_ += written[i].size_bytes;
     }
     return absl::OkStatus();
   }
 
-  absl::Status WriteLinear(const ConvertedFolder::Linear& linear, double& error) {
+  absl::Status WriteLinear(const ConvertedFolder::Linear& linear, Written& written) {
     ASSIGN_OR_RETURN(const ConvertedLinear made, linear.make(context_.threads));
-    ASSIGN_OR_RETURN(const std::vector<PackedTensor> parts,
-                     plan_.method == PackedMethod::kAwq
-                         ? PackAwq(linear.shape.name, made.linear)
-                         : PackGptq(linear.shape.name, made.linear, plan_.packed.version));
-    for (const PackedTensor& part : parts) {
-      RETURN_IF_ERROR(
-          output_->Write(StrCat(linear.shape.name, ".", part.shape.suffix), part.bytes));
-    }
-    error = made.relative_error;
+    ASSIGN_OR_RETURN(written.size_bytes, output_->WriteLinear(linear.shape.name, made.linear));
+    written.relative_error = made.relative_error;
     return absl::OkStatus();
   }
 
-  absl::Status WriteOther(const CheckpointTensor& tensor) {
+  absl::Status WriteOther(const CheckpointTensor& tensor, Written& written) {
     const uint64_t size_bytes = plan_.layout.tensors[plan_.index.at(tensor.name)].size_bytes;
     const uint64_t row_bytes =
         (tensor.shape.empty() ? 1 : tensor.shape.back()) * RowOf(tensor.dtype).size_bytes;
@@ -239,19 +236,8 @@ class DirectoryConversion {
       RETURN_IF_ERROR(tensor.read(done, bytes));
       RETURN_IF_ERROR(output_->WritePiece(tensor.name, done, bytes));
     }
+    written.size_bytes = size_bytes;
     return absl::OkStatus();
-  }
-
-  uint64_t BytesOf(const Item& item) const {
-    if (item.other != nullptr) {
-      return plan_.layout.tensors[plan_.index.at(item.other->name)].size_bytes;
-    }
-    uint64_t bytes = 0;
-    for (const std::string_view suffix : {"qweight", "qzeros", "scales", "g_idx"}) {
-      const auto found = plan_.index.find(StrCat(item.linear->shape.name, ".", suffix));
-      if (found != plan_.index.end()) bytes += plan_.layout.tensors[found->second].size_bytes;
-    }
-    return bytes;
   }
 
   absl::Status WriteFiles() {

@@ -14,6 +14,7 @@
 #include "core/packed/companion_files.h"
 #include "core/packed/gguf_blocks.h"
 #include "core/packed/recode.h"
+#include "core/pipeline/directory_plan.h"
 #include "core/pipeline/gguf_model.h"
 #include "core/quantize/round_to_nearest.h"
 #include "core/source/hf_summary.h"

@@ -13,6 +13,8 @@
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/packed/awq.h"
+#include "core/packed/gptq.h"
 #include "core/packed/reader.h"
 #include "core/pipeline/part_file.h"
 #include "core/source/hf_weights.h"
@@ -234,6 +236,20 @@ absl::Status DirectoryOutput::WritePiece(const std::string& name, uint64_t first
   const auto& place = plan_.layout.tensors[found->second];
   CHECK(first_byte <= place.size_bytes && bytes.size() <= place.size_bytes - first_byte);
   return files_[place.file].WriteAt(place.offset + first_byte, bytes);
+}
+
+absl::StatusOr<uint64_t> DirectoryOutput::WriteLinear(const std::string& module,
+                                                      const QuantizedLinear& linear) {
+  ASSIGN_OR_RETURN(const std::vector<PackedTensor> parts,
+                   plan_.method == PackedMethod::kAwq
+                       ? PackAwq(module, linear)
+                       : PackGptq(module, linear, plan_.packed.version));
+  uint64_t size_bytes = 0;
+  for (const PackedTensor& part : parts) {
+    RETURN_IF_ERROR(Write(StrCat(module, ".", part.shape.suffix), part.bytes));
+    size_bytes += part.bytes.size();
+  }
+  return size_bytes;
 }
 
 absl::Status DirectoryOutput::FinishUnit(size_t unit) {

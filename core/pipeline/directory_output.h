@@ -1,7 +1,7 @@
 // The folder that a job of format awq or gptq makes: OUTPUT.part/ with its weight files, whose
 // tensors are written at their final offsets layer by layer, its checkpoint, and the step to the
 // final name. What a crash may leave: docs/formats/checkpoint.md, "Folders".
-// Belongs to the job's thread; Write and WritePiece are thread-safe.
+// Belongs to the job's thread; what writes tensors is thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "core/base/file.h"
 #include "core/base/job_context.h"
+#include "core/packed/quantized_linear.h"
 #include "core/pipeline/checkpoint.h"
 #include "core/pipeline/directory_plan.h"
 #include "core/pipeline/output_folder.h"
@@ -59,6 +60,9 @@ class DirectoryOutput {
   absl::Status Write(const std::string& name, std::span<const std::byte> bytes);
   absl::Status WritePiece(const std::string& name, uint64_t first_byte,
                           std::span<const std::byte> bytes);
+  // The tensors that stand for a linear, packed as the plan's format has them. Returns their bytes.
+  // Errors: those of PackAwq and PackGptq, kIo, kDiskFull.
+  absl::StatusOr<uint64_t> WriteLinear(const std::string& module, const QuantizedLinear& linear);
   // All tensors of the unit are written: notes it in the checkpoint.
   absl::Status FinishUnit(size_t unit);
   // A file beside the weights.

@@ -61,10 +61,6 @@ absl::StatusOr<std::vector<Item>> ItemsOf(const ForwardConfig& config, const HfC
   return items;
 }
 
-std::string ModuleOf(const std::string& weight_name) {
-  return weight_name.substr(0, weight_name.rfind('.'));
-}
-
 // The group size that the widths of all linears allow: the one asked for, or the largest.
 absl::StatusOr<int64_t> GroupSizeFor(std::span<const LinearShape> linears, int64_t wanted) {
   const auto misfit = [&](size_t group_size) {
@@ -96,6 +92,10 @@ absl::StatusOr<int64_t> GroupSizeFor(std::span<const LinearShape> linears, int64
 }
 
 }  // namespace
+
+std::string ModuleOfWeight(const std::string& weight) {
+  return weight.substr(0, weight.rfind('.'));
+}
 
 bool IsQuantizedLinear(const TensorMatch& match) {
   return !match.is_bias && match.rule->rows != Dim::kNone && match.rule->gguf.starts_with("blk.") &&
@@ -130,7 +130,7 @@ absl::StatusOr<DirectoryPlan> MakeDirectoryPlan(
   for (const Item& item : items) {
     if (!item.quantized) continue;
     const std::vector<uint64_t>& shape = item.tensor->shape;
-    const std::string module = ModuleOf(item.tensor->name);
+    const std::string module = ModuleOfWeight(item.tensor->name);
     plan.linears.push_back({.name = module,
                             .out = shape[0],
                             .in = shape[1],
@@ -147,14 +147,15 @@ absl::StatusOr<DirectoryPlan> MakeDirectoryPlan(
   plan.packed.static_groups = options.order == ColumnOrder::kStaticActivation;
   plan.packed.damp_percent = options.damping;
   for (const Item& item : items) {
-    if (item.is_router) plan.packed.modules_not_converted.push_back(ModuleOf(item.tensor->name));
+    if (item.is_router)
+      plan.packed.modules_not_converted.push_back(ModuleOfWeight(item.tensor->name));
   }
   RETURN_IF_ERROR(CheckOptions(plan.packed));
 
   for (const Item& item : items) {
     const std::vector<uint64_t>& shape = item.tensor->shape;
     if (item.quantized) {
-      plan.AddLinear({.name = ModuleOf(item.tensor->name), .out = shape[0], .in = shape[1]},
+      plan.AddLinear({.name = ModuleOfWeight(item.tensor->name), .out = shape[0], .in = shape[1]},
                      item.unit);
     } else {
       plan.AddTensor(item.tensor->name, DType::kF16, shape, item.unit);

@@ -32,6 +32,9 @@ struct BitLevel {
 // In any case; the number alone will do. Errors: kInvalidArgument, naming the levels of the format.
 absl::StatusOr<BitLevel> FindBitLevel(PackedMethod method, std::string_view name);
 
+// "model.layers.0.mlp.up_proj" of its weight's name.
+std::string ModuleOfWeight(const std::string& weight);
+
 // Whether it is the weight of a linear inside the layers, which is quantized; the router's is none.
 bool IsQuantizedLinear(const TensorMatch& match);
 

@@ -34,10 +34,6 @@ std::vector<const TensorSource::Tensor*> LinearsOf(const GgufModel& model) {
   return linears;
 }
 
-std::string ModuleOfWeight(const std::string& weight) {
-  return weight.substr(0, weight.rfind('.'));
-}
-
 absl::StatusOr<QuantizedLinear> LinearOfBlocks(const GgufTensorSource& source,
                                                const TensorSource::Tensor& weight, uint64_t first,
                                                uint64_t count, int bits) {

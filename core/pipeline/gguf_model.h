@@ -34,9 +34,6 @@ absl::StatusOr<GgufModel> OpenGgufModel(const std::filesystem::path& file);
 // The weights of the linears in its layers, which AWQ and GPTQ quantize.
 std::vector<const TensorSource::Tensor*> LinearsOf(const GgufModel& model);
 
-// "model.layers.0.mlp.up_proj" of its weight's name.
-std::string ModuleOfWeight(const std::string& weight);
-
 // Rows of a linear whose blocks codes of `bits` bits hold (core/packed/gguf_blocks.h), in groups of
 // 32. Errors: those of reading and of ReadBlocks.
 absl::StatusOr<QuantizedLinear> LinearOfBlocks(const GgufTensorSource& source,

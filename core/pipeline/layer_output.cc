@@ -10,8 +10,6 @@
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
-#include "core/packed/awq.h"
-#include "core/packed/gptq.h"
 #include "kernels/codecs/codec.h"
 
 namespace quantized {
@@ -75,14 +73,8 @@ nlohmann::json ReportsToJson(std::span<const ModuleReport> reports) {
 
 absl::Status LayerOutput::OnModule(uint32_t /*layer*/, const Linear& linear,
                                    const QuantizedLinear& quantized, ModuleReport report) {
-  ASSIGN_OR_RETURN(const std::vector<PackedTensor> parts,
-                   plan_.method == PackedMethod::kAwq
-                       ? PackAwq(linear.module, quantized)
-                       : PackGptq(linear.module, quantized, plan_.packed.version));
-  for (const PackedTensor& part : parts) {
-    RETURN_IF_ERROR(output_.Write(StrCat(linear.module, ".", part.shape.suffix), part.bytes));
-    bytes_written_ += part.bytes.size();
-  }
+  ASSIGN_OR_RETURN(const uint64_t size_bytes, output_.WriteLinear(linear.module, quantized));
+  bytes_written_ += size_bytes;
   if (!linear.bias.empty()) {
     RETURN_IF_ERROR(WriteHalves(StrCat(linear.module, ".bias"), linear.bias));
   }

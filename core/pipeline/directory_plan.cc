@@ -15,6 +15,7 @@
 #include "core/packed/awq.h"
 #include "core/packed/gptq.h"
 #include "core/quantize/recipe.h"
+#include "core/tensor/shape.h"
 
 namespace quantized {
 namespace {
@@ -168,9 +169,7 @@ absl::StatusOr<DirectoryPlan> MakeDirectoryPlan(
 
 void DirectoryPlan::AddTensor(std::string name, DType dtype, std::vector<uint64_t> shape,
                               size_t unit) {
-  uint64_t values = 1;
-  for (const uint64_t dim : shape) values *= dim;
-  parameters += values;
+  parameters += *ElementCount(shape);
   Add(std::move(name), dtype, std::move(shape), unit);
 }
 

@@ -44,17 +44,11 @@ absl::Status NotFinite(std::string_view origin) {
                    StrCat(origin, ": holds values that are no finite numbers"));
 }
 
-uint64_t ElementsOf(std::span<const uint64_t> dims) {
-  uint64_t elements = 1;
-  for (const uint64_t dim : dims) elements *= dim;
-  return elements;
-}
-
 absl::Status VerifyTensor(const gguf::GgufReader& reader, const gguf::TensorInfo& tensor) {
   const kernels::Codec* codec = kernels::FindCodec(tensor.type);
   const uint64_t row_bytes =
       kernels::RowBytes(kernels::QuantTypeOf(tensor.type), tensor.dims.front());
-  const uint64_t rows = ElementsOf(tensor.dims) / tensor.dims.front();
+  const uint64_t rows = *ElementCount(tensor.dims) / tensor.dims.front();
   const uint64_t at_once = std::max<uint64_t>(1, kValuesAtOnce / tensor.dims.front());
   std::vector<std::byte> bytes;
   for (uint64_t row = 0; row < rows; row += at_once) {
@@ -77,7 +71,8 @@ absl::StatusOr<uint64_t> VerifyGguf(const fs::path& path, ThreadPool& threads) {
 }
 
 absl::Status VerifyTensor(const CheckpointTensor& tensor) {
-  const uint64_t elements = ElementsOf(tensor.shape), size_bytes = RowOf(tensor.dtype).size_bytes;
+  const uint64_t elements = *ElementCount(tensor.shape),
+                 size_bytes = RowOf(tensor.dtype).size_bytes;
   std::vector<std::byte> bytes;
   std::vector<float> values;
   for (uint64_t first = 0; first < elements; first += values.size()) {

@@ -12,6 +12,7 @@
 #include "core/source/checkpoint_tensor.h"
 #include "core/source/packed_weights.h"
 #include "core/tensor/dtype.h"
+#include "core/tensor/shape.h"
 
 namespace quantized {
 namespace {
@@ -24,12 +25,6 @@ bool IsBuffer(std::string_view name) {
   constexpr std::string_view kSuffixes[] = {".attention.masked_bias", ".attention.bias",
                                             ".rotary_emb.inv_freq"};
   return std::ranges::any_of(kSuffixes, [&](std::string_view s) { return name.ends_with(s); });
-}
-
-uint64_t Elements(const CheckpointTensor& tensor) {
-  uint64_t elements = 1;
-  for (const uint64_t dim : tensor.shape) elements *= dim;
-  return elements;
 }
 
 // What occurs most often, by `count` of each.
@@ -97,7 +92,7 @@ absl::StatusOr<ModelSummary> SummarizeHf(const HfConfig& config, const HfWeights
     tensors = PlainTensors(weights);
   }
   for (const CheckpointTensor& tensor : tensors) {
-    if (!IsBuffer(tensor.name)) summary.parameter_count += Elements(tensor);
+    if (!IsBuffer(tensor.name)) summary.parameter_count += *ElementCount(tensor.shape);
   }
   ASSIGN_OR_RETURN(summary.num_layers, Figure(config, kLayerCountNames));
   ASSIGN_OR_RETURN(summary.hidden_size, Figure(config, kHiddenNames));

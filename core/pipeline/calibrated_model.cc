@@ -13,11 +13,10 @@
 #include "core/forward/hf_tensor_source.h"
 #include "core/forward/layer_walk.h"
 #include "core/pipeline/gguf_model.h"
+#include "core/pipeline/room.h"
 #include "core/rebuild/hf_files.h"
 #include "core/source/hf_summary.h"
 #include "core/source/locate.h"
-#include "core/tensor/text.h"
-#include "kernels/types/quant_type.h"
 
 namespace quantized {
 namespace {
@@ -73,9 +72,7 @@ absl::StatusOr<CalibratedModel> OpenGguf(const std::filesystem::path& file) {
                         .tensors = opened.tensors->tensors(),
                         .summary = opened.source->summary(),
                         .weights_fingerprint = opened.source->fingerprint()};
-  model.is_quantized = std::ranges::any_of(opened.source->tensors(), [](const auto& tensor) {
-    return kernels::QuantTypeOf(tensor.type).block_values > 1;
-  });
+  model.is_quantized = HasBlocks(opened.source->tensors());
   model.source = std::move(opened.tensors);
   ASSIGN_OR_RETURN(model.rebuilt, TempFolder::Create("quantize-worker"));
   model.path = model.rebuilt->path();
@@ -136,13 +133,7 @@ uint64_t WalkMemoryBytes(const ForwardConfig& config, uint64_t tokens) {
 }
 
 absl::Status CheckWalkMemory(const ForwardConfig& config, uint64_t tokens, std::string_view what) {
-  const uint64_t needed_bytes = WalkMemoryBytes(config, tokens);
-  const uint64_t available_bytes = AvailableMemoryBytes();
-  if (needed_bytes <= available_bytes) return absl::OkStatus();
-  return MakeError(Error::kOutOfMemory,
-                   StrCat(what, " needs ", HumanBytes(needed_bytes), " of memory, available are ",
-                          HumanBytes(available_bytes)),
-                   "Free memory, or use fewer samples");
+  return CheckMemory(WalkMemoryBytes(config, tokens), what, "Free memory, or use fewer samples");
 }
 
 CalibrationSummary SummaryOf(const CalibrationSet& calibration) {
@@ -150,9 +141,9 @@ CalibrationSummary SummaryOf(const CalibrationSet& calibration) {
           calibration.windows[0].size()};
 }
 
-uint64_t WalkDiskBytes(const ForwardConfig& config, uint64_t tokens) {
+uint64_t WalkDiskBytes(const ForwardConfig& config, uint64_t tokens, bool is_saved) {
   const uint64_t hidden_bytes = tokens * config.geometry.hidden * sizeof(float);
-  return (hidden_bytes > ActivationBudgetBytes() ? 5 : 2) * hidden_bytes;
+  return ((hidden_bytes > ActivationBudgetBytes() ? 3 : 0) + (is_saved ? 2 : 0)) * hidden_bytes;
 }
 
 uint64_t ActivationBudgetBytes() {

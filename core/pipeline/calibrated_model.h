@@ -62,9 +62,9 @@ uint64_t WalkMemoryBytes(const ForwardConfig& config, uint64_t tokens);
 // kOutOfMemory where it is more than is available; `what` is to be done: "measuring the quality".
 absl::Status CheckWalkMemory(const ForwardConfig& config, uint64_t tokens, std::string_view what);
 
-// Disk that it takes for a while: the walk saved between two layers and the one that replaces it,
-// and activations that do not fit memory.
-uint64_t WalkDiskBytes(const ForwardConfig& config, uint64_t tokens);
+// Disk that it takes for a while: activations that do not fit memory and, where the walk is saved
+// between layers, it and the one that replaces it.
+uint64_t WalkDiskBytes(const ForwardConfig& config, uint64_t tokens, bool is_saved);
 
 CalibrationSummary SummaryOf(const CalibrationSet& calibration);
 

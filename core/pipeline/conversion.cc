@@ -325,10 +325,7 @@ absl::StatusOr<Conversion> OfGgufToPacked(const fs::path& path, PackedMethod to,
 absl::StatusOr<Conversion> OfGguf(const fs::path& path, std::string_view to,
                                   std::string_view level) {
   ASSIGN_OR_RETURN(const std::unique_ptr<ModelSource> source, OpenModelSource(path, {}));
-  const bool is_quantized = std::ranges::any_of(source->tensors(), [](const SourceTensor& tensor) {
-    return kernels::QuantTypeOf(tensor.type).block_values > 1;
-  });
-  if (!is_quantized) return NotQuantized(path, source->summary().dtype, to);
+  if (!HasBlocks(source->tensors())) return NotQuantized(path, source->summary().dtype, to);
   Conversion conversion;
   conversion.from = StrCat("gguf ", source->summary().dtype);
   if (to != kGguf) {

@@ -118,12 +118,7 @@ uint64_t NeededMemoryBytes(const DirectoryPlan& plan, size_t threads) {
 }
 
 absl::Status CheckMemoryFor(const DirectoryPlan& plan, size_t threads) {
-  const uint64_t needed = NeededMemoryBytes(plan, threads), available = AvailableMemoryBytes();
-  if (needed <= available) return absl::OkStatus();
-  return MakeError(Error::kOutOfMemory,
-                   StrCat("converting with ", threads, " threads needs ", HumanBytes(needed),
-                          " of memory, ", HumanBytes(available), " are available"),
-                   "Use fewer --threads, or end other programs");
+  return CheckThreadsMemory(NeededMemoryBytes(plan, threads), "converting", threads);
 }
 
 class DirectoryConversion {

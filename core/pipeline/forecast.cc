@@ -117,9 +117,9 @@ absl::StatusOr<QuantizeForecast> ForecastQuantize(const QuantizeRequest& request
 
   forecast.memory_available_bytes = AvailableMemoryBytes();
   for (const auto& [source, pass] : passes) {
-    forecast.memory_needed_bytes =
-        std::max(forecast.memory_needed_bytes, PlannedMemoryBytes(pass, threads));
-    WarnOf(CheckMemory(pass, threads), forecast);
+    const uint64_t needed_bytes = PlannedMemoryBytes(pass, threads);
+    forecast.memory_needed_bytes = std::max(forecast.memory_needed_bytes, needed_bytes);
+    WarnOf(CheckThreadsMemory(needed_bytes, "quantizing", threads), forecast);
   }
   const fs::path folder =
       OutputFolder(fs::absolute(request.outputs.front().path).parent_path()).Existing();

@@ -1,5 +1,6 @@
 #include "core/pipeline/gguf_model.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -12,6 +13,12 @@
 #include "kernels/types/quant_type.h"
 
 namespace quantized {
+
+bool HasBlocks(std::span<const SourceTensor> tensors) {
+  return std::ranges::any_of(tensors, [](const SourceTensor& tensor) {
+    return kernels::QuantTypeOf(tensor.type).block_values > 1;
+  });
+}
 
 absl::StatusOr<GgufModel> OpenGgufModel(const std::filesystem::path& file) {
   ASSIGN_OR_RETURN(std::unique_ptr<ModelSource> source, OpenModelSource(file, {}));

@@ -19,6 +19,9 @@
 
 namespace quantized {
 
+// Whether one of the tensors is of a type that holds blocks of quantized values.
+bool HasBlocks(std::span<const SourceTensor> tensors);
+
 struct GgufModel {
   std::unique_ptr<ModelSource> source;
   const Architecture* architecture = nullptr;

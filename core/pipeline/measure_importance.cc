@@ -123,7 +123,7 @@ class Measurement {
         .spill_folder = folder.empty() ? fs::temp_directory_path() : folder,
         .all_tokens_to_experts = request_.calibration.all_tokens_to_experts,
         .compute = device_.compute()};
-    RETURN_IF_ERROR(CheckRoom(options));
+    RETURN_IF_ERROR(CheckRoom(options, !snapshot.empty()));
     context_.progress.OnMessage(StrCat("Measuring importance: ", calibration_.windows.size(),
                                        " samples of ", calibration_.windows[0].size(), " tokens, ",
                                        calibration_.description));
@@ -157,9 +157,9 @@ class Measurement {
     return file;
   }
 
-  absl::Status CheckRoom(const WalkOptions& options) const {
+  absl::Status CheckRoom(const WalkOptions& options, bool is_saved) const {
     RETURN_IF_ERROR(CheckWalkMemory(model_.config, tokens(), "measuring importance"));
-    return CheckDisk(WalkDiskBytes(model_.config, tokens()), options.spill_folder);
+    return CheckDisk(WalkDiskBytes(model_.config, tokens(), is_saved), options.spill_folder);
   }
 
   const QuantizeRequest& request_;

@@ -227,7 +227,9 @@ class QuantizeJob {
     for (const Pass& pass : Passes()) {
       std::vector<const QuantizePlan*> plans;
       for (const LevelOutput* output : pass.outputs) plans.push_back(&output->plan());
-      RETURN_IF_ERROR(CheckMemory(plans, context_.threads.size()));
+      const size_t threads = context_.threads.size();
+      RETURN_IF_ERROR(
+          CheckThreadsMemory(PlannedMemoryBytes(plans, threads), "quantizing", threads));
     }
     std::map<fs::path, uint64_t> needed_bytes;
     for (const auto& output : outputs_) {

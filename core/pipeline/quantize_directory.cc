@@ -92,23 +92,18 @@ uint64_t NeededMemoryBytes(const ForwardConfig& config, const DirectoryPlan& pla
          LayerWalk::MemoryBytes(config, tokens, walk);
 }
 
-absl::Status CheckAvailable(uint64_t needed_bytes, const QuantizeRequest& request) {
-  const uint64_t available_bytes = AvailableMemoryBytes();
-  if (needed_bytes <= available_bytes) return absl::OkStatus();
-  return MakeError(Error::kOutOfMemory,
-                   StrCat("quantizing ", request.model_name, " needs ", HumanBytes(needed_bytes),
-                          " of memory, available are ", HumanBytes(available_bytes)),
-                   "Free memory, or use fewer --calibration-samples");
+absl::Status CheckMemoryFor(const QuantizeRequest& request, uint64_t needed_bytes) {
+  return CheckMemory(needed_bytes, StrCat("quantizing ", request.model_name),
+                     "Free memory, or use fewer --calibration-samples");
 }
 
-std::unique_ptr<LayerVisitor> MakeQuantizer(const QuantizeRequest& request, const Model& model,
-                                            const DirectoryPlan& plan, QuantizedLayerSink& sink,
-                                            ThreadPool& threads) {
-  if (plan.method == PackedMethod::kAwq) {
-    AwqOptions options;
-    options.group_size = plan.group_size();
-    return std::make_unique<AwqQuantizer>(model.config, options, sink, threads);
-  }
+AwqOptions AwqOptionsOf(const DirectoryPlan& plan) {
+  AwqOptions options;
+  options.group_size = plan.group_size();
+  return options;
+}
+
+GptqOptions GptqOptionsOf(const QuantizeRequest& request, const DirectoryPlan& plan) {
   GptqOptions options;
   options.bits = plan.level.bits;
   options.group_size = plan.group_size();
@@ -116,7 +111,22 @@ std::unique_ptr<LayerVisitor> MakeQuantizer(const QuantizeRequest& request, cons
   options.order = request.calibrated.order;
   options.damping = request.calibrated.damping;
   options.avoid_zero_point_zero = true;
-  return std::make_unique<GptqQuantizer>(options, sink, threads);
+  return options;
+}
+
+std::unique_ptr<LayerVisitor> MakeQuantizer(const QuantizeRequest& request, const Model& model,
+                                            const DirectoryPlan& plan, QuantizedLayerSink& sink,
+                                            ThreadPool& threads) {
+  if (plan.method == PackedMethod::kAwq) {
+    return std::make_unique<AwqQuantizer>(model.config, AwqOptionsOf(plan), sink, threads);
+  }
+  return std::make_unique<GptqQuantizer>(GptqOptionsOf(request, plan), sink, threads);
+}
+
+// All settings that decide about codes, so that a job goes on with its own only.
+std::string SettingsOf(const QuantizeRequest& request, const DirectoryPlan& plan) {
+  return plan.method == PackedMethod::kAwq ? Describe(AwqOptionsOf(plan))
+                                           : Describe(GptqOptionsOf(request, plan));
 }
 
 // Takes a layer and keeps nothing.
@@ -174,9 +184,10 @@ class LevelJob {
       output_->RemoveLeftovers();
       return absl::OkStatus();
     }
-    RETURN_IF_ERROR(CheckMemory());
-    return CheckDisk(output_->MissingDiskBytes() + WalkDiskBytes(model_.config, tokens()),
-                     output_->folder().Existing());
+    RETURN_IF_ERROR(
+        CheckMemoryFor(request_, NeededMemoryBytes(model_.config, plan_, tokens(), Walk())));
+    const uint64_t walk_bytes = WalkDiskBytes(model_.config, tokens(), request_.checkpoint.enabled);
+    return CheckDisk(output_->MissingDiskBytes() + walk_bytes, output_->folder().Existing());
   }
 
   bool is_done() const { return done_; }
@@ -224,11 +235,10 @@ class LevelJob {
 
  private:
   std::string Fingerprint() const {
-    const CalibratedOptions& options = request_.calibrated;
     const nlohmann::json parts = {kVersion,
                                   model_.fingerprint,
                                   QuantizationConfig(plan_.packed),
-                                  static_cast<int>(options.order),
+                                  SettingsOf(request_, plan_),
                                   request_.calibration.all_tokens_to_experts,
                                   calibration_.hash,
                                   calibration_.windows[0].size(),
@@ -245,10 +255,6 @@ class LevelJob {
   }
 
   uint64_t tokens() const { return calibration_.windows.size() * calibration_.windows[0].size(); }
-
-  absl::Status CheckMemory() const {
-    return CheckAvailable(NeededMemoryBytes(model_.config, plan_, tokens(), Walk()), request_);
-  }
 
   absl::Status Make(const CheckpointOptions& checkpoint, const QualityMeter* meter) {
     RETURN_IF_ERROR(output_->Start(checkpoint));
@@ -452,11 +458,11 @@ absl::StatusOr<QuantizeForecast> ForecastToDirectory(const QuantizeRequest& requ
     WarnOf(plan, forecast);
   }
   // One level is walked after the other.
-  forecast.disk_needed_bytes += WalkDiskBytes(model.config, tokens);
+  forecast.disk_needed_bytes += WalkDiskBytes(model.config, tokens, request.checkpoint.enabled);
   const fs::path folder =
       OutputFolder(fs::absolute(request.outputs[0].path).parent_path()).Existing();
   ASSIGN_OR_RETURN(forecast.disk_free_bytes, FreeDiskBytes(folder));
-  for (const absl::Status& status : {CheckAvailable(forecast.memory_needed_bytes, request),
+  for (const absl::Status& status : {CheckMemoryFor(request, forecast.memory_needed_bytes),
                                      CheckDisk(forecast.disk_needed_bytes, folder)}) {
     if (!status.ok()) forecast.warnings.push_back(std::string(status.message()));
   }

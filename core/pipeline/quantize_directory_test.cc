@@ -576,6 +576,16 @@ TEST_F(QuantizeDirectoryTest, WithoutCheckpointsAStoppedJobLeavesNothing) {
   ExpectNothingLeft();
 }
 
+TEST_F(QuantizeDirectoryTest, DiskForASavedWalkIsAskedWhereOneIsSaved) {
+  QuantizeRequest request = Request();
+  const auto saved = ForecastToDirectory(request, 1);
+  request.checkpoint.enabled = false;
+  const auto not_saved = ForecastToDirectory(request, 1);
+  ASSERT_TRUE(saved.ok() && not_saved.ok()) << saved.status() << not_saved.status();
+  const uint64_t walk_bytes = 8 * 32 * saved->model.hidden_size * sizeof(float);
+  EXPECT_EQ(saved->disk_needed_bytes, not_saved->disk_needed_bytes + 2 * walk_bytes);
+}
+
 TEST_F(QuantizeDirectoryTest, AnOutputThatIsThere) {
   const auto first = RunJob(Request());
   ASSERT_TRUE(first.ok()) << first.status();

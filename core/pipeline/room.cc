@@ -11,14 +11,19 @@
 
 namespace quantized {
 
-absl::Status CheckMemory(std::span<const QuantizePlan* const> plans, size_t threads) {
-  const uint64_t needed = PlannedMemoryBytes(plans, threads);
-  const uint64_t available = AvailableMemoryBytes();
-  if (needed <= available) return absl::OkStatus();
+absl::Status CheckMemory(uint64_t needed_bytes, std::string_view what,
+                         std::string_view suggestion) {
+  const uint64_t available_bytes = AvailableMemoryBytes();
+  if (needed_bytes <= available_bytes) return absl::OkStatus();
   return MakeError(Error::kOutOfMemory,
-                   StrCat("quantizing with ", threads, " threads needs ", HumanBytes(needed),
-                          " of memory, ", HumanBytes(available), " are available"),
-                   "Use fewer --threads, or end other programs");
+                   StrCat(what, " needs ", HumanBytes(needed_bytes), " of memory, ",
+                          HumanBytes(available_bytes), " are available"),
+                   suggestion);
+}
+
+absl::Status CheckThreadsMemory(uint64_t needed_bytes, std::string_view what, size_t threads) {
+  return CheckMemory(needed_bytes, StrCat(what, " with ", threads, " threads"),
+                     "Use fewer --threads, or end other programs");
 }
 
 absl::Status CheckDisk(uint64_t needed_bytes, const std::filesystem::path& folder) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_format.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
@@ -199,6 +200,19 @@ absl::StatusOr<GptqResult> Rounded(const Matrix& weight, const Matrix& gram,
 }
 
 }  // namespace
+
+std::string Describe(const GptqOptions& options) {
+  // Bound by name, so that a new option does not compile before it is here.
+  const auto& [bits, group_size, symmetric, order, damping, search, search_exponent, search_steps,
+               search_shrink, avoid_zero_point_zero, awq_range, refine] = options;
+  const auto& [passes, refit_scales] = refine;
+  return absl::StrFormat(
+      "gptq bits=%d group=%d symmetric=%d order=%d damping=%.17g search=%d exponent=%.17g steps=%d "
+      "shrink=%.17g avoid_zero=%d awq_range=%d passes=%d refit=%d",
+      bits, group_size, symmetric, static_cast<int>(order), damping, static_cast<int>(search),
+      search_exponent, search_steps, search_shrink, avoid_zero_point_zero, awq_range, passes,
+      refit_scales);
+}
 
 GptqFactorOptions FactorOptions(const GptqOptions& options) {
   return {.group_size = options.group_size,

@@ -36,6 +36,9 @@ struct GptqOptions {
   RefineOptions refine = {.passes = 4, .refit_scales = true};
 };
 
+// All of them in one line: what two equal ones have in common, and no others.
+std::string Describe(const GptqOptions& options);
+
 struct GptqResult {
   QuantizedLinear linear;
   double loss = 0;  // sum of e² / 2 over all errors e, with the damped matrix

@@ -357,5 +357,15 @@ TEST(GptqTest, RefusesWhatDoesNotFit) {
               HasSubstr("weight row 1, column 2: found an infinity"));
 }
 
+TEST(GptqTest, ADescriptionTellsOptionsApart) {
+  const std::string usual = Describe(GptqOptions{});
+  EXPECT_EQ(usual, Describe(GptqOptions{.bits = 4}));
+  for (const GptqOptions& other : {GptqOptions{.bits = 3}, GptqOptions{.damping = 0.0100000001},
+                                   GptqOptions{.search = RangeSearch::kPlain},
+                                   GptqOptions{.refine = {.passes = 2, .refit_scales = true}}}) {
+    EXPECT_NE(usual, Describe(other));
+  }
+}
+
 }  // namespace
 }  // namespace quantized

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "absl/strings/str_format.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/quantize/awq_clip.h"
@@ -108,6 +109,15 @@ GptqOptions AwqCodes(const AwqOptions& options) {
 }
 
 }  // namespace
+
+std::string Describe(const AwqOptions& options) {
+  const auto& [group_size, grid, duo_scaling, search_rows, scale_value_to_output, gptq_codes,
+               gptq] = options;
+  return absl::StrFormat("awq group=%d grid=%d duo=%d rows=%d value_to_output=%d gptq_codes=%d ",
+                         group_size, grid, duo_scaling, search_rows, scale_value_to_output,
+                         gptq_codes) +
+         Describe(gptq);
+}
 
 AwqQuantizer::AwqQuantizer(const ForwardConfig& config, const AwqOptions& options,
                            QuantizedLayerSink& sink, ThreadPool& threads)

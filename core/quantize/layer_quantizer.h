@@ -83,6 +83,8 @@ struct AwqOptions {
   GptqOptions gptq;  // of the codes; group size, bits and symmetry are those of AWQ
 };
 
+std::string Describe(const AwqOptions& options);  // as that of GptqOptions
+
 // AWQ (arXiv 2306.00978): before a block is quantized, scales that suit its weights and inputs are
 // moved into what comes before: a norm, the value projection, the up projection.
 class AwqQuantizer : public GptqQuantizer {

@@ -26,18 +26,18 @@ CommandLine ParseCommandLine(int argc, char** argv) {
   app.add_option("--ready-fd", options.ready_fd,
                  "Descriptor that gets READY, or the reason of failure")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1 << 20).description(""));
   int64_t idle_seconds = options.idle_exit.count();
   app.add_option("--idle-exit", idle_seconds, "Embedded: exit after so long without job and client")
       ->type_name("SECONDS")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 31));
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 31).description(""));
   app.add_option("--slots", options.slots, "Jobs that run at once")
       ->type_name("N")
-      ->check(CLI::Range(1, 1024));
+      ->check(CLI::Range(1, 1024).description(""));
   app.add_option("--threads", options.threads,
                  "Threads of a worker whose job does not say, 0 for all processors")
       ->type_name("N")
-      ->check(CLI::Range(0u, 4096u));
+      ->check(CLI::Range(0u, 4096u).description(""));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 
 #include <memory>
+#include <regex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,6 +18,7 @@ namespace quantized::testing {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::IsSupersetOf;
 using ::testing::StartsWith;
 
 class QuantizedTest : public ::testing::Test {
@@ -38,16 +41,29 @@ class QuantizedTest : public ::testing::Test {
   TempDir dir_;
 };
 
+// All that look like one.
+std::set<std::string> OptionsIn(const std::string& text) {
+  static const std::regex kOption("--[a-z-]+");
+  return {std::sregex_token_iterator(text.begin(), text.end(), kOption),
+          std::sregex_token_iterator()};
+}
+
+// As it is read: a hyphen is written with a backslash.
+std::string ManualPage() {
+  const auto page = ReadFile(SourceDir() / "deploy/man/quantized.1", 1 << 20);
+  EXPECT_TRUE(page.ok()) << page.status();
+  return std::regex_replace(page.ok() ? *page : "", std::regex(R"(\\-)"), "-");
+}
+
 TEST_F(QuantizedTest, SaysItsVersionAndItsOptions) {
   const ProcessResult version = RunProcess({BinDir() / "quantized", "--version"});
   EXPECT_EQ(version.exit_code, 0);
   EXPECT_THAT(version.out, StartsWith("quantized "));
   const ProcessResult help = RunProcess({BinDir() / "quantized", "--help"});
   EXPECT_EQ(help.exit_code, 0);
-  for (const char* option : {"--socket", "--listen", "--state-dir", "--worker", "--embedded",
-                             "--ready-fd", "--idle-exit", "--slots", "--threads"}) {
-    EXPECT_THAT(help.out, HasSubstr(option));
-  }
+  const std::set<std::string> options = OptionsIn(help.out);
+  EXPECT_THAT(options, IsSupersetOf({"--socket", "--state-dir", "--slots"}));
+  EXPECT_EQ(OptionsIn(ManualPage()), options);
   EXPECT_EQ(RunProcess({BinDir() / "quantized", "--slots", "0"}).exit_code, 2);
   EXPECT_EQ(RunProcess({BinDir() / "quantized", "--wrong"}).exit_code, 2);
 }

@@ -5,7 +5,13 @@
 
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
-#include "core/hf/chat_template/builtins.h"
+#include "core/hf/chat_template/call.h"
+#include "core/hf/chat_template/filters.h"
+#include "core/hf/chat_template/globals.h"
+#include "core/hf/chat_template/items.h"
+#include "core/hf/chat_template/methods.h"
+#include "core/hf/chat_template/operators.h"
+#include "core/hf/chat_template/predicates.h"
 #include "core/tensor/text.h"
 
 namespace quantized::jinja {

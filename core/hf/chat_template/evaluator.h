@@ -11,7 +11,7 @@
 namespace quantized::jinja {
 
 // The text that `block` makes. Touches nothing but its arguments; ends after a bounded amount of
-// work (Work in builtins.h). Errors: kInvalidArgument where the template raises; kValidationFailed,
+// work (Work in call.h). Errors: kInvalidArgument where the template raises; kValidationFailed,
 // naming the line, for what it cannot do and for what is more than a bound.
 absl::StatusOr<std::string> Evaluate(const Block& block,
                                      std::vector<std::pair<std::string, Value>> variables);

@@ -278,6 +278,12 @@ double AsDouble(const Value& number) {
   return real == nullptr ? 0 : *real;
 }
 
+std::optional<int64_t> AsIndex(const Value& value) {
+  if (const auto* integer = value.As<int64_t>()) return *integer;
+  if (const auto* boolean = value.As<bool>()) return int64_t{*boolean};
+  return std::nullopt;
+}
+
 bool Equal(const Value& a, const Value& b) {
   if (a.IsNumber() && b.IsNumber()) {
     const auto *x = a.As<int64_t>(), *y = b.As<int64_t>();

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -102,6 +103,8 @@ bool Truth(const Value& value);
 bool Equal(const Value& a, const Value& b);
 // The whole number or the double of a number, as a double.
 double AsDouble(const Value& number);
+// The whole number of an int, or of a bool, which is 0 or 1 as in Python; none for all else.
+std::optional<int64_t> AsIndex(const Value& value);
 
 // str(value) for texts, numbers, booleans and none; an undefined value gives nothing. Errors:
 // kValidationFailed for anything else, which Python would print by its own rules.

@@ -1,6 +1,7 @@
 // The parsed form of a template: expressions and statements.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,6 +12,10 @@
 #include "core/hf/chat_template/value.h"
 
 namespace quantized::jinja {
+
+// Levels of brackets, of operators behind each other, of tags in tags. Deeper templates are
+// refused, so that walking them needs no more stack; real ones stay below 25.
+inline constexpr size_t kMaxSyntaxDepth = 100;
 
 struct Expression;
 using ExpressionPtr = std::unique_ptr<Expression>;

@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/base/str_cat.h"
 #include "tests/support/paths.h"
 
 namespace quantized {
@@ -150,6 +151,13 @@ TEST(ChatTemplateTest, RefusesBrokenTemplates) {
   }
 }
 
+// A dict with so many members: {'k0': 0, …}.
+std::string DictOf(int members) {
+  std::string text = "{";
+  for (int i = 0; i < members; ++i) text += StrCat("'k", i, "': ", i, ", ");
+  return text + "}";
+}
+
 TEST(ChatTemplateTest, EndsWhateverTheTemplateSays) {
   const std::string open(200, '('), close(200, ')');
   EXPECT_THAT(Refusal("{{ " + open + "1" + close + " }}"), HasSubstr("nested deeper than 100"));
@@ -166,6 +174,15 @@ TEST(ChatTemplateTest, EndsWhateverTheTemplateSays) {
   EXPECT_THAT(Refusal("{% set n = namespace(x='ab') %}{% for a in range(99) %}{% set n.x = n.x + "
                       "n.x %}{% endfor %}"),
               HasSubstr("more work"));
+  // What looks through a dict pays for its size.
+  const std::string dicts = "{% set d = " + DictOf(2000) + " %}{% set e = " + DictOf(2000) + " %}";
+  for (const std::string use : {"d|items", "d|dictsort", "d.k1999", "d['k1999']", "d.get('k1')",
+                                "d.keys()", "'k1999' in d", "d == e"}) {
+    EXPECT_THAT(Refusal(dicts + loop + "{% set y = " + use + " %}{% endfor %}"),
+                HasSubstr("more work"))
+        << use;
+  }
+  EXPECT_THAT(Refusal("{% set d = " + DictOf(20000) + " %}"), HasSubstr("more work"));
   EXPECT_THAT(Refusal("{% set n = namespace(x=[1]) %}{% for a in range(99) %}{% set n.x = [n.x, "
                       "n.x] %}{% endfor %}"),
               HasSubstr("values of more than"));

@@ -317,11 +317,10 @@ class Evaluator {
     ASSIGN_OR_RETURN(const Value first, Eval(node.parts[0]));
     switch (node.kind) {
       case EKind::kAttribute:
-        return GetAttribute(first, node.text);
+        return GetAttribute(first, node.text, work_);
       case EKind::kItem: {
         ASSIGN_OR_RETURN(const Value index, Eval(node.parts[1]));
-        RETURN_IF_ERROR(work_.Charge(StringBytes(first)));
-        return GetItem(first, index);
+        return GetItem(first, index, work_);
       }
       case EKind::kSlice: {
         ASSIGN_OR_RETURN(const Value begin, EvalOrNone(node.parts[1]));
@@ -381,6 +380,7 @@ class Evaluator {
       const auto* text = name.As<std::string>();
       if (text == nullptr) return Refuse(StrCat("a dict with a key that is a ", KindOf(name)));
       ASSIGN_OR_RETURN(Value value, Eval(node.parts[i + 1]));
+      RETURN_IF_ERROR(work_.Charge(members.size()));
       const auto same = std::find_if(members.begin(), members.end(),
                                      [&](const auto& member) { return member.first == *text; });
       if (same != members.end()) {

@@ -114,7 +114,7 @@ absl::StatusOr<Value> Select(std::string_view name, const std::vector<Value>& it
     RETURN_IF_ERROR(work.Charge(64));
     Value subject = item;
     if (!attribute.empty()) {
-      ASSIGN_OR_RETURN(subject, GetItem(item, Value(attribute)));
+      ASSIGN_OR_RETURN(subject, GetItem(item, Value(attribute), work));
     }
     bool holds = Truth(subject);
     if (!test.empty()) {
@@ -137,7 +137,7 @@ absl::StatusOr<Value> Map(const std::vector<Value>& items, const CallArguments& 
     if (attribute.find('.') != std::string::npos) return Refuse("map with a path of attributes");
     for (const Value& item : items) {
       RETURN_IF_ERROR(work.Charge(64));
-      ASSIGN_OR_RETURN(Value value, GetItem(item, Value(attribute)));
+      ASSIGN_OR_RETURN(Value value, GetItem(item, Value(attribute), work));
       if (value.IsUndefined() && fallback != nullptr) value = *fallback;
       mapped.push_back(std::move(value));
     }
@@ -256,7 +256,8 @@ absl::StatusOr<Value> ApplyFilter(std::string_view name, const Value& value,
   const Dict* dict = value.AsDict();
   if (name == "items" && value.IsUndefined()) return MakeList({});
   if (dict == nullptr) return Refuse(StrCat(name, " of a ", KindOf(value)));
-  if (name == "items") return MembersOf(*dict, "items");
+  if (name == "items") return MembersOf(*dict, "items", work);
+  RETURN_IF_ERROR(work.Charge(64 * dict->members.size()));
   Dict sorted = *dict;
   for (const auto& [key, member] : sorted.members) {
     if (!IsAscii(key)) return Refuse("dictsort of names that are not ASCII");
@@ -265,7 +266,7 @@ absl::StatusOr<Value> ApplyFilter(std::string_view name, const Value& value,
   std::stable_sort(sorted.members.begin(), sorted.members.end(), [](const auto& a, const auto& b) {
     return BeforeWithoutCase(a.first, b.first);
   });
-  return MembersOf(sorted, "items");
+  return MembersOf(sorted, "items", work);
 }
 
 }  // namespace quantized::jinja

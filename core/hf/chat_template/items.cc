@@ -10,16 +10,17 @@
 
 namespace quantized::jinja {
 
-absl::StatusOr<Value> GetItem(const Value& value, const Value& index) {
+absl::StatusOr<Value> GetItem(const Value& value, const Value& index, Work& work) {
   if (const auto* undefined = value.As<Undefined>()) {
     return Refuse(StrCat("\"", PrintableName(undefined->name), "\" is undefined, so has no items"));
   }
   if (const auto* name = index.As<std::string>()) {
     if (const Dict* dict = value.AsDict()) {
+      RETURN_IF_ERROR(work.Charge(dict->members.size()));
       if (const Value* member = FindMember(*dict, *name)) return *member;
     }
     // Jinja looks for an attribute of that name next; there, too, a member is none.
-    return GetAttribute(value, *name);
+    return GetAttribute(value, *name, work);
   }
   const std::optional<int64_t> place = AsIndex(index);
   if (!place.has_value()) return Refuse(StrCat("an index that is a ", KindOf(index)));
@@ -31,6 +32,7 @@ absl::StatusOr<Value> GetItem(const Value& value, const Value& index) {
   if (const List* list = value.AsList()) {
     if (const auto i = at(list->items.size())) return list->items[*i];
   } else if (const auto* text = value.As<std::string>()) {
+    RETURN_IF_ERROR(work.Charge(text->size()));
     const std::vector<std::string_view> characters = Characters(*text);
     if (const auto i = at(characters.size())) return Value(std::string(characters[*i]));
   }

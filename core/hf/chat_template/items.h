@@ -10,9 +10,10 @@
 namespace quantized::jinja {
 
 // value[index] for any index: a member or an attribute by name, an item of a list or a character by
-// number, from behind below 0; an undefined value where there is none. Charges nothing. Errors:
-// kValidationFailed for an undefined `value`, for an index of another kind, and as GetAttribute().
-absl::StatusOr<Value> GetItem(const Value& value, const Value& index);
+// number, from behind below 0; an undefined value where there is none. Charges for what is looked
+// through. Errors: kValidationFailed for an undefined `value`, for an index of another kind, and as
+// GetAttribute().
+absl::StatusOr<Value> GetItem(const Value& value, const Value& index, Work& work);
 
 // value[begin:end:step] of a list or a text by Python's rules; bounds are whole numbers, or none
 // where they are absent. Charges nothing. Errors: kValidationFailed for a value or a bound of

@@ -90,7 +90,7 @@ absl::StatusOr<Value> CallTextMethod(const std::string& text, std::string_view n
 
 }  // namespace
 
-absl::StatusOr<Value> GetAttribute(const Value& value, std::string_view name) {
+absl::StatusOr<Value> GetAttribute(const Value& value, std::string_view name, Work& work) {
   if (const auto* undefined = value.As<Undefined>()) {
     return Refuse(StrCat("\"", PrintableName(undefined->name), "\" is undefined, so has no \"",
                          PrintableName(name), "\""));
@@ -110,6 +110,7 @@ absl::StatusOr<Value> GetAttribute(const Value& value, std::string_view name) {
       if (Has(kOtherDictMethods, name)) return unknown("dict");
     }
     if (dict->is_loop && (name == "cycle" || name == "changed")) return unknown("loop");
+    RETURN_IF_ERROR(work.Charge(dict->members.size()));
     if (const Value* member = FindMember(*dict, name)) return *member;
   } else if (value.AsFunction() != nullptr) {
     return Refuse(StrCat("the attribute \"", PrintableName(name), "\" of a function"));
@@ -125,11 +126,11 @@ absl::StatusOr<Value> CallMethod(const Value& self, std::string_view name,
   }
   const Dict* dict = self.AsDict();
   if (dict == nullptr) return Refuse(StrCat("a method of a ", KindOf(self)));
-  RETURN_IF_ERROR(work.Charge(64 * dict->members.size()));
   if (name != "get") {
     RETURN_IF_ERROR(reader.Check());
-    return MembersOf(*dict, name);
+    return MembersOf(*dict, name, work);
   }
+  RETURN_IF_ERROR(work.Charge(dict->members.size()));
   ASSIGN_OR_RETURN(const std::string key, reader.Text("key"));
   const Value* fallback = reader.Next("default");
   RETURN_IF_ERROR(reader.Check());
@@ -137,7 +138,8 @@ absl::StatusOr<Value> CallMethod(const Value& self, std::string_view name,
   return fallback == nullptr ? Value(None{}) : *fallback;
 }
 
-absl::StatusOr<Value> MembersOf(const Dict& dict, std::string_view what) {
+absl::StatusOr<Value> MembersOf(const Dict& dict, std::string_view what, Work& work) {
+  RETURN_IF_ERROR(work.Charge(64 * dict.members.size()));
   std::vector<Value> items;
   for (const auto& [name, value] : dict.members) {
     if (what == "keys") {

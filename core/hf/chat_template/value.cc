@@ -284,6 +284,19 @@ std::optional<int64_t> AsIndex(const Value& value) {
   return std::nullopt;
 }
 
+namespace {
+
+// The members in the order of their names, in which two dicts are compared without a search.
+std::vector<const std::pair<std::string, Value>*> ByName(const Dict& dict) {
+  std::vector<const std::pair<std::string, Value>*> members;
+  for (const auto& member : dict.members) members.push_back(&member);
+  std::ranges::sort(members, {},
+                    [](const auto* member) { return std::string_view(member->first); });
+  return members;
+}
+
+}  // namespace
+
 bool Equal(const Value& a, const Value& b) {
   if (a.IsNumber() && b.IsNumber()) {
     const auto *x = a.As<int64_t>(), *y = b.As<int64_t>();
@@ -302,11 +315,11 @@ bool Equal(const Value& a, const Value& b) {
     const bool plain =
         !dict->is_namespace && !dict->is_loop && !other_dict->is_namespace && !other_dict->is_loop;
     return dict == other_dict ||
-           (plain && dict->members.size() == other_dict->members.size() &&
-            std::all_of(dict->members.begin(), dict->members.end(), [&](const auto& member) {
-              const Value* other = FindMember(*other_dict, member.first);
-              return other != nullptr && Equal(member.second, *other);
-            }));
+           (plain && std::ranges::equal(ByName(*dict), ByName(*other_dict),
+                                        [](const auto* one, const auto* other) {
+                                          return one->first == other->first &&
+                                                 Equal(one->second, other->second);
+                                        }));
   }
   return false;
 }

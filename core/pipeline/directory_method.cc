@@ -1,0 +1,101 @@
+#include "core/pipeline/directory_method.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/base/sha256.h"
+#include "core/base/status_macros.h"
+#include "core/base/str_cat.h"
+#include "core/packed/companion_files.h"
+#include "core/pipeline/room.h"
+#include "core/quantize/gptq.h"
+
+namespace quantized {
+namespace {
+
+namespace fs = std::filesystem;
+
+AwqOptions AwqOptionsOf(const DirectoryPlan& plan) {
+  AwqOptions options;
+  options.group_size = plan.group_size();
+  return options;
+}
+
+GptqOptions GptqOptionsOf(const QuantizeRequest& request, const DirectoryPlan& plan) {
+  GptqOptions options;
+  options.bits = plan.level.bits;
+  options.group_size = plan.group_size();
+  options.symmetric = plan.packed.sym;
+  options.order = request.calibrated.order;
+  options.damping = request.calibrated.damping;
+  options.avoid_zero_point_zero = true;
+  return options;
+}
+
+}  // namespace
+
+absl::StatusOr<UnquantizedModel> OpenUnquantizedModel(const fs::path& path) {
+  ASSIGN_OR_RETURN(CalibratedModel opened, OpenCalibratedModel(path));
+  if (opened.is_quantized) {
+    return MakeError(
+        Error::kNotImplemented,
+        StrCat(path.string(), ": the weights are quantized already (", opened.summary.dtype, ")"),
+        "Use convert, or the original model");
+  }
+  UnquantizedModel model{std::move(opened), /*fingerprint=*/"", /*companions=*/{}};
+  ASSIGN_OR_RETURN(model.companions, CompanionFiles(model.path));
+  Sha256 hash;
+  hash.Update(model.weights_fingerprint);
+  RETURN_IF_ERROR(HashFiles(model.path, model.companions, hash));
+  model.fingerprint = hash.HexDigest();
+  return model;
+}
+
+PackedMethod MethodOf(std::string_view format) {
+  return format == NameOf(PackedMethod::kAwq) ? PackedMethod::kAwq : PackedMethod::kGptq;
+}
+
+absl::StatusOr<DirectoryPlan> DirectoryPlanOf(const QuantizeRequest& request,
+                                              const OutputRequest& output,
+                                              const UnquantizedModel& model) {
+  return MakeDirectoryPlan(model.config, model.hf_config, model.tensors, MethodOf(request.format),
+                           output.level, request.calibrated,
+                           fs::absolute(output.path).lexically_normal());
+}
+
+std::unique_ptr<LayerVisitor> MakeLayerQuantizer(const QuantizeRequest& request,
+                                                 const UnquantizedModel& model,
+                                                 const DirectoryPlan& plan,
+                                                 QuantizedLayerSink& sink, ThreadPool& threads) {
+  if (plan.method == PackedMethod::kAwq) {
+    return std::make_unique<AwqQuantizer>(model.config, AwqOptionsOf(plan), sink, threads);
+  }
+  return std::make_unique<GptqQuantizer>(GptqOptionsOf(request, plan), sink, threads);
+}
+
+std::string LayerQuantizerSettings(const QuantizeRequest& request, const DirectoryPlan& plan) {
+  return plan.method == PackedMethod::kAwq ? Describe(AwqOptionsOf(plan))
+                                           : Describe(GptqOptionsOf(request, plan));
+}
+
+uint64_t LayerQuantizerMemoryBytes(const ForwardConfig& config, const DirectoryPlan& plan,
+                                   uint64_t tokens, const WalkOptions& walk) {
+  constexpr uint64_t kProgramBytes = 96 << 20;
+  constexpr uint64_t kLargestLinears = 8;  // of a layer, and copies while one is worked on
+  constexpr uint64_t kGrams = 4;           // as summed, damped, factorized, in double
+  uint64_t widest = 0, largest = 0;
+  for (const LinearShape& linear : plan.linears) {
+    widest = std::max<uint64_t>(widest, linear.in);
+    largest = std::max<uint64_t>(largest, uint64_t{linear.out} * linear.in);
+  }
+  return kProgramBytes + (kLargestLinears * largest + kGrams * widest * widest) * sizeof(float) +
+         LayerWalk::MemoryBytes(config, tokens, walk);
+}
+
+absl::Status CheckLayerQuantizerMemory(const QuantizeRequest& request, uint64_t needed_bytes) {
+  return CheckMemory(needed_bytes, StrCat("quantizing ", request.model_name),
+                     "Free memory, or use fewer --calibration-samples");
+}
+
+}  // namespace quantized

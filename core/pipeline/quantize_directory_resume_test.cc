@@ -1,0 +1,307 @@
+// Jobs of format awq or gptq that were stopped or killed, and what a later one makes of that.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <stop_token>
+#include <string>
+
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/forward/activation_store.h"
+#include "core/pipeline/quantize_directory.h"
+#include "core/pipeline/test_directory_distance.h"
+#include "core/pipeline/test_quantize_directory.h"
+#include "core/pipeline/walk_snapshot.h"
+#include "tests/support/recording_sink.h"
+
+namespace quantized {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::_;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::kNearKl;
+using testing::PredictionDistance;
+using testing::QuantizeDirectoryTest;
+using testing::RecordingSink;
+
+// Stopped in the middle of layer k + 1, and after the last one.
+TEST_F(QuantizeDirectoryTest, StoppedAfterEachLayerItEndsWithTheSameBytes) {
+  WriteModel({.biases = true});
+  QuantizeRequest by_activation = Request();
+  by_activation.calibrated.order = ColumnOrder::kActivation;
+  by_activation.calibrated.symmetric = false;
+  for (const QuantizeRequest& request : {Request(), by_activation, Request("awq")}) {
+    SCOPED_TRACE(request.format);
+    ASSERT_TRUE(RunJob(request).ok());
+    const Files undisturbed = FilesOf(output_);
+    fs::remove_all(output_.parent_path());
+    for (uint64_t layers = 0; layers <= 3; ++layers) {
+      SCOPED_TRACE(layers);
+      RunAndStop(request, layers);
+      const auto result = RunJob(request, layers % 2 + 1);
+      ASSERT_TRUE(result.ok()) << result.status();
+      EXPECT_EQ(result->units_reused, layers);
+      EXPECT_THAT(Differences(FilesOf(output_), undisturbed), IsEmpty());
+      EXPECT_FALSE(fs::exists(part_));
+      EXPECT_FALSE(fs::exists(checkpoints_));
+      fs::remove_all(output_.parent_path());
+    }
+  }
+}
+
+// Whether the walk that another attempt saved is used shows where it holds something else.
+TEST_F(QuantizeDirectoryTest, GoesOnWithTheSavedWalk) {
+  const auto first = RunJob(Request());
+  ASSERT_TRUE(first.ok()) << first.status();
+  const Files undisturbed = FilesOf(output_);
+  fs::remove_all(output_.parent_path());
+  const fs::path walk = checkpoints_ / first->fingerprint / "walk";
+  const uint64_t width = nlohmann::json::parse(Contents(model_ / "config.json"))["hidden_size"];
+  const auto save_zeros = [&](uint32_t layers_done) {
+    const auto zeros = ActivationStore::Create(256, width, "");
+    ASSERT_TRUE(zeros.ok() && SaveWalk(walk, {layers_done, ""}, *zeros).ok());
+  };
+  struct Case {
+    const char* name;
+    std::function<void()> change;
+    bool is_used;
+  };
+  const Case cases[] = {
+      {"gone", [&] { fs::remove(walk); }, false},
+      {"cut short", [&] { fs::resize_file(walk, fs::file_size(walk) - 1); }, false},
+      {"ahead", [&] { save_zeros(3); }, false},
+      {"of these layers", [&] { save_zeros(2); }, true},
+      {"of an earlier layer", [&] { save_zeros(1); }, true},
+  };
+  for (const Case& one : cases) {
+    SCOPED_TRACE(one.name);
+    RunAndStop(Request(), 2);
+    EXPECT_TRUE(fs::exists(walk));
+    one.change();
+    const auto result = RunJob(Request());
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->units_reused, 2u);
+    EXPECT_EQ(Differences(FilesOf(output_), undisturbed).empty(), !one.is_used);
+    fs::remove_all(output_.parent_path());
+  }
+}
+
+// A router that was scaled is part of what a replay reads.
+TEST_F(QuantizeDirectoryTest, AMixtureIsReplayedWithTheRouterThatWasWritten) {
+  WriteModel({.layers = 2, .experts = 4});
+  const auto first = RunJob(Request("awq"));
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_LT(PredictionDistance(model_, output_), kNearKl);
+  const Files undisturbed = FilesOf(output_);
+  fs::remove_all(output_.parent_path());
+  RunAndStop(Request("awq"), 1);
+  ASSERT_TRUE(fs::remove(checkpoints_ / first->fingerprint / "walk"));
+  const auto result = RunJob(Request("awq"));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->units_reused, 1u);
+  EXPECT_THAT(Differences(FilesOf(output_), undisturbed), IsEmpty());
+}
+
+TEST_F(QuantizeDirectoryTest, StoppedAgainAndAgainItStillEnds) {
+  ASSERT_TRUE(RunJob(Request()).ok());
+  const Files undisturbed = FilesOf(output_);
+  fs::remove_all(output_.parent_path());
+  for (uint64_t layers = 1; layers <= 3; ++layers) RunAndStop(Request(), layers);
+  const auto result = RunJob(Request());
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->units_reused, 3u);
+  EXPECT_THAT(Differences(FilesOf(output_), undisturbed), IsEmpty());
+}
+
+// Between the steps that follow the last layer.
+TEST_F(QuantizeDirectoryTest, StoppedAfterTheLayersItEndsWithTheSameBytes) {
+  ASSERT_TRUE(RunJob(Request()).ok());
+  const Files undisturbed = FilesOf(output_);
+  fs::remove_all(output_.parent_path());
+  for (const Phase at : {Phase::kValidate, Phase::kPublish}) {
+    SCOPED_TRACE(static_cast<int>(at));
+    RecordingSink sink;
+    std::stop_source stop;
+    sink.on_phase = [&](Phase phase) {
+      if (phase == at) stop.request_stop();
+    };
+    ExpectError(RunJob(Request(), sink, 2, stop.get_token()), Error::kCancelled, _);
+    const auto result = RunJob(Request());
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->units_reused, 3u);
+    EXPECT_THAT(Differences(FilesOf(output_), undisturbed), IsEmpty());
+    fs::remove_all(output_.parent_path());
+  }
+}
+
+// Killed while the files that tell of each layer were removed.
+TEST_F(QuantizeDirectoryTest, WithoutTheFilesOfLayersTheProvenanceTells) {
+  ASSERT_TRUE(RunJob(Request()).ok());
+  const Files undisturbed = FilesOf(output_);
+  fs::remove_all(output_.parent_path());
+  RecordingSink sink;
+  std::stop_source stop;
+  sink.on_phase = [&](Phase phase) {
+    if (phase == Phase::kPublish) stop.request_stop();
+  };
+  ExpectError(RunJob(Request(), sink, 2, stop.get_token()), Error::kCancelled, _);
+  EXPECT_FALSE(fs::exists(part_ / ".layer-1.json"));
+  // Of another job it tells nothing.
+  const std::string provenance = Contents(part_ / "llm-quantize.json");
+  std::string foreign = provenance;
+  foreign.replace(foreign.find("\"fingerprint\": \"") + 16, 4, "0000");
+  ASSERT_NE(foreign, provenance);
+  ASSERT_TRUE(WriteFileAtomically(part_ / "llm-quantize.json", foreign).ok());
+  ExpectError(RunJob(Request()), Error::kCheckpoint, HasSubstr(".layer-0.json"));
+  ASSERT_TRUE(WriteFileAtomically(part_ / "llm-quantize.json", provenance).ok());
+  const auto result = RunJob(Request());
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->units_reused, 3u);
+  EXPECT_THAT(Differences(FilesOf(output_), undisturbed), IsEmpty());
+}
+
+TEST_F(QuantizeDirectoryTest, ResumeOptionTakesItsCheckpointOnly) {
+  RunAndStop(Request(), 2);
+  QuantizeRequest other = Request("gptq", "8bit");
+  other.checkpoint.resume_from = checkpoints_;
+  ExpectError(RunJob(other), Error::kCheckpoint, HasSubstr("belongs to ./model at 4bit"));
+  QuantizeRequest nowhere = Request();
+  nowhere.checkpoint.resume_from = dir_.path() / "nothing";
+  ExpectError(RunJob(nowhere), Error::kCheckpoint, HasSubstr("holds no checkpoint"));
+  QuantizeRequest request = Request();
+  request.checkpoint.resume_from = checkpoints_;
+  request.checkpoint.directory = dir_.path() / "elsewhere";
+  const auto result = RunJob(request);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->units_reused, 2u);
+}
+
+TEST_F(QuantizeDirectoryTest, WithoutCheckpointsAStoppedJobLeavesNothing) {
+  QuantizeRequest request = Request();
+  request.checkpoint.enabled = false;
+  RecordingSink sink;
+  std::stop_source stop;
+  sink.on_progress = [&](const RecordingSink::Progress& progress) {
+    if (progress.done == 1) stop.request_stop();
+  };
+  ExpectError(RunJob(request, sink, 2, stop.get_token()), Error::kCancelled, _);
+  ExpectNothingLeft();
+}
+
+TEST_F(QuantizeDirectoryTest, AnOutputThatIsThere) {
+  const auto first = RunJob(Request());
+  ASSERT_TRUE(first.ok()) << first.status();
+  const Files files = FilesOf(output_);
+
+  const auto same = RunJob(Request());
+  ASSERT_TRUE(same.ok()) << same.status();
+  EXPECT_TRUE(same->already_done);
+  EXPECT_EQ(same->fingerprint, first->fingerprint);
+  EXPECT_EQ(same->mean_module_error, first->mean_module_error);
+
+  ExpectError(RunJob(Request("gptq", "8bit")), Error::kInvalidArgument,
+              AllOf(HasSubstr(output_.string()), HasSubstr("exists already")));
+  QuantizeRequest other = Request();
+  other.calibration.seed = 3;
+  ExpectError(RunJob(other), Error::kInvalidArgument, HasSubstr("exists already"));
+  EXPECT_THAT(Differences(FilesOf(output_), files), IsEmpty());
+  EXPECT_FALSE(fs::exists(part_));
+
+  QuantizeRequest replacing = Request("gptq", "8bit");
+  replacing.overwrite = true;
+  const auto replaced = RunJob(replacing);
+  ASSERT_TRUE(replaced.ok()) << replaced.status();
+  EXPECT_FALSE(replaced->already_done);
+  EXPECT_EQ(nlohmann::json::parse(Contents(output_ / "config.json"))["quantization_config"]["bits"],
+            8);
+  EXPECT_FALSE(fs::exists(part_));
+}
+
+// Between the renaming of the output and the removal of the checkpoint.
+TEST_F(QuantizeDirectoryTest, KilledRightAfterPublishingItKnowsItsOutput) {
+  const fs::path saved = dir_.path() / "saved";
+  RecordingSink sink;
+  sink.on_phase = [&](Phase phase) {
+    if (phase == Phase::kPublish) fs::copy(checkpoints_, saved, fs::copy_options::recursive);
+  };
+  ASSERT_TRUE(RunJob(Request(), sink).ok());
+  const Files files = FilesOf(output_);
+  for (const bool resumes : {false, true}) {
+    SCOPED_TRACE(resumes);
+    fs::copy(saved, checkpoints_, fs::copy_options::recursive);
+    QuantizeRequest request = Request();
+    if (resumes) request.checkpoint.resume_from = checkpoints_;
+    const auto result = RunJob(request);
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_TRUE(result->already_done);
+    EXPECT_FALSE(fs::exists(checkpoints_));
+    EXPECT_THAT(Differences(FilesOf(output_), files), IsEmpty());
+  }
+  // A retried attempt of a job that may overwrite knows its own output, too.
+  QuantizeRequest request = Request();
+  request.overwrite = true;
+  request.retried = true;
+  const auto result = RunJob(request);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_TRUE(result->already_done);
+}
+
+class DamagedCheckpointTest : public QuantizeDirectoryTest {
+ protected:
+  void SetUp() override {
+    QuantizeDirectoryTest::SetUp();
+    RunAndStop(Request(), 2);
+  }
+  void ExpectDamage(const ::testing::Matcher<std::string>& message) {
+    ExpectError(RunJob(Request()), Error::kCheckpoint, message);
+    EXPECT_FALSE(fs::exists(output_));
+    EXPECT_TRUE(fs::exists(part_)) << "damage is left for its owner to see";
+  }
+  fs::path Folder() const { return fs::directory_iterator(checkpoints_)->path(); }
+};
+
+TEST_F(DamagedCheckpointTest, BytesOfAFinishedLayer) {
+  // Unit by unit: what is outside layers comes first, half the file.
+  FlipByte(part_ / "model.safetensors", fs::file_size(part_ / "model.safetensors") * 9 / 16);
+  ExpectDamage(HasSubstr("is not what the checkpoint says"));
+}
+
+TEST_F(DamagedCheckpointTest, TheJournal) {
+  const fs::path journal = Folder() / "journal";
+  FlipByte(journal, Contents(journal).find("unit") + 6);
+  ExpectDamage(HasSubstr("journal line"));
+}
+
+TEST_F(DamagedCheckpointTest, WhatWasSaidOfALayer) {
+  FlipByte(part_ / ".layer-1.json", 0);
+  ExpectDamage(HasSubstr(".layer-1.json"));
+}
+
+TEST_F(DamagedCheckpointTest, WhatWasSaidOfALayerIsGone) {
+  fs::remove(part_ / ".layer-0.json");
+  ExpectDamage(HasSubstr(".layer-0.json"));
+}
+
+TEST_F(DamagedCheckpointTest, AWeightFileOfAnotherSize) {
+  fs::resize_file(part_ / "model.safetensors", 1000);
+  ExpectDamage(HasSubstr("has 1000 bytes"));
+}
+
+TEST_F(DamagedCheckpointTest, WeightsThatAreGoneAreMadeAnew) {
+  fs::remove_all(part_);
+  RecordingSink sink;
+  const auto result = RunJob(Request(), sink);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->units_reused, 0u);
+  EXPECT_THAT(sink.warnings, Contains(HasSubstr("starting anew")));
+}
+
+}  // namespace
+}  // namespace quantized

@@ -3,22 +3,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <stop_token>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/base/file.h"
 #include "core/pipeline/conversion.h"
-#include "core/pipeline/test_packed_directory.h"
+#include "core/pipeline/test_convert.h"
 #include "core/source/model_source.h"
-#include "kernels/codecs/codec.h"
+#include "kernels/types/quant_type.h"
 #include "tests/support/recording_sink.h"
 
 namespace quantized {
@@ -27,48 +25,13 @@ namespace {
 namespace fs = std::filesystem;
 using kernels::TypeId;
 using ::testing::AllOf;
-using testing::DirectoryModel;
+using testing::ConvertTest;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::PackedChoices;
 using testing::RecordingSink;
 
-constexpr PackedOptions kGptq4 = {.group_size = 32};
 constexpr PackedOptions kAwq4 = {.method = PackedMethod::kAwq, .group_size = 32};
-
-PackedOptions Gptq(int bits, bool symmetric = true, int64_t group_size = 32) {
-  PackedOptions options = kGptq4;
-  options.bits = bits;
-  options.sym = symmetric;
-  options.group_size = group_size;
-  return options;
-}
-
-// Every tensor as floats, by name.
-using Values = std::map<std::string, std::vector<float>>;
-
-Values ValuesOf(const ModelSource& source) {
-  Values values;
-  for (size_t i = 0; i < source.tensors().size(); ++i) {
-    const SourceTensor& tensor = source.tensors()[i];
-    std::vector<std::byte> bytes(
-        tensor.rows() * kernels::RowBytes(kernels::QuantTypeOf(tensor.type), tensor.cols()));
-    EXPECT_TRUE(source.ReadRows(i, 0, tensor.rows(), bytes).ok()) << tensor.name;
-    std::vector<float>& to = values[tensor.name];
-    to.resize(tensor.rows() * tensor.cols());
-    kernels::FindCodec(tensor.type)->decode(bytes.data(), to.size(), to.data());
-  }
-  return values;
-}
-
-// What a directory's linears stand for, as the conversion to gguf orders it.
-Values UnpackedValues(const fs::path& directory) {
-  const auto source = OpenModelSource(directory, {.may_be_packed = true});
-  EXPECT_TRUE(source.ok()) << source.status();
-  return source.ok() ? ValuesOf(**source) : Values();
-}
-Values GgufValues(const fs::path& file) { return ValuesOf(**OpenModelSource(file, {})); }
 
 std::map<TypeId, int> TypesOf(const fs::path& file) {
   std::map<TypeId, int> types;
@@ -76,59 +39,6 @@ std::map<TypeId, int> TypesOf(const fs::path& file) {
   for (const SourceTensor& tensor : source->tensors()) ++types[tensor.type];
   return types;
 }
-
-std::string Contents(const fs::path& path) { return *ReadFile(path, uint64_t{1} << 32); }
-
-nlohmann::json QuantizationConfigOf(const fs::path& directory) {
-  return nlohmann::json::parse(Contents(directory / "config.json"))["quantization_config"];
-}
-
-class ConvertTest : public ::testing::Test {
- protected:
-  void Write(const PackedChoices& choices, const DirectoryModel& model = {}) {
-    fs::remove_all(model_);
-    WriteDirectoryModel(model_, model);
-    PackDirectory(model_, choices);
-  }
-
-  QuantizeRequest Request(const std::string& format, const std::string& level = "") const {
-    QuantizeRequest request;
-    request.model_path = model_;
-    request.model_name = "./model";
-    request.format = format;
-    request.outputs = {{.level = level, .path = format == "gguf" ? gguf_ : folder_}};
-    request.conversion.is_wanted = true;
-    request.checkpoint.directory = checkpoints_;
-    request.overwrite = true;
-    return request;
-  }
-
-  static absl::StatusOr<QuantizeResult> Run(const QuantizeRequest& request, RecordingSink& sink,
-                                            std::stop_token stop = {}) {
-    ThreadPool pool(2);
-    JobContext context{std::move(stop), sink, pool};
-    QuantizeOutcome outcome = Convert(request, context);
-    if (!outcome.status.ok()) return outcome.status;
-    return std::move(outcome.finished.at(0));
-  }
-  static absl::StatusOr<QuantizeResult> Run(const QuantizeRequest& request) {
-    RecordingSink sink;
-    return Run(request, sink);
-  }
-
-  static void ExpectError(const absl::Status& status, Error error,
-                          const ::testing::Matcher<std::string>& message) {
-    ASSERT_FALSE(status.ok());
-    EXPECT_EQ(ErrorOf(status), error) << status;
-    EXPECT_THAT(std::string(status.message()), message);
-  }
-
-  testing::TempDir dir_;
-  const fs::path model_ = dir_.path() / "model";
-  const fs::path gguf_ = dir_.path() / "out" / "model.gguf";
-  const fs::path folder_ = dir_.path() / "out" / "model";
-  const fs::path checkpoints_ = dir_.path() / "checkpoints";
-};
 
 struct ExactCase {
   PackedOptions options;
@@ -349,121 +259,6 @@ TEST_F(ConvertTest, GoesOnWhereItWasStopped) {
   EXPECT_EQ(result->units_reused, 2u);
   EXPECT_EQ(Contents(folder_ / "model.safetensors"), whole);
   EXPECT_FALSE(fs::exists(checkpoints_ / result->fingerprint));
-}
-
-// ---- From gguf.
-
-class ConvertGgufTest : public ConvertTest {
- protected:
-  // model_ quantized to gguf_, which is what is converted.
-  void WriteGguf(const std::string& level, const DirectoryModel& model = {}, bool pure = true) {
-    fs::remove_all(model_);
-    testing::WriteDirectoryModel(model_, model);
-    QuantizeRequest request = Request("gguf", level);
-    request.conversion = {};
-    request.gguf.pure = pure;
-    ThreadPool pool(2);
-    RecordingSink sink;
-    JobContext context{{}, sink, pool};
-    ASSERT_TRUE(Quantize(request, context).status.ok());
-  }
-
-  QuantizeRequest FromGguf(const std::string& format, const std::string& level = "") const {
-    QuantizeRequest request = Request(format, level);
-    request.model_path = gguf_;
-    request.conversion.may_requantize = true;
-    return request;
-  }
-
-  // Of linears in the layers: the rest is rounded to float16.
-  static Values Linears(Values values) {
-    std::erase_if(values, [](const auto& entry) {
-      return entry.first.find("blk.") == std::string::npos ||
-             entry.first.find("norm") != std::string::npos ||
-             entry.first.find("gate_inp") != std::string::npos || entry.first.ends_with(".bias");
-    });
-    return values;
-  }
-};
-
-TEST_F(ConvertGgufTest, BlocksOfOneScaleAreGroups) {
-  struct Case {
-    const char *level, *format, *made;
-  };
-  for (const Case& one : {Case{"Q4_0", "gptq", "4bit"},
-                          {"Q4_0", "awq", "4bit"},
-                          {"Q5_0", "gptq", "8bit"},
-                          {"Q8_0", "gptq", "8bit"}}) {
-    SCOPED_TRACE(std::string(one.level) + " to " + one.format);
-    WriteGguf(one.level, {.biases = true});
-    const auto result = Run(FromGguf(one.format));
-    ASSERT_TRUE(result.ok()) << result.status();
-    EXPECT_EQ(result->level, one.made);
-    EXPECT_EQ(result->fidelity, "exact");
-    EXPECT_EQ(result->original_dtype, std::string("gguf ") + one.level);
-    EXPECT_EQ(Linears(UnpackedValues(folder_)), Linears(GgufValues(gguf_)));
-    EXPECT_EQ(QuantizationConfigOf(folder_)["group_size"], 32);
-    for (const char* file : {"tokenizer.json", "tokenizer_config.json", "generation_config.json"}) {
-      EXPECT_TRUE(fs::exists(folder_ / file)) << file;
-    }
-  }
-}
-
-TEST_F(ConvertGgufTest, ExpertsBecomeLinearsAgain) {
-  WriteGguf("Q4_0", {.layers = 2, .experts = 3});
-  ASSERT_TRUE(Run(FromGguf("gptq")).ok());
-  EXPECT_EQ(Linears(UnpackedValues(folder_)), Linears(GgufValues(gguf_)));
-  const auto config = nlohmann::json::parse(Contents(folder_ / "config.json"));
-  EXPECT_EQ(config["architectures"][0], "MixtralForCausalLM");
-}
-
-// A GPTQ directory by way of Q4_0 has the same codes and scales in the same groups.
-TEST_F(ConvertGgufTest, GptqByWayOfGgufIsTheSame) {
-  for (const int64_t group_size : {32, 64, -1}) {
-    SCOPED_TRACE(group_size);
-    Write({Gptq(4, true, group_size)}, {.hidden = 128, .feed_forward = 192, .head_dim = 32});
-    ASSERT_TRUE(Run(Request("gguf")).ok());
-    const auto back = Run(FromGguf("gptq"));
-    ASSERT_TRUE(back.ok()) << back.status();
-    EXPECT_EQ(back->fidelity, "exact");
-    EXPECT_EQ(QuantizationConfigOf(folder_)["group_size"], group_size);
-    const auto weights = *HfWeights::Open(model_), found = *HfWeights::Open(folder_);
-    std::map<std::string, HfWeights::Tensor> by_name;
-    for (const HfWeights::Tensor& tensor : found->tensors()) by_name[tensor.info->name] = tensor;
-    for (const HfWeights::Tensor& tensor : weights->tensors()) {
-      ASSERT_TRUE(by_name.contains(tensor.info->name)) << tensor.info->name;
-      const HfWeights::Tensor& other = by_name[tensor.info->name];
-      ASSERT_EQ(other.info->shape, tensor.info->shape) << tensor.info->name;
-      std::vector<std::byte> a(tensor.info->size_bytes), b(other.info->size_bytes);
-      ASSERT_TRUE(tensor.file->Read(*tensor.info, 0, a).ok());
-      ASSERT_TRUE(other.file->Read(*other.info, 0, b).ok());
-      EXPECT_EQ(a, b) << tensor.info->name;
-    }
-    EXPECT_EQ(weights->tensors().size(), found->tensors().size());
-  }
-}
-
-TEST_F(ConvertGgufTest, OtherTypesAreQuantizedAnew) {
-  WriteGguf("Q4_K_M", {.layers = 2, .hidden = 256, .feed_forward = 256, .head_dim = 64}, false);
-  QuantizeRequest request = FromGguf("gptq");
-  const auto forecast = ForecastConvert(request, 2);
-  ASSERT_TRUE(forecast.ok()) << forecast.status();
-  EXPECT_EQ(forecast->outputs[0].level, "4bit");
-  EXPECT_THAT(forecast->conversion->why, HasSubstr("Q4_K"));
-  const auto result = Run(request);
-  ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_GT(result->mean_module_error, 1e-4);
-  EXPECT_LT(result->mean_module_error, 0.02);
-  // 8 bits lose next to nothing.
-  const auto finer = Run(FromGguf("gptq", "8bit"));
-  ASSERT_TRUE(finer.ok()) << finer.status();
-  EXPECT_LT(finer->mean_module_error, 1e-4);
-}
-
-TEST_F(ConvertGgufTest, WidthsThatDirectoriesDoNotHoldAreRefused) {
-  WriteGguf("Q8_0", {.feed_forward = 80});
-  ExpectError(Run(FromGguf("gptq")).status(), Error::kUnsupportedConversion,
-              HasSubstr("multiples of 32"));
 }
 
 TEST(Conversions, EveryRowIsAPairOfFormats) {

@@ -1,0 +1,129 @@
+// For tests: quantized models converted in a folder of their own, and what a model's weights stand
+// for, whatever its format. The tests of several .cc files are of this one fixture.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <stop_token>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/base/job_context.h"
+#include "core/base/thread_pool.h"
+#include "core/packed/checkpoint_config.h"
+#include "core/pipeline/convert.h"
+#include "core/pipeline/quantize.h"
+#include "core/pipeline/test_directory.h"
+#include "core/pipeline/test_packed_directory.h"
+#include "core/source/model_source.h"
+#include "kernels/codecs/codec.h"
+#include "kernels/types/quant_type.h"
+#include "tests/support/paths.h"
+#include "tests/support/recording_sink.h"
+
+namespace quantized::testing {
+
+class ConvertTest : public ::testing::Test {
+ protected:
+  // Every tensor as floats, by name.
+  using Values = std::map<std::string, std::vector<float>>;
+
+  void Write(const PackedChoices& choices, const DirectoryModel& model = {}) {
+    std::filesystem::remove_all(model_);
+    WriteDirectoryModel(model_, model);
+    PackDirectory(model_, choices);
+  }
+
+  QuantizeRequest Request(const std::string& format, const std::string& level = "") const {
+    QuantizeRequest request;
+    request.model_path = model_;
+    request.model_name = "./model";
+    request.format = format;
+    request.outputs = {{.level = level, .path = format == "gguf" ? gguf_ : folder_}};
+    request.conversion.is_wanted = true;
+    request.checkpoint.directory = checkpoints_;
+    request.overwrite = true;
+    return request;
+  }
+
+  static absl::StatusOr<QuantizeResult> Run(const QuantizeRequest& request, RecordingSink& sink,
+                                            std::stop_token stop = {}) {
+    ThreadPool pool(2);
+    JobContext context{std::move(stop), sink, pool};
+    QuantizeOutcome outcome = Convert(request, context);
+    if (!outcome.status.ok()) return outcome.status;
+    return std::move(outcome.finished.at(0));
+  }
+  static absl::StatusOr<QuantizeResult> Run(const QuantizeRequest& request) {
+    RecordingSink sink;
+    return Run(request, sink);
+  }
+
+  static void ExpectError(const absl::Status& status, Error error,
+                          const ::testing::Matcher<std::string>& message) {
+    ASSERT_FALSE(status.ok());
+    EXPECT_EQ(ErrorOf(status), error) << status;
+    EXPECT_THAT(std::string(status.message()), message);
+  }
+
+  // Options of a GPTQ directory.
+  static PackedOptions Gptq(int bits, bool symmetric = true, int64_t group_size = 32) {
+    PackedOptions options;
+    options.bits = bits;
+    options.sym = symmetric;
+    options.group_size = group_size;
+    return options;
+  }
+
+  static Values ValuesOf(const ModelSource& source) {
+    Values values;
+    for (size_t i = 0; i < source.tensors().size(); ++i) {
+      const SourceTensor& tensor = source.tensors()[i];
+      std::vector<std::byte> bytes(
+          tensor.rows() * kernels::RowBytes(kernels::QuantTypeOf(tensor.type), tensor.cols()));
+      EXPECT_TRUE(source.ReadRows(i, 0, tensor.rows(), bytes).ok()) << tensor.name;
+      std::vector<float>& to = values[tensor.name];
+      to.resize(tensor.rows() * tensor.cols());
+      kernels::FindCodec(tensor.type)->decode(bytes.data(), to.size(), to.data());
+    }
+    return values;
+  }
+
+  // What a directory's linears stand for, as the conversion to gguf orders it.
+  static Values UnpackedValues(const std::filesystem::path& directory) {
+    const auto source = OpenModelSource(directory, {.may_be_packed = true});
+    EXPECT_TRUE(source.ok()) << source.status();
+    return source.ok() ? ValuesOf(**source) : Values();
+  }
+
+  static Values GgufValues(const std::filesystem::path& file) {
+    return ValuesOf(**OpenModelSource(file, {}));
+  }
+
+  static std::string Contents(const std::filesystem::path& path) {
+    return *ReadFile(path, uint64_t{1} << 32);
+  }
+
+  static nlohmann::json QuantizationConfigOf(const std::filesystem::path& directory) {
+    return nlohmann::json::parse(Contents(directory / "config.json"))["quantization_config"];
+  }
+
+  TempDir dir_;
+  const std::filesystem::path model_ = dir_.path() / "model";
+  const std::filesystem::path gguf_ = dir_.path() / "out" / "model.gguf";
+  const std::filesystem::path folder_ = dir_.path() / "out" / "model";
+  const std::filesystem::path checkpoints_ = dir_.path() / "checkpoints";
+};
+
+}  // namespace quantized::testing

@@ -11,19 +11,21 @@ endfunction()
 
 # Targets that share precompiled headers are compiled alike; and what ccache needs to take their objects
 # (with its sloppiness in settings.cmake).
-set(quantized_precompiled_options -pthread
-  "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess>"
-  "$<$<COMPILE_LANG_AND_ID:CXX,Clang>:SHELL:-Xclang -fno-pch-timestamp>")
+function(quantized_precompiled_options name)
+  target_compile_options(${name} PRIVATE -pthread
+    # g++ 12 loses sight of what is a system header, and warns of std::string's constructor.
+    "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess;-Wno-array-bounds;-Wno-stringop-overflow>"
+    "$<$<COMPILE_LANG_AND_ID:CXX,Clang>:SHELL:-Xclang -fno-pch-timestamp>")
+endfunction()
 
-# The headers that most sources of libraries read, compiled once. With clang only: g++ 12 loses sight of
-# what is a system header and warns of std::string's constructor. The tidy preset goes without, so that
+# The headers that most sources of libraries read, compiled once. The tidy preset goes without, so that
 # each source is seen to include what it uses.
 set(QUANTIZED_PRECOMPILE_LIBRARIES OFF)
-if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND NOT CMAKE_DISABLE_PRECOMPILE_HEADERS)
+if(NOT CMAKE_DISABLE_PRECOMPILE_HEADERS)
   set(QUANTIZED_PRECOMPILE_LIBRARIES ON)
   add_library(library_headers STATIC EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/library_headers.cc)
   quantized_target(library_headers)
-  target_compile_options(library_headers PRIVATE ${quantized_precompiled_options})
+  quantized_precompiled_options(library_headers)
   target_link_libraries(library_headers
     PRIVATE absl::statusor absl::strings nlohmann_json::nlohmann_json)
   target_precompile_headers(library_headers PRIVATE <algorithm> <array> <cmath> <cstdint> <cstring>
@@ -33,10 +35,8 @@ endif()
 
 # Compiles a test's own sources: quick to build.
 function(quantized_test_options name)
-  target_compile_options(${name} PRIVATE -O1
-    ${quantized_precompiled_options}
-    # As above, of the tests' headers.
-    "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-array-bounds;-Wno-stringop-overflow>")
+  target_compile_options(${name} PRIVATE -O1)
+  quantized_precompiled_options(${name})
 endfunction()
 
 if(BUILD_TESTING)
@@ -74,7 +74,7 @@ function(quantized_library name)
   add_library(${name} STATIC ${ARG_SOURCES})
   quantized_target(${name})
   if(QUANTIZED_PRECOMPILE_LIBRARIES)
-    target_compile_options(${name} PRIVATE ${quantized_precompiled_options})
+    quantized_precompiled_options(${name})
     target_precompile_headers(${name} REUSE_FROM library_headers)
   endif()
   # Of UndefinedBehaviorSanitizer the checks of each access triple the time that SIMD code takes to

@@ -14,7 +14,7 @@ endfunction()
 function(quantized_precompiled_options name)
   target_compile_options(${name} PRIVATE -pthread
     # g++ 12 loses sight of what is a system header, and warns of std::string's constructor.
-    "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess;-Wno-array-bounds;-Wno-stringop-overflow>"
+    "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess;-Wno-array-bounds;-Wno-stringop-overflow;-Wno-stringop-overread>"
     "$<$<COMPILE_LANG_AND_ID:CXX,Clang>:SHELL:-Xclang -fno-pch-timestamp>")
 endfunction()
 

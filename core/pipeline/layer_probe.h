@@ -22,9 +22,9 @@ struct LayerCost {
   }
 };
 
-// Runs the first layer of `source` twice on `tokens` tokens of any kind, in windows of
-// `window_length`: with `visitor`, and with its statistics alone. `compute`: as in WalkOptions.
-// Errors: those of LayerWalk.
+// Runs the first layer of `source` on any tokens, in windows of `window_length`: with the
+// statistics of `visitor` alone, on a few windows and on more of them (about 2048 tokens), and once
+// with `visitor` on these. `compute`: as in WalkOptions. Errors: those of LayerWalk.
 absl::StatusOr<LayerCost> ProbeLayer(const CalibratedModel& model, const TensorSource& source,
                                      uint32_t window_length, LayerVisitor& visitor,
                                      LayerCompute* compute, JobContext& context);

@@ -18,15 +18,14 @@
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/base/version.h"
-#include "core/packed/companion_files.h"
-#include "core/packed/model_card.h"
 #include "core/pipeline/conversion_loss.h"
 #include "core/pipeline/converted_folder.h"
+#include "core/pipeline/directory_files.h"
 #include "core/pipeline/directory_output.h"
 #include "core/pipeline/directory_plan.h"
+#include "core/pipeline/progress.h"
 #include "core/pipeline/room.h"
 #include "core/source/locate.h"
-#include "core/tensor/text.h"
 
 namespace quantized {
 namespace {
@@ -132,9 +131,7 @@ class DirectoryConversion {
     context_.progress.OnMessage(StrCat("Loading model: ", request_.model_name));
     ASSIGN_OR_RETURN(folder_, FolderOf(request_, conversion_));
     ASSIGN_OR_RETURN(plan_, PlanOf(request_, conversion_, folder_));
-    const uint32_t layers = folder_.summary.num_layers;
-    context_.progress.OnMessage(StrCat("Architecture: ", folder_.summary.architecture, " (", layers,
-                                       layers == 1 ? " layer)" : " layers)"));
+    TellArchitecture(folder_.summary, context_.progress);
     output_.emplace(request_, plan_, context_);
     ASSIGN_OR_RETURN(const std::optional<std::string> existing, output_->FindExisting());
     if (existing) {
@@ -236,54 +233,30 @@ class DirectoryConversion {
   }
 
   absl::Status WriteFiles() {
-    RETURN_IF_ERROR(CopyFiles(folder_.companions_from, output_->part_path(), folder_.companions));
     for (const HfFile& file : folder_.files) {
       RETURN_IF_ERROR(CreateDirectories((output_->part_path() / file.name).parent_path()));
       RETURN_IF_ERROR(output_->WriteFile(file.name, file.bytes));
     }
-    ASSIGN_OR_RETURN(const std::string config, OutputConfigText(folder_.config, plan_.packed));
-    RETURN_IF_ERROR(output_->WriteFile("config.json", config));
-    if (plan_.method == PackedMethod::kGptq) {
-      RETURN_IF_ERROR(output_->WriteFile(kQuantizeConfigFile, QuantizeConfigText(plan_.packed)));
-    }
-    CardFacts facts;
-    facts.title = folder_.summary.name;
-    facts.options = plan_.packed;
-    facts.calibration =
+    DirectoryFiles files = {.companions_from = folder_.companions_from,
+                            .companions = folder_.companions,
+                            .config = folder_.config,
+                            .source_card = folder_.card};
+    files.card.title = folder_.summary.name;
+    files.card.calibration =
         StrCat("None here: converted from ", conversion_.from,
                conversion_.fidelity == Fidelity::kExact ? ", every weight kept"
                                                         : ", its weights quantized anew");
-    facts.loaders = LoaderNotes(plan_.packed, plan_.linears, 1);
-    RETURN_IF_ERROR(output_->WriteFile("README.md", ModelCard(folder_.card, facts)));
-    const nlohmann::json provenance = {{"tool", "llm-quantize"},
-                                       {"version", kVersion},
-                                       {"fingerprint", plan_.fingerprint},
-                                       {"source_fingerprint", folder_.fingerprint},
-                                       {"format", conversion_.to},
-                                       {"level", plan_.level.name},
-                                       {"group_size", plan_.packed.group_size},
-                                       {"converted_from", conversion_.from},
-                                       {"fidelity", NameOf(conversion_.fidelity)}};
-    return output_->WriteFile(
-        kProvenanceFile,
-        provenance.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    files.provenance = {{"source_fingerprint", folder_.fingerprint},
+                        {"converted_from", conversion_.from},
+                        {"fidelity", NameOf(conversion_.fidelity)}};
+    return WriteDirectoryFiles(plan_, std::move(files), *output_);
   }
 
   QuantizeResult Result() const {
-    QuantizeResult result;
-    result.output_path = plan_.output_path;
-    result.level = plan_.level.name;
-    result.format = conversion_.to;
-    result.fingerprint = plan_.fingerprint;
+    QuantizeResult result = ResultOf(plan_);
     result.original_dtype = conversion_.from;
     result.original_size_bytes = folder_.summary.size_bytes;
-    for (const safetensors::PlannedFile& file : plan_.layout.files) {
-      result.file_size_bytes += file.size_bytes;
-    }
-    result.tensors = plan_.tensors.size();
     result.layers_processed = static_cast<uint32_t>(plan_.units - 1);
-    result.bits_per_weight = plan_.bits_per_weight();
-    result.group_size = plan_.packed.group_size;
     result.units_reused = reused_layers_;
     result.already_done = done_;
     result.fidelity = NameOf(conversion_.fidelity);

@@ -14,6 +14,7 @@
 #include "core/packed/companion_files.h"
 #include "core/packed/gguf_blocks.h"
 #include "core/packed/recode.h"
+#include "core/pipeline/directory_files.h"
 #include "core/pipeline/directory_plan.h"
 #include "core/pipeline/gguf_model.h"
 #include "core/quantize/round_to_nearest.h"
@@ -26,8 +27,6 @@ namespace quantized {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr uint64_t kMaxCardBytes = 16 << 20;
 
 double RelativeError(const Matrix& weights, const QuantizedLinear& linear) {
   std::vector<float> row(weights.cols);
@@ -166,9 +165,7 @@ absl::StatusOr<ConvertedFolder> FolderOfPacked(const fs::path& directory,
   hash.Update(folder.config.dump());
   RETURN_IF_ERROR(HashFiles(directory, folder.companions, hash));
   folder.fingerprint = hash.HexDigest();
-  if (const auto card = ReadFile(directory / "README.md", kMaxCardBytes); card.ok()) {
-    folder.card = *card;
-  }
+  folder.card = SourceCard(directory);
   return folder;
 }
 

@@ -5,16 +5,13 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
-#include "core/base/file.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/base/version.h"
-#include "core/packed/checkpoint_config.h"
-#include "core/packed/companion_files.h"
-#include "core/packed/loader_notes.h"
 #include "core/packed/model_card.h"
 #include "core/pipeline/calibrated_model.h"
+#include "core/pipeline/directory_files.h"
 #include "core/pipeline/room.h"
 #include "core/pipeline/walk_snapshot.h"
 
@@ -22,8 +19,6 @@ namespace quantized {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr uint64_t kMaxCardBytes = 16 << 20;
 
 std::vector<CardFacts::Measure> MeasuresOf(const QualitySummary& quality) {
   const auto text = [](double value) { return absl::StrFormat("%.4g", value); };
@@ -77,20 +72,10 @@ absl::Status DirectoryLevel::AssessExisting(const QualityMeter& meter) {
 }
 
 QuantizeResult DirectoryLevel::result() const {
-  QuantizeResult result;
-  result.output_path = plan_.output_path;
-  result.level = plan_.level.name;
-  result.format = request_.format;
-  result.fingerprint = plan_.fingerprint;
+  QuantizeResult result = ResultOf(plan_);
   result.original_dtype = model_.summary.dtype;
   result.original_size_bytes = model_.summary.size_bytes;
-  for (const safetensors::PlannedFile& file : plan_.layout.files) {
-    result.file_size_bytes += file.size_bytes;
-  }
-  result.tensors = plan_.tensors.size();
   result.layers_processed = model_.config.geometry.layers;
-  result.bits_per_weight = plan_.bits_per_weight();
-  result.group_size = plan_.packed.group_size;
   result.calibration = SummaryOf(calibration_);
   result.units_reused = reused_layers_;
   result.already_done = done_;
@@ -222,41 +207,26 @@ absl::Status DirectoryLevel::WriteCompanions(const LayerOutput& sink) {
     }
   }
   if (!sink.reports().empty()) mean_error_ = sum / static_cast<double>(sink.reports().size());
-  RETURN_IF_ERROR(CopyFiles(model_.path, output_->part_path(), model_.companions));
-  ASSIGN_OR_RETURN(const std::string config,
-                   OutputConfigText(model_.hf_config.file(), plan_.packed));
-  RETURN_IF_ERROR(output_->WriteFile("config.json", config));
-  if (plan_.method == PackedMethod::kGptq) {
-    RETURN_IF_ERROR(output_->WriteFile(kQuantizeConfigFile, QuantizeConfigText(plan_.packed)));
-  }
-  const auto card = ReadFile(model_.path / "README.md", kMaxCardBytes);
-  CardFacts facts;
-  facts.title = model_.summary.name;
-  facts.options = plan_.packed;
-  facts.calibration = StrCat(calibration_.windows.size(), " windows of ",
-                             calibration_.windows[0].size(), " tokens, ", calibration_.description);
-  facts.loaders = LoaderNotes(plan_.packed, plan_.linears, 1);
-  if (quality_) facts.quality = MeasuresOf(*quality_);
-  RETURN_IF_ERROR(output_->WriteFile("README.md", ModelCard(card.ok() ? *card : "", facts)));
-  const nlohmann::json provenance = {{"tool", "llm-quantize"},
-                                     {"version", kVersion},
-                                     {"fingerprint", plan_.fingerprint},
-                                     {"source_fingerprint", model_.fingerprint},
-                                     {"format", request_.format},
-                                     {"level", plan_.level.name},
-                                     {"group_size", plan_.packed.group_size},
-                                     {"calibration",
-                                      {{"data", calibration_.description},
-                                       {"hash", calibration_.hash},
-                                       {"windows", calibration_.windows.size()},
-                                       {"sequence_length", calibration_.windows[0].size()},
-                                       {"seed", request_.calibration.seed}}},
-                                     {"mean_module_error", mean_error_},
-                                     {"notes", notes_},
-                                     {"modules", ReportsToJson(sink.reports())}};
-  return output_->WriteFile(
-      kProvenanceFile,
-      provenance.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  DirectoryFiles files = {.companions_from = model_.path,
+                          .companions = model_.companions,
+                          .config = model_.hf_config.file(),
+                          .source_card = SourceCard(model_.path)};
+  files.card.title = model_.summary.name;
+  files.card.calibration =
+      StrCat(calibration_.windows.size(), " windows of ", calibration_.windows[0].size(),
+             " tokens, ", calibration_.description);
+  if (quality_) files.card.quality = MeasuresOf(*quality_);
+  files.provenance = {{"source_fingerprint", model_.fingerprint},
+                      {"calibration",
+                       {{"data", calibration_.description},
+                        {"hash", calibration_.hash},
+                        {"windows", calibration_.windows.size()},
+                        {"sequence_length", calibration_.windows[0].size()},
+                        {"seed", request_.calibration.seed}}},
+                      {"mean_module_error", mean_error_},
+                      {"notes", notes_},
+                      {"modules", ReportsToJson(sink.reports())}};
+  return WriteDirectoryFiles(plan_, std::move(files), *output_);
 }
 
 void DirectoryLevel::TakeExisting(const std::string& provenance) {

@@ -103,13 +103,19 @@ bool IsQuantizedLinear(const TensorMatch& match) {
          match.rule->gguf != kRouter;
 }
 
+std::vector<BitLevel> BitLevelsOf(PackedMethod method) {
+  std::vector<BitLevel> levels;
+  for (const int bits : BitsOf(method)) levels.push_back({StrCat(bits, "bit"), bits});
+  return levels;
+}
+
 absl::StatusOr<BitLevel> FindBitLevel(PackedMethod method, std::string_view name) {
-  std::string wanted = absl::AsciiStrToLower(std::string(name));
+  const std::string wanted = absl::AsciiStrToLower(std::string(name));
   std::string known;
-  for (const int bits : BitsOf(method)) {
-    BitLevel level{StrCat(bits, "bit"), bits};
-    if (wanted == level.name || wanted == StrCat(bits) || wanted == StrCat(bits, "-bit")) {
-      return level;
+  for (BitLevel& level : BitLevelsOf(method)) {
+    if (wanted == level.name || wanted == StrCat(level.bits) ||
+        wanted == StrCat(level.bits, "-bit")) {
+      return std::move(level);
     }
     StrAppend(&known, known.empty() ? "" : ", ", level.name);
   }
@@ -193,6 +199,21 @@ void DirectoryPlan::Add(std::string name, DType dtype, std::vector<uint64_t> sha
 absl::Status DirectoryPlan::LayOut() {
   ASSIGN_OR_RETURN(layout, safetensors::PlanSafetensors(tensors));
   return absl::OkStatus();
+}
+
+QuantizeResult ResultOf(const DirectoryPlan& plan) {
+  QuantizeResult result;
+  result.output_path = plan.output_path;
+  result.level = plan.level.name;
+  result.format = NameOf(plan.method);
+  result.fingerprint = plan.fingerprint;
+  for (const safetensors::PlannedFile& file : plan.layout.files) {
+    result.file_size_bytes += file.size_bytes;
+  }
+  result.tensors = plan.tensors.size();
+  result.bits_per_weight = plan.bits_per_weight();
+  result.group_size = plan.packed.group_size;
+  return result;
 }
 
 }  // namespace quantized

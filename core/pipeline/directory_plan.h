@@ -29,6 +29,8 @@ struct BitLevel {
   std::string name;
   int bits = 4;
 };
+// Those of the method, fewest bits first.
+std::vector<BitLevel> BitLevelsOf(PackedMethod method);
 // In any case; the number alone will do. Errors: kInvalidArgument, naming the levels of the format.
 absl::StatusOr<BitLevel> FindBitLevel(PackedMethod method, std::string_view name);
 
@@ -70,6 +72,9 @@ struct DirectoryPlan {
  private:
   void Add(std::string name, DType dtype, std::vector<uint64_t> shape, size_t unit);
 };
+
+// What the plan settles of the result.
+QuantizeResult ResultOf(const DirectoryPlan& plan);
 
 // `tensors` are those of the model. `output_path` is absolute. Errors: kInvalidArgument for a level
 // or a group size that does not fit the model's widths, naming those that do.

@@ -2,12 +2,19 @@
 
 #include <limits>
 
+#include "core/base/str_cat.h"
+
 namespace quantized {
 namespace {
 
 constexpr size_t kNoGroup = std::numeric_limits<size_t>::max();
 
 }  // namespace
+
+void TellArchitecture(const ModelSummary& summary, ProgressSink& sink) {
+  sink.OnMessage(StrCat("Architecture: ", summary.architecture, " (", summary.num_layers,
+                        summary.num_layers == 1 ? " layer)" : " layers)"));
+}
 
 LayerProgress::LayerProgress(std::span<const Part> parts, ProgressSink& sink)
     : sink_(sink), has_layers_(!parts.empty() && parts[0].plan->layers > 0) {

@@ -1,5 +1,4 @@
-// Counts finished layers, or tensors where a model has no layers, and tells the sink. A layer is
-// finished when each level that is made of it has all its tensors. Thread-safe.
+// What a job says of its model and of how far it is.
 #pragma once
 
 #include <atomic>
@@ -12,9 +11,15 @@
 
 #include "core/base/job_context.h"
 #include "core/pipeline/plan.h"
+#include "core/source/model_source.h"
 
 namespace quantized {
 
+// "Architecture: LlamaForCausalLM (30 layers)".
+void TellArchitecture(const ModelSummary& summary, ProgressSink& sink);
+
+// Counts finished layers, or tensors where a model has no layers, and tells the sink. A layer is
+// finished when each level that is made of it has all its tensors. Thread-safe.
 class LayerProgress {
  public:
   // An output that is made.

@@ -78,10 +78,7 @@ class QuantizeJob {
     ASSIGN_OR_RETURN(const std::vector<const Recipe*> recipes, RecipesOf(request_));
     context_.progress.OnMessage(StrCat("Loading model: ", request_.model_name));
     RETURN_IF_ERROR(sources_.Open(request_, recipes));
-    const ModelSummary& summary = sources_.Of(*recipes[0]).summary();
-    context_.progress.OnMessage(StrCat("Architecture: ", summary.architecture, " (",
-                                       summary.num_layers,
-                                       summary.num_layers == 1 ? " layer)" : " layers)"));
+    TellArchitecture(sources_.Of(*recipes[0]).summary(), context_.progress);
     ASSIGN_OR_RETURN(plan_options_, PlanOptions::Parse(request_.gguf));
     if (request_.quality.is_wanted) {
       RETURN_IF_ERROR(OpenMeter());

@@ -26,6 +26,7 @@
 #include "core/pipeline/directory_plan.h"
 #include "core/pipeline/layer_probe.h"
 #include "core/pipeline/output_folder.h"
+#include "core/pipeline/progress.h"
 #include "core/pipeline/quality.h"
 #include "core/pipeline/room.h"
 #include "core/pipeline/walk_device.h"
@@ -127,9 +128,7 @@ QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& 
     ASSIGN_OR_RETURN(device, WalkDevice::Choose(request.device, context.progress));
     context.progress.OnMessage(StrCat("Loading model: ", request.model_name));
     ASSIGN_OR_RETURN(model, OpenUnquantizedModel(request.model_path));
-    const uint32_t layers = model->config.geometry.layers;
-    context.progress.OnMessage(StrCat("Architecture: ", model->summary.architecture, " (", layers,
-                                      layers == 1 ? " layer)" : " layers)"));
+    TellArchitecture(model->summary, context.progress);
     // What does not fit the model is refused before its text is tokenized.
     std::vector<DirectoryPlan> plans;
     for (const OutputRequest& output : request.outputs) {

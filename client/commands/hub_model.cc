@@ -22,7 +22,9 @@ absl::StatusOr<HubHeaders> HubHeaders::Fetch(const std::string& hub_id, Texts te
   ASSIGN_OR_RETURN(
       const std::string answer,
       AskFetcher(context, fmt::format("the look at model '{}'", hub_id), std::move(words)));
-  ASSIGN_OR_RETURN(headers.path_, FetchedPath(answer));
+  ASSIGN_OR_RETURN(FetchedHeaders fetched, ParseFetchedHeaders(answer));
+  headers.path_ = std::move(fetched.path);
+  headers.missing_bytes_ = fetched.missing_bytes;
   return headers;
 }
 

@@ -2,6 +2,7 @@
 // kModelNotFound, kAuthenticationRequired, kIo and more.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -25,12 +26,15 @@ class HubHeaders {
 
   // What stands for the model's path.
   const std::filesystem::path& path() const { return path_; }
+  // What a job would fetch.
+  uint64_t missing_bytes() const { return missing_bytes_; }
 
  private:
   HubHeaders() = default;
 
   std::unique_ptr<TempFolder> folder_;
   std::filesystem::path path_;
+  uint64_t missing_bytes_ = 0;
 };
 
 // What `hub_id` names now, for a job.

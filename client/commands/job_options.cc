@@ -50,14 +50,15 @@ absl::StatusOr<std::string> AskPlan(const v1::QuantizeSpec& spec, CommandContext
 
 absl::Status ShowPlan(v1::QuantizeSpec spec, CommandContext& context) {
   std::optional<HubHeaders> headers;
-  std::string name;
+  std::optional<HubFacts> hub;
   if (spec.model_path().empty()) {
-    name = spec.model_name();
-    ASSIGN_OR_RETURN(headers, HubHeaders::Fetch(name, HubHeaders::Texts::kAll, context));
+    ASSIGN_OR_RETURN(headers,
+                     HubHeaders::Fetch(spec.model_name(), HubHeaders::Texts::kAll, context));
+    hub = HubFacts{.name = spec.model_name(), .download_bytes = headers->missing_bytes()};
     spec.set_model_path(headers->path());
   }
   ASSIGN_OR_RETURN(const std::string plan, AskPlan(spec, context));
-  ASSIGN_OR_RETURN(const PlanText text, FormatPlan(plan, name));
+  ASSIGN_OR_RETURN(const PlanText text, FormatPlan(plan, hub));
   return context.output.WriteResult(context.output.format() == Format::kJson ? text.json
                                                                              : text.human);
 }

@@ -38,10 +38,14 @@ absl::StatusOr<PinnedModel> ParsePinnedModel(std::string_view answer) {
   return result;
 }
 
-absl::StatusOr<std::string> FetchedPath(std::string_view answer) {
-  std::string path = TextAt(ParsedJson(answer), "path");
-  if (path.empty()) return MakeError(Error::kInternal, "quantize-fetch tells no path of the model");
-  return path;
+absl::StatusOr<FetchedHeaders> ParseFetchedHeaders(std::string_view answer) {
+  const Json fetched = ParsedJson(answer);
+  FetchedHeaders headers = {.path = TextAt(fetched, "path"),
+                            .missing_bytes = CountAt(fetched, "missing_bytes")};
+  if (headers.path.empty()) {
+    return MakeError(Error::kInternal, "quantize-fetch tells no path of the model");
+  }
+  return headers;
 }
 
 }  // namespace quantized

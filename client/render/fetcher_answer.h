@@ -1,6 +1,7 @@
 // What quantize-fetch tells: JSON lines on its stderr while it works, one object on its stdout.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,7 +22,12 @@ struct PinnedModel {
 // kInternal where something is missing.
 absl::StatusOr<PinnedModel> ParsePinnedModel(std::string_view answer);
 
-// The path that `answer` names. kInternal when there is none.
-absl::StatusOr<std::string> FetchedPath(std::string_view answer);
+// What `quantize-fetch headers` tells.
+struct FetchedHeaders {
+  std::string path;            // what stands for the model's directory
+  uint64_t missing_bytes = 0;  // of the model, which no cache has
+};
+// kInternal when there is no path.
+absl::StatusOr<FetchedHeaders> ParseFetchedHeaders(std::string_view answer);
 
 }  // namespace quantized

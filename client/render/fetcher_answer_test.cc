@@ -38,9 +38,13 @@ TEST(FetcherAnswerTest, APinnedModelHasAllThatAJobNeeds) {
 }
 
 TEST(FetcherAnswerTest, APathIsNeeded) {
-  EXPECT_EQ(*FetchedPath(R"({"status":"success","path":"/cache/model"})"), "/cache/model");
+  const auto headers =
+      ParseFetchedHeaders(R"({"status":"success","path":"/cache/model","missing_bytes":7})");
+  ASSERT_TRUE(headers.ok()) << headers.status();
+  EXPECT_EQ(headers->path, "/cache/model");
+  EXPECT_EQ(headers->missing_bytes, 7);
   for (const char* answer : {"", "[]", "{}", R"({"path":7})"}) {
-    EXPECT_FALSE(FetchedPath(answer).ok()) << answer;
+    EXPECT_FALSE(ParseFetchedHeaders(answer).ok()) << answer;
   }
 }
 

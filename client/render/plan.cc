@@ -217,11 +217,16 @@ std::string WeightChangeOf(double relative_error) {
   return fmt::format("{:.2g} %", 100 * std::sqrt(relative_error));
 }
 
-absl::StatusOr<PlanText> FormatPlan(std::string_view plan, std::string_view name) {
+absl::StatusOr<PlanText> FormatPlan(std::string_view plan, const std::optional<HubFacts>& hub) {
   Json read = Json::parse(plan, nullptr, /*allow_exceptions=*/false);
   RETURN_IF_ERROR(Check(read));
-  if (!name.empty()) read["model_name"] = name;
-  return PlanText{.human = Human(read),
+  std::string download;
+  if (hub) {
+    read["model_name"] = hub->name;
+    read["download_bytes"] = hub->download_bytes;
+    if (hub->download_bytes > 0) download = Row("Download", FormatBytes(hub->download_bytes));
+  }
+  return PlanText{.human = Human(read) + download,
                   .json = read.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"};
 }
 

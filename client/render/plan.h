@@ -1,6 +1,8 @@
 // What `quantize-worker plan` tells of a job, in two forms.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,10 +15,17 @@ struct PlanText {
   std::string json;
 };
 
-// `plan` is the object that the worker printed (daemon/worker/plan.h); `name`, unless empty, is
-// shown instead of the model's name in it. kInternal when it is no object, lacks a key or has one
-// of another type.
-absl::StatusOr<PlanText> FormatPlan(std::string_view plan, std::string_view name = "");
+// What the worker does not know of a model of the Hub.
+struct HubFacts {
+  std::string name;
+  uint64_t download_bytes = 0;  // what the job will fetch
+};
+
+// `plan` is the object that the worker printed (daemon/worker/plan.h); of a model of the Hub it
+// gets its name and the key "download_bytes". kInternal when it is no object, lacks a key or has
+// one of another type.
+absl::StatusOr<PlanText> FormatPlan(std::string_view plan,
+                                    const std::optional<HubFacts>& hub = std::nullopt);
 
 // What a plan says of a conversion.
 struct ConversionPlan {

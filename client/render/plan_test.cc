@@ -60,6 +60,16 @@ TEST(PlanTest, IsATableAndWhatTheJobNeeds) {
   EXPECT_EQ(Json::parse(text->json), Plan());
 }
 
+TEST(PlanTest, TellsOfWhatIsFetchedFromTheHub) {
+  const auto text = FormatPlan(Plan().dump(), HubFacts{"org/m", 3'000'000});
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_NE(text->human.find("Model: org/m ("), std::string::npos);
+  EXPECT_NE(text->human.find("\nDownload: 3.0 MB\n"), std::string::npos);
+  EXPECT_EQ(Json::parse(text->json)["download_bytes"], 3'000'000);
+  EXPECT_EQ(FormatPlan(Plan().dump(), HubFacts{"org/m", 0})->human.find("Download"),
+            std::string::npos);
+}
+
 TEST(PlanTest, TellsOfTheTimeAndTheMatrixWhereThereIsOne) {
   Json plan = Plan();
   plan["measures_importance"] = true;

@@ -50,6 +50,7 @@ struct FetchedModel {
   size_t files = 0;
   uint64_t size_bytes = 0;     // of the files
   uint64_t fetched_bytes = 0;  // that came over the network for them
+  uint64_t missing_bytes = 0;  // where this is a stand-in: of the model, which no cache has
 };
 
 // The commit that `id` names now, and its files. A commit whose files the cache knows, and all when

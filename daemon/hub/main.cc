@@ -226,7 +226,9 @@ class Program {
     ASSIGN_OR_RETURN(
         const FetchedModel model,
         FetchHeaders(context_, id, texts, std::filesystem::absolute(arguments_.words[2])));
-    return Describe(id, model);
+    Json answer = Describe(id, model);
+    answer["missing_bytes"] = model.missing_bytes;
+    return answer;
   }
 
   absl::StatusOr<Json> List() {

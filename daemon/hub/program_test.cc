@@ -70,8 +70,11 @@ class ProgramTest : public HubTest {
 };
 
 TEST_F(ProgramTest, FetchesAndTells) {
-  EXPECT_EQ(Run({"headers", "me/model", folder_.path() / "x"})["files"], 4);
+  const json headers = Run({"headers", "me/model", folder_.path() / "x"});
+  EXPECT_EQ(headers["files"], 4);
   const json fetched = Run({"fetch", "me/model"});
+  EXPECT_EQ(headers["missing_bytes"], fetched["size_bytes"]);
+  EXPECT_EQ(Run({"headers", "me/model", folder_.path() / "x"})["missing_bytes"], 0);
   EXPECT_EQ(fetched["status"], "success");
   EXPECT_EQ(fetched["commit"], model_.Commit());
   ExpectWhole(fetched["path"].get<std::string>(), model_);

@@ -246,6 +246,7 @@ absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const Hub
   };
   RETURN_IF_ERROR(readers.ForEach(chosen.weights.size(), copy_header));
   for (const RemoteFile& file : chosen.weights) headers.size_bytes += file.size_bytes;
+  headers.missing_bytes = headers.size_bytes;
   headers.files += chosen.weights.size();
   headers.fetched_bytes = reader.fetched_bytes() + readers.fetched_bytes();
   return headers;

@@ -43,6 +43,14 @@ class HubJobsTest : public ::testing::Test {
   // The model's directory, under its name.
   void PutDirectory() { testing::CopyModel(testing::TinyModel(), user_.sandbox.work() / "tiny"); }
 
+  uint64_t DirectoryBytes() const {
+    uint64_t bytes = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(user_.sandbox.work() / "tiny")) {
+      if (entry.is_regular_file()) bytes += entry.file_size();
+    }
+    return bytes;
+  }
+
   static json Object(const ProcessResult& result, int exit_code = 0) {
     EXPECT_EQ(result.exit_code, exit_code) << result.out << result.err;
     return json::parse(result.out, nullptr, false);
@@ -172,6 +180,7 @@ TEST_F(HubJobsTest, PlansWithoutFetchingTheWeights) {
     EXPECT_EQ(hub["model_name"], "me/tiny");
     EXPECT_EQ(hub["outputs"], local["outputs"]);
     EXPECT_EQ(hub["memory_needed_bytes"], local["memory_needed_bytes"]);
+    EXPECT_EQ(hub["download_bytes"], DirectoryBytes());
   }
   EXPECT_FALSE(fs::exists(user_.cache()));
   EXPECT_THAT(testing::FilesBelow(user_.sandbox.path() / "tmp"), IsEmpty());

@@ -14,6 +14,7 @@
 #include "client/commands/command_line.h"
 #include "client/commands/completion.h"
 #include "client/commands/help.h"
+#include "client/commands/levels.h"
 #include "client/render/json.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
@@ -89,7 +90,9 @@ absl::Status PrintHelpOrVersion(const CommandLine& line, Output& output) {
 
 int Complete(std::span<const std::string> words, const Environment& environment) {
   Output output(STDOUT_FILENO, STDERR_FILENO, {}, environment);
-  return Finish({output.WriteResult(CompletionLines(words))}, output);
+  const CommandContext context{environment, output, ProgramDir(), /*host=*/""};
+  const auto levels_of = [&](std::string_view format) { return AskLevels(context, format); };
+  return Finish({output.WriteResult(CompletionLines(words, levels_of))}, output);
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ enum class ValueKind {
   kDirectory,  // not empty
   kCount,      // a whole number above 0
   kChoice,     // one of `choices`
+  kLevels,     // not empty: levels of the format that an argument names, with commas between
 };
 
 struct OptionRow {

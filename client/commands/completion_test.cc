@@ -13,12 +13,17 @@ namespace {
 
 using ::testing::ElementsAre;
 
+std::vector<std::string> SomeLevels(std::string_view format) {
+  if (format == "gguf") return {"Q4_0", "Q4_K_M", "Q8_0"};
+  return format == "awq" ? std::vector<std::string>{"4bit"} : std::vector<std::string>();
+}
+
 // What is offered, without the helps. A '|' at the end stands for the cursor behind a space.
 std::vector<std::string> Offered(const std::string& line) {
   std::istringstream in(line);
   std::vector<std::string> words{std::istream_iterator<std::string>(in), {}};
   if (!words.empty() && words.back() == "|") words.back() = "";
-  std::istringstream lines(CompletionLines(words));
+  std::istringstream lines(CompletionLines(words, SomeLevels));
   std::vector<std::string> offered;
   for (std::string one; std::getline(lines, one);) offered.push_back(one.substr(0, one.find('\t')));
   return offered;
@@ -56,7 +61,15 @@ TEST(CompletionTest, OffersTheValuesOfChoices) {
   EXPECT_THAT(Offered("quantize m |"), ElementsAre("gguf", "awq", "gptq"));
   EXPECT_THAT(Offered("quantize -q Q8_0 m g"), ElementsAre("gguf", "gptq"));
   EXPECT_THAT(Offered("quantize m gguf |"), ElementsAre());
-  EXPECT_THAT(Offered("quantize m gguf -q |"), ElementsAre());
+}
+
+TEST(CompletionTest, OffersTheLevelsOfTheFormat) {
+  EXPECT_THAT(Offered("quantize m gguf -q |"), ElementsAre("Q4_0", "Q4_K_M", "Q8_0"));
+  EXPECT_THAT(Offered("quantize m gguf --quant-level=Q8"), ElementsAre("--quant-level=Q8_0"));
+  EXPECT_THAT(Offered("quantize m gguf -q Q8_0,Q4_K"), ElementsAre("Q8_0,Q4_K_M"));
+  EXPECT_THAT(Offered("quantize m awq -q |"), ElementsAre("4bit"));
+  EXPECT_THAT(Offered("convert m gguf -q Q8"), ElementsAre("Q8_0"));
+  EXPECT_THAT(Offered("quantize m -q |"), ElementsAre());
 }
 
 TEST(CompletionTest, LeavesPathsToTheShell) {
@@ -75,7 +88,7 @@ TEST(CompletionTest, NothingIsAnOptionAfterTwoHyphens) {
 
 TEST(CompletionTest, TellsWhatWordsMean) {
   const std::vector<std::string> words = {"conv"};
-  EXPECT_EQ(CompletionLines(words), "convert\tConvert between quantized formats.\n");
+  EXPECT_EQ(CompletionLines(words, SomeLevels), "convert\tConvert between quantized formats.\n");
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ namespace {
 
 constexpr std::array kArguments = {
     ArgumentRow{.name = "INPUT_MODEL", .help = "Path to quantized model", .kind = ValueKind::kPath},
-    ArgumentRow{.name = "OUTPUT_FORMAT",
+    ArgumentRow{.name = kFormatArgument,
                 .help = "Target format: gguf, awq, gptq",
                 .choices = kOutputFormats},
 };
@@ -39,7 +39,7 @@ constexpr std::array kOptions = {
     OptionRow{.name = "--force", .help = "Skip quality degradation warning"},
     OptionRow{.name = "--quant-level",
               .short_name = 'q',
-              .kind = ValueKind::kText,
+              .kind = ValueKind::kLevels,
               .value_name = "TEXT",
               .help = "Level of the output (if not set, the nearest one that loses nothing)"},
     OptionRow{.name = "--list",
@@ -113,7 +113,7 @@ absl::StatusOr<v1::QuantizeSpec> MakeSpec(const Values& values) {
   ASSIGN_OR_RETURN(const std::filesystem::path path, FindInput(values.Text("INPUT_MODEL")));
   spec.set_model_path(path);
   spec.set_model_name(values.Text("INPUT_MODEL"));
-  spec.set_format(values.Text("OUTPUT_FORMAT"));
+  spec.set_format(values.Text(kFormatArgument));
   spec.mutable_conversion();
   spec.add_outputs();
   RETURN_IF_ERROR(SetOutput(values, level, spec));
@@ -127,7 +127,7 @@ absl::Status AskForLoss(const Values& values, const ConversionPlan& plan, Comman
   context.output.Warn(fmt::format(
       "from {} to {} {} weights are quantized anew ({}) and change by about {}; quantizing the "
       "original model loses less",
-      plan.from, values.Text("OUTPUT_FORMAT"), plan.level, plan.why,
+      plan.from, values.Text(kFormatArgument), plan.level, plan.why,
       WeightChangeOf(plan.relative_error)));
   if (values.Flag("--force")) return absl::OkStatus();
   const absl::StatusOr<bool> answer = Confirm("Convert all the same?");

@@ -9,6 +9,8 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_split.h"
+#include "client/commands/ask_worker.h"
+#include "client/render/json_access.h"
 #include "core/base/error.h"
 
 namespace quantized {
@@ -47,6 +49,17 @@ absl::StatusOr<std::vector<std::string>> ParseLevels(std::string_view text) {
   }
   if (!repeated.empty()) {
     return BadLevels(repeated, "is given twice", "are given twice", "Name each level once");
+  }
+  return levels;
+}
+
+std::vector<std::string> AskLevels(const CommandContext& context, std::string_view format) {
+  const absl::StatusOr<std::string> answer = AskWorker(context, "the list of levels", {"levels"});
+  if (!answer.ok()) return {};
+  std::vector<std::string> levels;
+  const Json parsed = ParsedJson(*answer);
+  for (const Json& level : ListAt(parsed.value("levels", Json()), format)) {
+    if (level.is_string()) levels.push_back(level.get<std::string>());
   }
   return levels;
 }

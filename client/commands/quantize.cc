@@ -27,7 +27,7 @@ constexpr std::array kArguments = {
     ArgumentRow{.name = "MODEL",
                 .help = "Model path (HF Hub ID or local directory)",
                 .kind = ValueKind::kPath},
-    ArgumentRow{.name = "OUTPUT_FORMAT",
+    ArgumentRow{.name = kFormatArgument,
                 .help = "Target format: gguf, awq, gptq",
                 .choices = kOutputFormats},
 };
@@ -35,7 +35,7 @@ constexpr std::array kArguments = {
 constexpr std::array kOwnOptions = {
     OptionRow{.name = "--quant-level",
               .short_name = 'q',
-              .kind = ValueKind::kText,
+              .kind = ValueKind::kLevels,
               .value_name = "TEXT",
               .help = "Quantization level (e.g., Q4_K_M, 4bit)",
               .required = true},
@@ -161,7 +161,7 @@ void WarnOfOptionsWithoutEffect(const Values& values, Output& output) {
   const auto warn = [&](std::string_view name, std::string_view why) {
     if (values.Has(name)) output.Warn(fmt::format("{} has no effect {}", name, why));
   };
-  const std::string& format = values.Text("OUTPUT_FORMAT");
+  const std::string& format = values.Text(kFormatArgument);
   const std::string on_levels = fmt::format("on {} levels", format);
   if (format != kGguf) {
     for (const OptionRow& row : kGgufOptions) warn(row.name, on_levels);
@@ -181,7 +181,7 @@ absl::StatusOr<std::string> OutputName(const Values& values, size_t levels) {
         fmt::format("--output-name names one output, --quant-level asks for {}", levels),
         "Leave out --output-name: each output is named after its level");
   }
-  return GivenOutputName(values.Text("--output-name"), values.Text("OUTPUT_FORMAT"));
+  return GivenOutputName(values.Text("--output-name"), values.Text(kFormatArgument));
 }
 
 // Of a model of the Hub, model_path stays empty.
@@ -191,7 +191,7 @@ absl::StatusOr<v1::QuantizeSpec> MakeSpec(const Values& values, const Environmen
   RETURN_IF_ERROR(CheckOptions(values));
   ASSIGN_OR_RETURN(const std::string name, OutputName(values, levels.size()));
   v1::QuantizeSpec spec;
-  const std::string& format = values.Text("OUTPUT_FORMAT");
+  const std::string& format = values.Text(kFormatArgument);
   ASSIGN_OR_RETURN(v1::CalibrationSpec calibration, CalibrationSpecOf(values));
   ASSIGN_OR_RETURN(v1::PackedOptions packed, PackedOptionsOf(values));
   ASSIGN_OR_RETURN(v1::GgufOptions gguf, GgufOptionsOf(values));

@@ -9,6 +9,7 @@
 #include "daemon/worker/conversions.h"
 #include "daemon/worker/inspect.h"
 #include "daemon/worker/job_kind.h"
+#include "daemon/worker/levels.h"
 #include "daemon/worker/plan.h"
 #include "kernels/blas/core_type.h"
 
@@ -21,6 +22,7 @@ constexpr std::string_view kHelp =
     "                                     describe a model as a JSON object\n"
     "       quantize-worker plan          describe what the QuantizeSpec on standard input makes\n"
     "       quantize-worker conversions   list what can be converted as a JSON object\n"
+    "       quantize-worker levels        list the levels of each format as a JSON object\n"
     "       quantize-worker --version     show the version and exit\n"
     "       quantize-worker --help        show this message and exit\n";
 
@@ -36,6 +38,7 @@ int main(int argc, char** argv) {
     }
   }
   if (argc == 2 && argument == "conversions") return quantized::RunConversions();
+  if (argc == 2 && argument == "levels") return quantized::RunLevels();
   if (argc == 2 && argument == "plan") return quantized::RunPlan(stdin);
   if (argc == 2 && argument == "--version") {
     std::printf("quantize-worker %s\n", quantized::kVersion.data());

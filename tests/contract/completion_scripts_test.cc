@@ -64,6 +64,8 @@ TEST_F(CompletionScriptsTest, BashCompletesCommandLines) {
   EXPECT_THAT(InBash("llm-quantize quantize ./my\\ model a"), ElementsAre("awq"));
   EXPECT_THAT(InBash("llm-quantize quantize m gguf --quant"), ElementsAre("--quant-level"));
   EXPECT_THAT(InBash("llm-quantize quantise "), IsEmpty());
+  EXPECT_THAT(InBash("llm-quantize quantize m gguf -q Q8_0,Q4_K_"),
+              ElementsAre("Q8_0,Q4_K_S", "Q8_0,Q4_K_M"));
 }
 
 TEST_F(CompletionScriptsTest, BashReplacesOnlyWhatFollowsAnEqualsSign) {

@@ -71,7 +71,9 @@ absl::Status AddPooling(const RebuiltConfig& rebuilt, const gguf::Metadata& meta
   if (!type) return absl::OkStatus();
   const auto width = rebuilt.config.file()["hidden_size"].get<uint32_t>();
   const std::optional<PoolingFiles> pooling = PoolingFilesOf(*type, width);
-  if (!pooling) return KeyError(key, StrCat(*type), "1, 2 or 3: by mean, first or last token");
+  if (!pooling) {
+    return NoPlaceError(key, StrCat(*type), "1, 2 or 3: by mean, first or last token");
+  }
   files->push_back({"modules.json", TextOf(pooling->modules)});
   files->push_back({StrCat(kPoolingFolder, "/config.json"), TextOf(pooling->pooling)});
   return absl::OkStatus();

@@ -71,8 +71,8 @@ absl::StatusOr<json> BiasFields(const Architecture& architecture, uint32_t layer
     if (!rule.field.empty()) fields[std::string(rule.field)] = found > 0;
   }
   if (!biases.empty()) {
-    return KeyError(StrCat("tensor ", *biases.begin()), "a bias",
-                    StrCat("none, as ", architecture.hf_names[0], " has none there"));
+    return NoPlaceError(StrCat("tensor ", *biases.begin()), "a bias",
+                        StrCat("none, as ", architecture.hf_names[0], " has none there"));
   }
   return fields;
 }

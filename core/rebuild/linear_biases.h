@@ -8,8 +8,9 @@
 
 namespace quantized {
 
-// The flags that the architecture's class has. Errors: kValidationFailed, naming the tensor, for a
-// bias that no flag and no class gives, and where only some of those are there that a flag gives.
+// The flags that the architecture's class has. Errors, naming the tensor: kUnsupportedConversion for
+// a bias that no flag and no class gives; kValidationFailed where only some of those are there that a
+// flag gives.
 absl::StatusOr<nlohmann::json> BiasFields(const Architecture& architecture, uint32_t layers,
                                           std::span<const SourceTensor> tensors);
 

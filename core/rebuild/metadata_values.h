@@ -1,5 +1,5 @@
-// Values out of a GGUF file's metadata, each of the type that its key must have. Errors, all
-// kValidationFailed: "KEY: found …, expected …".
+// Values out of a GGUF file's metadata, each of the type that its key must have. Errors:
+// kValidationFailed, "KEY: found …, expected …".
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,16 @@ namespace quantized {
 inline absl::Status KeyError(std::string_view key, std::string_view found,
                              std::string_view expected, std::string_view suggestion = "") {
   return MakeError(Error::kValidationFailed,
+                   StrCat(key, ": found ", found, ", expected ", expected), suggestion);
+}
+
+// The file is sound, and says what no Hugging Face directory of ours can say.
+inline absl::Status NoPlaceError(std::string_view key, std::string_view found,
+                                 std::string_view expected,
+                                 std::string_view suggestion =
+                                     "Convert to another level of gguf, "
+                                     "or quantize the original model") {
+  return MakeError(Error::kUnsupportedConversion,
                    StrCat(key, ": found ", found, ", expected ", expected), suggestion);
 }
 

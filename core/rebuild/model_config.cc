@@ -84,8 +84,9 @@ Fit FitOf(const Architecture& architecture, uint32_t layers,
   }
   fit.known = all - left.size();
   if (fit.misfit.ok() && !left.empty()) {
-    fit.misfit = KeyError(StrCat("tensor ", PrintableName(*left.begin())), "a tensor",
-                          StrCat("none of this name, as ", architecture.hf_names[0], " has none"));
+    fit.misfit =
+        NoPlaceError(StrCat("tensor ", PrintableName(*left.begin())), "a tensor",
+                     StrCat("none of this name, as ", architecture.hf_names[0], " has none"));
   }
   return fit;
 }
@@ -108,10 +109,11 @@ absl::StatusOr<const Architecture*> ArchitectureOf(const ModelSource& source) {
   for (const Architecture* row : AllArchitectures()) {
     if (name != nullptr && row->gguf_name == *name) candidates.push_back(row);
   }
+  if (name == nullptr)
+    return KeyError(kArchitectureKey, "nothing", StrCat("one of ", KnownNames()));
   if (candidates.empty()) {
-    return KeyError(kArchitectureKey, FoundText(source.metadata().Find(kArchitectureKey)),
-                    StrCat("one of ", KnownNames()),
-                    "This version rebuilds only these architectures");
+    return NoPlaceError(kArchitectureKey, FoundText(source.metadata().Find(kArchitectureKey)),
+                        StrCat("one of ", KnownNames()));
   }
   const std::string count_key = StrCat(*name, ".block_count");
   ASSIGN_OR_RETURN(const auto layers, FindUint32(source.metadata(), count_key));
@@ -190,10 +192,13 @@ absl::Status CheckGivesBack(const Architecture& architecture, const HfConfig& co
     if (architecture.may_pool && name == kPooling) continue;
     const gguf::Value* value = again.Find(entry.key);
     if (value != nullptr && SameValue(metadata, again, entry.key)) continue;
-    return KeyError(PrintableName(entry.key), FoundText(&entry.value),
-                    value != nullptr ? StrCat(FoundText(value), ", as other keys say")
-                                     : StrCat("no such key: the configuration of ",
-                                              architecture.hf_names[0], " has no field for it"));
+    if (value != nullptr) {
+      return KeyError(PrintableName(entry.key), FoundText(&entry.value),
+                      StrCat(FoundText(value), ", as other keys say"));
+    }
+    return NoPlaceError(PrintableName(entry.key), FoundText(&entry.value),
+                        StrCat("no such key: the configuration of ", architecture.hf_names[0],
+                               " has no field for it"));
   }
   return absl::OkStatus();
 }

@@ -16,9 +16,9 @@ struct RebuiltConfig {
 
 // Of `source` its metadata, its tensors' names and shapes, and the values of generated tensors are
 // read. Whatever the keys of the architecture say, the result says: they are made of it again and
-// compared. Errors: kValidationFailed for an unknown architecture, for keys that are missing, of
-// another type or without a place in config.json, and for tensors that are missing or that no rule
-// of the architecture names; each names key or tensor, found and expected.
+// compared. Errors: kUnsupportedConversion for an unknown architecture, for keys without a place in
+// config.json and for tensors that no rule of the architecture names; kValidationFailed for keys and
+// tensors that are missing or of another type; each names key or tensor, found and expected.
 absl::StatusOr<RebuiltConfig> RebuildConfig(const ModelSource& source);
 
 }  // namespace quantized

@@ -34,9 +34,9 @@ absl::Status CheckSize(std::string_view key, const std::vector<T>* list, size_t 
 absl::StatusOr<TokenList> TokenList::Read(const gguf::Metadata& metadata) {
   TokenList list;
   ASSIGN_OR_RETURN(const std::string* model, FindText(metadata, kModel));
-  if (model == nullptr || (*model != "gpt2" && *model != "llama")) {
-    return KeyError(kModel, FoundText(metadata.Find(kModel)), "gpt2 or llama",
-                    "This version rebuilds only byte-pair tokenizers");
+  if (model == nullptr) return KeyError(kModel, "nothing", "gpt2 or llama");
+  if (*model != "gpt2" && *model != "llama") {
+    return NoPlaceError(kModel, FoundText(metadata.Find(kModel)), "gpt2 or llama");
   }
   list.kind_ = *model == "llama" ? TokenizerKind::kSentencePiece : TokenizerKind::kByteLevel;
   ASSIGN_OR_RETURN(list.texts_, FindTexts(metadata, kTokens));

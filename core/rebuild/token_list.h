@@ -20,9 +20,9 @@ enum class TokenizerKind { kByteLevel, kSentencePiece };
 
 class TokenList {
  public:
-  // Errors: kValidationFailed, naming the key or token, for another tokenizer.ggml.model than gpt2
-  // and llama, lists that are missing or of other sizes than that of the tokens, texts that are
-  // empty or not UTF-8, and types and scores that are none.
+  // Errors, naming the key or token: kUnsupportedConversion for another tokenizer.ggml.model than
+  // gpt2 and llama; kValidationFailed for lists that are missing or of other sizes than that of the
+  // tokens, texts that are empty or not UTF-8, and types and scores that are none.
   static absl::StatusOr<TokenList> Read(const gguf::Metadata& metadata);
 
   TokenizerKind kind() const { return kind_; }

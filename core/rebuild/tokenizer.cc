@@ -57,10 +57,11 @@ absl::StatusOr<PreTokenizerStructure> StructureOf(const gguf::Metadata& metadata
                                                 : "");
   std::optional<PreTokenizerStructure> structure = PreTokenizerStructureOfName(name);
   if (structure) return *std::move(structure);
-  return KeyError(kPre, name.empty() ? "nothing" : Quoted(name),
-                  "a name whose rules for splitting text are known",
-                  "name the one that splits text alike with --pre NAME, such as --pre llama-bpe, "
-                  "--pre qwen2 or --pre gpt-2");
+  return NoPlaceError(
+      kPre, name.empty() ? "nothing" : Quoted(name),
+      "a name whose rules for splitting text are known",
+      "name the one that splits text alike with --pre NAME, such as --pre llama-bpe, "
+      "--pre qwen2 or --pre gpt-2");
 }
 
 absl::StatusOr<Vocabulary> VocabularyOf(const TokenList& tokens) {

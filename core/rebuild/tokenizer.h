@@ -12,9 +12,9 @@
 
 namespace quantized {
 
-// `pre_tokenizer` counts instead of tokenizer.ggml.pre unless it is empty. Errors:
-// kValidationFailed, naming key, found and expected, for keys that are missing or contradict each
-// other, an unknown pre-tokenizer, and merges of what are no tokens.
+// `pre_tokenizer` counts instead of tokenizer.ggml.pre unless it is empty. Errors, naming key, found
+// and expected: kValidationFailed for keys that are missing or contradict each other and merges of
+// what are no tokens; kUnsupportedConversion for an unknown kind or pre-tokenizer.
 absl::StatusOr<tokenizer::TokenizerFile> RebuildTokenizer(const Architecture& architecture,
                                                           const gguf::Metadata& metadata,
                                                           std::string_view pre_tokenizer = "");

@@ -50,6 +50,7 @@ constexpr std::array kOptions = {
     kResumeOption,
     kOverwriteOption,
     kThreadsOption,
+    kPreOption,
     kPlanOption,
     kDetachOption,
 };
@@ -117,6 +118,7 @@ absl::StatusOr<v1::QuantizeSpec> MakeSpec(const Values& values) {
   spec.mutable_conversion();
   spec.add_outputs();
   RETURN_IF_ERROR(SetOutput(values, level, spec));
+  spec.set_pre_tokenizer(values.Text(kPreOption.name));
   SetJobOptions(values, spec);
   return spec;
 }

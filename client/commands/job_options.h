@@ -36,6 +36,11 @@ inline constexpr OptionRow kThreadsOption = {.name = "--threads",
                                              .kind = ValueKind::kCount,
                                              .value_name = "INT",
                                              .help = "Threads to use (all processors if not set)"};
+inline constexpr OptionRow kPreOption = {
+    .name = "--pre",
+    .kind = ValueKind::kText,
+    .value_name = "TEXT",
+    .help = "Name of the pre-tokenizer, where it is not recognised"};
 inline constexpr OptionRow kPlanOption = {
     .name = "--plan", .help = "Show what would be made and what it needs, and make nothing"};
 inline constexpr OptionRow kDetachOption = {

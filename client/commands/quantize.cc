@@ -64,10 +64,7 @@ constexpr std::array kOwnOptions = {
     kResumeOption,
     kOverwriteOption,
     kThreadsOption,
-    OptionRow{.name = "--pre",
-              .kind = ValueKind::kText,
-              .value_name = "TEXT",
-              .help = "Name of the pre-tokenizer, where it is not recognised"},
+    kPreOption,
     OptionRow{.name = "--device",
               .kind = ValueKind::kText,
               .value_name = "TEXT",
@@ -222,7 +219,7 @@ absl::StatusOr<v1::QuantizeSpec> MakeSpec(const Values& values, const Environmen
   spec.set_model_name(model);
   spec.set_format(format);
   SetJobOptions(values, spec);
-  spec.set_pre_tokenizer(values.Text("--pre"));
+  spec.set_pre_tokenizer(values.Text(kPreOption.name));
   spec.set_strict(values.Flag("--strict"));
   spec.set_device(values.Text("--device"));
   if (const auto devices = environment.find("CUDA_VISIBLE_DEVICES"); devices != environment.end()) {

@@ -63,9 +63,10 @@ absl::StatusOr<CalibratedModel> OpenDirectory(const std::filesystem::path& path)
   return model;
 }
 
-absl::StatusOr<CalibratedModel> OpenGguf(const std::filesystem::path& file) {
+absl::StatusOr<CalibratedModel> OpenGguf(const std::filesystem::path& file,
+                                         std::string_view pre_tokenizer) {
   ASSIGN_OR_RETURN(GgufModel opened, OpenGgufModel(file));
-  ASSIGN_OR_RETURN(const std::vector<HfFile> files, RebuildHfFiles(*opened.source));
+  ASSIGN_OR_RETURN(const std::vector<HfFile> files, RebuildHfFiles(*opened.source, pre_tokenizer));
   CalibratedModel model{.hf_config = std::move(opened.hf_config),
                         .architecture = opened.architecture,
                         .config = std::move(opened.config),
@@ -85,9 +86,10 @@ absl::StatusOr<CalibratedModel> OpenGguf(const std::filesystem::path& file) {
 
 }  // namespace
 
-absl::StatusOr<CalibratedModel> OpenCalibratedModel(const std::filesystem::path& path) {
+absl::StatusOr<CalibratedModel> OpenCalibratedModel(const std::filesystem::path& path,
+                                                    std::string_view pre_tokenizer) {
   ASSIGN_OR_RETURN(const LocatedModel located, LocateModel(path));
-  return located.kind == ModelKind::kGgufFile ? OpenGguf(located.path)
+  return located.kind == ModelKind::kGgufFile ? OpenGguf(located.path, pre_tokenizer)
                                               : OpenDirectory(located.path);
 }
 

@@ -40,9 +40,11 @@ struct CalibratedModel {
   std::unique_ptr<TempFolder> rebuilt;  // null for a directory
 };
 
-// Errors: kNotImplemented for a directory that is quantized already; kValidationFailed for an
-// unknown architecture; those of LocateModel, RebuildHfFiles and the other parts.
-absl::StatusOr<CalibratedModel> OpenCalibratedModel(const std::filesystem::path& path);
+// `pre_tokenizer`: of a GGUF file, as in RebuildHfFiles. Errors: kNotImplemented for a directory
+// that is quantized already; kValidationFailed for an unknown architecture; those of LocateModel,
+// RebuildHfFiles and the other parts.
+absl::StatusOr<CalibratedModel> OpenCalibratedModel(const std::filesystem::path& path,
+                                                    std::string_view pre_tokenizer = "");
 
 // Tells the context its warnings. Errors: those of LoadCalibrationData and MakeCalibrationSet.
 absl::StatusOr<CalibrationSet> LoadCalibrationSet(const CalibrationRequest& request,

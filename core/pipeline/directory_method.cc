@@ -35,8 +35,9 @@ GptqOptions GptqOptionsOf(const QuantizeRequest& request, const DirectoryPlan& p
 
 }  // namespace
 
-absl::StatusOr<UnquantizedModel> OpenUnquantizedModel(const fs::path& path) {
-  ASSIGN_OR_RETURN(CalibratedModel opened, OpenCalibratedModel(path));
+absl::StatusOr<UnquantizedModel> OpenUnquantizedModel(const QuantizeRequest& request) {
+  const fs::path& path = request.model_path;
+  ASSIGN_OR_RETURN(CalibratedModel opened, OpenCalibratedModel(path, request.pre_tokenizer));
   if (opened.is_quantized) {
     return MakeError(
         Error::kNotImplemented,

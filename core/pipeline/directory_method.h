@@ -31,7 +31,7 @@ struct UnquantizedModel : CalibratedModel {
 
 // Errors: those of OpenCalibratedModel, CompanionFiles and HashFiles; kNotImplemented for a GGUF
 // file that is quantized already.
-absl::StatusOr<UnquantizedModel> OpenUnquantizedModel(const std::filesystem::path& path);
+absl::StatusOr<UnquantizedModel> OpenUnquantizedModel(const QuantizeRequest& request);
 
 // Of a request's format, "awq" or "gptq".
 PackedMethod MethodOf(std::string_view format);

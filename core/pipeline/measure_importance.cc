@@ -195,7 +195,7 @@ bool MustMeasureImportance(const QuantizeRequest& request, const ModelSource& so
 }
 
 absl::StatusOr<CalibratedModel> OpenMeasuredModel(const QuantizeRequest& request) {
-  return OpenCalibratedModel(request.model_path);
+  return OpenCalibratedModel(request.model_path, request.pre_tokenizer);
 }
 
 absl::StatusOr<ImportanceForecast> ForecastImportance(const QuantizeRequest& request,

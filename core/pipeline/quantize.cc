@@ -110,7 +110,7 @@ class QuantizeJob {
                        "quality is measured layer by layer: --report and --max-kld cannot be used "
                        "with --prune-layers");
     }
-    ASSIGN_OR_RETURN(model_, OpenCalibratedModel(request_.model_path));
+    ASSIGN_OR_RETURN(model_, OpenCalibratedModel(request_.model_path, request_.pre_tokenizer));
     RETURN_IF_ERROR(ChooseWalkDevice());
     ASSIGN_OR_RETURN(meter_, QualityMeter::Open(request_, *model_, *walk_device_, context_));
     return absl::OkStatus();

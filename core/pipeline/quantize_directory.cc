@@ -81,7 +81,7 @@ absl::StatusOr<WalkForecast> ForecastWalkOf(const QuantizeRequest& request,
 absl::StatusOr<QuantizeForecast> ForecastToDirectory(const QuantizeRequest& request,
                                                      size_t threads) {
   RETURN_IF_ERROR(CheckOutputs(request));
-  ASSIGN_OR_RETURN(const UnquantizedModel model, OpenUnquantizedModel(request.model_path));
+  ASSIGN_OR_RETURN(const UnquantizedModel model, OpenUnquantizedModel(request));
   const uint64_t tokens =
       uint64_t{request.calibration.samples} * request.calibration.sequence_length;
   QuantizeForecast forecast;
@@ -127,7 +127,7 @@ QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& 
     RETURN_IF_ERROR(CheckOutputs(request));
     ASSIGN_OR_RETURN(device, WalkDevice::Choose(request.device, context.progress));
     context.progress.OnMessage(StrCat("Loading model: ", request.model_name));
-    ASSIGN_OR_RETURN(model, OpenUnquantizedModel(request.model_path));
+    ASSIGN_OR_RETURN(model, OpenUnquantizedModel(request));
     TellArchitecture(model->summary, context.progress);
     // What does not fit the model is refused before its text is tokenized.
     std::vector<DirectoryPlan> plans;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/arch/architecture.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
@@ -22,6 +23,8 @@
 #include "core/source/locate.h"
 #include "core/source/model_source.h"
 #include "core/source/packed_weights.h"
+#include "core/tensor/text.h"
+#include "kernels/types/half.h"
 
 namespace quantized {
 namespace {
@@ -43,10 +46,10 @@ constexpr ConversionRow kConversions[] = {
     {kAwq, kGptq, "4bit", "always; at 8bit symmetric", "3bit and 2bit quantize anew"},
     {kGguf, kGptq,
      "4bit where all linears are Q4_0, 8bit where they are Q4_0, Q5_0 or Q8_0; else "
-     "the bits that most of them have",
+     "4bit or 8bit, whichever most of them need",
      "4bit of Q4_0; 8bit of Q4_0, Q5_0 and Q8_0", "quantized anew in groups of 32"},
     {kGguf, kAwq, "4bit", "Q4_0", "quantized anew in groups of 32"},
-    {kGguf, kGguf, "", "", "quantized anew"},
+    {kGguf, kGguf, "", "at F32", "F16 and BF16 round; other levels quantize anew"},
 };
 
 const ConversionRow* FindConversion(std::string_view from, std::string_view to) {
@@ -71,13 +74,15 @@ absl::StatusOr<const Recipe*> MakableRecipe(std::string_view level) {
                    "Convert to another level, or quantize the original model");
 }
 
+bool IsHalf(float value) { return kernels::F16ToF32(kernels::F32ToF16(value)) == value; }
+
 // What scales, zero points and groups of all linears of a directory say.
 struct Grids {
   std::string ordered_module;  // the first whose channels are in groups by their activations
   int bits = 0;                // the most
   bool fit_4_bits = true, fit_8_bits = true;  // with the zero point in the middle of so many
   bool has_zero_point_zero = false;
-  size_t group_size = 0;  // of the first
+  std::string wide_module;  // the first with a scale that is no float16
 };
 
 absl::StatusOr<Grids> GridsOf(const PackedWeights& packed) {
@@ -92,7 +97,9 @@ absl::StatusOr<Grids> GridsOf(const PackedWeights& packed) {
     grids.fit_8_bits = grids.fit_8_bits && CanBeCentered(grid, 8);
     grids.has_zero_point_zero =
         grids.has_zero_point_zero || std::ranges::find(grid.zeros, 0) != grid.zeros.end();
-    if (grids.group_size == 0) grids.group_size = grid.group_size;
+    const bool is_half =
+        std::ranges::all_of(grid.scales.values, [](float scale) { return IsHalf(scale); });
+    if (!is_half && grids.wide_module.empty()) grids.wide_module = packed.modules()[i].name;
   }
   return grids;
 }
@@ -104,6 +111,15 @@ absl::Status OrderedRefusal(const std::string& module, std::string_view what,
       StrCat(module, ": channels are in groups by their activations (act-order), which ", what,
              " cannot hold"),
       instead);
+}
+
+Conversion AtFloatLevel(const Recipe& recipe) {
+  Conversion conversion;
+  conversion.level = recipe.name;
+  if (recipe.level == Level::kF32) return conversion;
+  conversion.fidelity = Fidelity::kRounded;
+  conversion.why = StrCat("weights are rounded to ", recipe.name);
+  return conversion;
 }
 
 // To a level of gguf.
@@ -152,15 +168,6 @@ class ToGguf {
     return conversion;
   }
 
-  static Conversion AtFloatLevel(const Recipe& recipe) {
-    Conversion conversion;
-    conversion.level = recipe.name;
-    if (recipe.level == Level::kF32) return conversion;
-    conversion.fidelity = Fidelity::kRounded;
-    conversion.why = StrCat("weights are rounded to ", recipe.name);
-    return conversion;
-  }
-
   static Conversion AsBlocks(const Recipe& recipe, const BlockFittingOfAll& fit) {
     const std::string why = fit.module.empty() ? "" : StrCat(fit.module, ": ", fit.why);
     if (fit.fit == BlockFit::kNone) return Anew(recipe, why);
@@ -176,6 +183,27 @@ class ToGguf {
   std::vector<BlockFittingOfAll> fits_;
 };
 
+// The group size that a configuration tells of all linears, -1 where a row of each is one group.
+// kUnsupportedConversion where they have several, or one that no result can have.
+absl::StatusOr<int64_t> GroupSizeOfAll(const PackedWeights& packed) {
+  const std::vector<PackedModule>& modules = packed.modules();
+  if (std::ranges::all_of(modules, [](const auto& one) { return one.group_size == one.in; })) {
+    return -1;
+  }
+  const size_t group_size = modules[0].group_size;
+  for (const PackedModule& module : modules) {
+    if (module.group_size == group_size) continue;
+    return MakeError(Error::kUnsupportedConversion,
+                     StrCat(module.name, " has groups of ", module.group_size, ", ",
+                            modules[0].name, " of ", group_size),
+                     "Convert to gguf, or quantize the original model");
+  }
+  if (group_size % kPackedMultiple == 0) return static_cast<int64_t>(group_size);
+  return MakeError(Error::kUnsupportedConversion,
+                   StrCat("groups of ", group_size, ", expected a multiple of ", kPackedMultiple),
+                   "Convert to gguf -q Q8_0, which quantizes anew, or quantize the original model");
+}
+
 // From one kind of directory to the other.
 absl::StatusOr<Conversion> ToPacked(const PackedWeights& packed, PackedMethod to,
                                     std::string_view wanted_level) {
@@ -188,14 +216,11 @@ absl::StatusOr<Conversion> ToPacked(const PackedWeights& packed, PackedMethod to
                           "model to awq");
   }
   for (const PackedModule& module : packed.modules()) {
-    const bool is_one_size = packed.scheme().group_size == -1
-                                 ? module.group_size == module.in
-                                 : module.group_size == grids.group_size;
-    if (module.name != "lm_head" && is_one_size) continue;
+    RETURN_IF_ERROR(CheckPackableWidths({.name = module.name, .out = module.out, .in = module.in},
+                                        Error::kUnsupportedConversion, "Convert to gguf"));
+    if (module.name != "lm_head") continue;
     return MakeError(Error::kUnsupportedConversion,
-                     is_one_size ? "lm_head is quantized, which loaders of the result do not expect"
-                                 : StrCat(module.name, " has groups of ", module.group_size,
-                                          ", others of ", grids.group_size),
+                     "lm_head is quantized, which loaders of the result do not expect",
                      "Convert to gguf, or quantize the original model");
   }
   Conversion conversion;
@@ -203,14 +228,18 @@ absl::StatusOr<Conversion> ToPacked(const PackedWeights& packed, PackedMethod to
   PackedOptions& options = conversion.packed;
   options.method = to;
   options.bits = level.bits;
-  options.group_size = packed.scheme().group_size;
+  ASSIGN_OR_RETURN(options.group_size, GroupSizeOfAll(packed));
   const bool centers = level.bits == 8 ? grids.fit_8_bits : level.bits == 4 && grids.fit_4_bits;
   if (grids.bits > level.bits) {
-    conversion.fidelity = Fidelity::kRequantized;
     conversion.why = StrCat("codes of ", grids.bits, " bits become codes of ", level.bits);
-    options.sym = true;
-  } else {
+  } else if (!grids.wide_module.empty()) {
+    conversion.why = StrCat(grids.wide_module, " has a scale that float16 does not hold");
+  }
+  if (conversion.why.empty()) {
     options.sym = centers;
+  } else {
+    conversion.fidelity = Fidelity::kRequantized;
+    options.sym = true;
   }
   if (to == PackedMethod::kAwq) options.sym = false;
   if (!options.sym && grids.has_zero_point_zero) options.version = GptqVersion::kV2;
@@ -248,6 +277,13 @@ absl::StatusOr<Conversion> OfDirectory(const fs::path& path, std::string_view to
   }
   Conversion conversion;
   if (to == kGguf) {
+    if (FindArchitecture(config.architecture()) == nullptr) {
+      return MakeError(
+          Error::kUnsupportedConversion,
+          StrCat(path.string(), "/config.json: architectures: found ",
+                 PrintableName(config.architecture()), ", which has no form in gguf here"),
+          StrCat("Convert between awq and gptq only"));
+    }
     ASSIGN_OR_RETURN(conversion, ToGguf(*packed).Plan(level));
   } else {
     ASSIGN_OR_RETURN(
@@ -265,7 +301,8 @@ int CodeBits(TypeId id) {
   return static_cast<int>(std::ceil(bits)) - 1;
 }
 
-// The level with at least as many bits as the codes of most weights.
+// The level with at least as many bits as the codes of most weights; never fewer than 4, which lose
+// far more than they spare and which few programs load.
 BitLevel NearestLevel(PackedMethod method,
                       const std::vector<const TensorSource::Tensor*>& linears) {
   std::map<int, uint64_t> weights_by_bits;
@@ -276,12 +313,22 @@ BitLevel NearestLevel(PackedMethod method,
   const int most = std::ranges::max_element(weights_by_bits, {}, [](const auto& row) {
                      return row.second;
                    })->first;
-  for (const int bits : {2, 3, 4, 8}) {
+  for (const int bits : {4, 8}) {
     if (bits < most && bits < 8) continue;
     const absl::StatusOr<BitLevel> level = FindBitLevel(method, StrCat(bits, "bit"));
     if (level.ok()) return *level;
   }
   return {"4bit", 4};  // all that AWQ has
+}
+
+// Whether float16 holds all of the tensor. Values are read of vectors, which GGUF keeps as float32;
+// of matrices the type is the answer.
+absl::StatusOr<bool> IsHalf(const GgufTensorSource& source, const TensorSource::Tensor& tensor) {
+  if (GgufTensorSource::TypeOf(tensor) == TypeId::kF16) return true;
+  if (tensor.shape.size() > 1) return false;
+  std::vector<float> values(tensor.shape[0]);
+  RETURN_IF_ERROR(source.ReadRows(tensor, 0, 1, values.data()));
+  return std::ranges::all_of(values, [](float value) { return IsHalf(value); });
 }
 
 absl::StatusOr<Conversion> OfGgufToPacked(const fs::path& path, PackedMethod to,
@@ -314,11 +361,17 @@ absl::StatusOr<Conversion> OfGgufToPacked(const fs::path& path, PackedMethod to,
                             " bits do not hold");
   }
   conversion.packed = {.method = to, .bits = level.bits, .group_size = 32};
-  if (conversion.fidelity == Fidelity::kExact) {
-    ASSIGN_OR_RETURN(conversion.packed.group_size,
-                     GroupSizeOf(*model.tensors, linears, level.bits));
-  }
   conversion.packed.sym = to == PackedMethod::kGptq;
+  if (conversion.fidelity == Fidelity::kRequantized) return conversion;
+  ASSIGN_OR_RETURN(conversion.packed.group_size, GroupSizeOf(*model.tensors, linears, level.bits));
+  for (const TensorSource::Tensor* tensor : model.tensors->tensors()) {
+    if (std::ranges::find(linears, tensor) != linears.end()) continue;
+    ASSIGN_OR_RETURN(const bool is_half, IsHalf(*model.tensors, *tensor));
+    if (is_half) continue;
+    conversion.fidelity = Fidelity::kRounded;
+    conversion.why = StrCat(tensor->name, " is ", tensor->type, " and becomes float16");
+    break;
+  }
   return conversion;
 }
 
@@ -340,6 +393,11 @@ absl::StatusOr<Conversion> OfGguf(const fs::path& path, std::string_view to,
                      "Name it: -q Q4_K_M");
   }
   ASSIGN_OR_RETURN(const Recipe* recipe, MakableRecipe(level));
+  if (recipe->is_float()) {
+    Conversion widened = AtFloatLevel(*recipe);
+    widened.from = conversion.from;
+    return widened;
+  }
   conversion.level = recipe->name;
   if (recipe->is_copy()) return conversion;
   conversion.fidelity = Fidelity::kRequantized;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "core/base/status_macros.h"
@@ -13,7 +15,7 @@
 namespace quantized {
 namespace {
 
-constexpr size_t kSampledTensors = 16, kSampledLinears = 4;
+constexpr size_t kSampledTensors = 16;
 constexpr uint64_t kSampledRows = 16;
 
 struct Loss {
@@ -82,15 +84,20 @@ absl::StatusOr<double> LossToGguf(const QuantizeRequest& request) {
 }
 
 absl::StatusOr<double> LossToFolder(const ConvertedFolder& folder, size_t threads) {
+  // One of each kind ("q_proj"), from all over the model.
+  std::map<std::string, std::vector<const ConvertedFolder::Linear*>> kinds;
+  for (const ConvertedFolder::Linear& linear : folder.linears) {
+    kinds[linear.shape.name.substr(linear.shape.name.rfind('.') + 1)].push_back(&linear);
+  }
   ThreadPool pool(threads);
-  const size_t count = std::min(folder.linears.size(), kSampledLinears);
   double sum = 0;
-  for (size_t i = 0; i < count; ++i) {
-    const auto& linear = folder.linears[i * folder.linears.size() / count];
-    ASSIGN_OR_RETURN(const ConvertedLinear made, linear.make(pool));
+  size_t i = 0;
+  for (const auto& [kind, linears] : kinds) {
+    const size_t chosen = (2 * i++ + 1) * linears.size() / (2 * kinds.size());
+    ASSIGN_OR_RETURN(const ConvertedLinear made, linears[chosen]->make(pool));
     sum += made.relative_error;
   }
-  return count == 0 ? 0 : sum / static_cast<double>(count);
+  return kinds.empty() ? 0 : sum / static_cast<double>(kinds.size());
 }
 
 }  // namespace quantized

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <system_error>
@@ -34,22 +35,24 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kBytesAtOnce = 4 << 20;  // of a tensor that is copied
 
-// The unit of a tensor: 1 + the number in "model.layers.3.mlp", 0 where there is none.
-size_t UnitOf(std::string_view name) {
+// The layer of a tensor, 3 of "model.layers.3.mlp"; nothing outside layers.
+std::optional<uint32_t> LayerNumberOf(std::string_view name) {
   while (!name.empty()) {
     const size_t dot = std::min(name.find('.'), name.size());
     const std::string_view part = name.substr(0, dot);
     uint32_t layer = 0;
     const bool is_number = !part.empty() && std::ranges::all_of(part, absl::ascii_isdigit);
-    if (is_number && absl::SimpleAtoi(std::string(part), &layer)) return size_t{layer} + 1;
+    if (is_number && absl::SimpleAtoi(std::string(part), &layer)) return layer;
     name.remove_prefix(std::min(dot + 1, name.size()));
   }
-  return 0;
+  return std::nullopt;
 }
 
-// Whether it is the weight of a linear inside a layer that is not quantized: loaders have to know.
+// Whether it may be the weight of a linear, which is not quantized: loaders have to know. Of the
+// head they do, and an embedding is none.
 bool IsLinear(const CheckpointTensor& tensor) {
-  return tensor.shape.size() == 2 && tensor.name.ends_with(".weight") && UnitOf(tensor.name) > 0;
+  return tensor.shape.size() == 2 && tensor.name.ends_with(".weight") &&
+         ModuleOfWeight(tensor.name) != "lm_head" && tensor.name.find("embed") == std::string::npos;
 }
 
 struct Item {
@@ -58,13 +61,28 @@ struct Item {
   const CheckpointTensor* other;
 };
 
+// By units: 0 is what lies outside layers, then the layers that there are, one after the other.
+// Their numbers may be any: a name costs no more than its tensor.
 std::vector<Item> ItemsOf(const ConvertedFolder& folder) {
-  std::vector<Item> items;
+  std::map<uint32_t, size_t> unit_of;
   for (const ConvertedFolder::Linear& linear : folder.linears) {
-    items.push_back({UnitOf(linear.shape.name), &linear, nullptr});
+    if (const auto layer = LayerNumberOf(linear.shape.name)) unit_of[*layer] = 0;
   }
   for (const CheckpointTensor& tensor : folder.others) {
-    items.push_back({UnitOf(tensor.name), nullptr, &tensor});
+    if (const auto layer = LayerNumberOf(tensor.name)) unit_of[*layer] = 0;
+  }
+  size_t units = 0;
+  for (auto& [layer, unit] : unit_of) unit = ++units;
+  const auto unit = [&](std::string_view name) {
+    const std::optional<uint32_t> layer = LayerNumberOf(name);
+    return layer ? unit_of.at(*layer) : 0;
+  };
+  std::vector<Item> items;
+  for (const ConvertedFolder::Linear& linear : folder.linears) {
+    items.push_back({unit(linear.shape.name), &linear, nullptr});
+  }
+  for (const CheckpointTensor& tensor : folder.others) {
+    items.push_back({unit(tensor.name), nullptr, &tensor});
   }
   std::ranges::stable_sort(items, {}, &Item::unit);
   return items;
@@ -101,8 +119,9 @@ absl::StatusOr<DirectoryPlan> PlanOf(const QuantizeRequest& request, const Conve
 absl::StatusOr<ConvertedFolder> FolderOf(const QuantizeRequest& request,
                                          const Conversion& conversion) {
   ASSIGN_OR_RETURN(const LocatedModel located, LocateModel(request.model_path));
-  return located.kind == ModelKind::kGgufFile ? FolderOfGguf(located.path, conversion)
-                                              : FolderOfPacked(located.path, conversion);
+  return located.kind == ModelKind::kGgufFile
+             ? FolderOfGguf(located.path, conversion, request.pre_tokenizer)
+             : FolderOfPacked(located.path, conversion);
 }
 
 // The largest linear, as codes, as floats and packed, for each thread.
@@ -244,8 +263,10 @@ class DirectoryConversion {
     files.card.title = folder_.summary.name;
     files.card.calibration =
         StrCat("None here: converted from ", conversion_.from,
-               conversion_.fidelity == Fidelity::kExact ? ", every weight kept"
-                                                        : ", its weights quantized anew");
+               conversion_.fidelity == Fidelity::kRequantized ? ", its weights quantized anew"
+               : conversion_.fidelity == Fidelity::kRounded
+                   ? ", quantized weights kept, others rounded to float16"
+                   : ", every weight kept");
     files.provenance = {{"source_fingerprint", folder_.fingerprint},
                         {"converted_from", conversion_.from},
                         {"fidelity", NameOf(conversion_.fidelity)}};

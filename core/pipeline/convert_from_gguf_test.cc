@@ -72,7 +72,7 @@ TEST_F(ConvertGgufTest, BlocksOfOneScaleAreGroups) {
     const auto result = Run(FromGguf(one.format));
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_EQ(result->level, one.made);
-    EXPECT_EQ(result->fidelity, "exact");
+    EXPECT_EQ(result->fidelity, "rounded") << "the embedding becomes float16";
     EXPECT_EQ(result->original_dtype, std::string("gguf ") + one.level);
     EXPECT_EQ(Linears(UnpackedValues(folder_)), Linears(GgufValues(gguf_)));
     EXPECT_EQ(QuantizationConfigOf(folder_)["group_size"], 32);
@@ -131,6 +131,29 @@ TEST_F(ConvertGgufTest, OtherTypesAreQuantizedAnew) {
   const auto finer = Run(FromGguf("gptq", "8bit"));
   ASSERT_TRUE(finer.ok()) << finer.status();
   EXPECT_LT(finer->mean_module_error, 1e-4);
+}
+
+// Fewer than 4 bits would lose far more than the file has lost already.
+TEST_F(ConvertGgufTest, NoDefaultIsBelowFourBits) {
+  WriteGguf("Q3_K_S", {.layers = 2, .hidden = 256, .feed_forward = 256, .head_dim = 64});
+  const auto forecast = ForecastConvert(FromGguf("gptq"), 2);
+  ASSERT_TRUE(forecast.ok()) << forecast.status();
+  EXPECT_EQ(forecast->outputs[0].level, "4bit");
+}
+
+TEST_F(ConvertGgufTest, FloatLevelsAreMadeWithoutAQuestion) {
+  WriteGguf("Q4_0");
+  QuantizeRequest request = FromGguf("gguf", "F32");
+  request.conversion.may_requantize = false;
+  request.outputs[0].path = dir_.path() / "wide.gguf";
+  const auto exact = Run(request);
+  ASSERT_TRUE(exact.ok()) << exact.status();
+  EXPECT_EQ(exact->fidelity, "exact");
+  EXPECT_EQ(GgufValues(dir_.path() / "wide.gguf"), GgufValues(gguf_));
+  request.outputs[0].level = "F16";
+  const auto rounded = Run(request);
+  ASSERT_TRUE(rounded.ok()) << rounded.status();
+  EXPECT_EQ(rounded->fidelity, "rounded");
 }
 
 TEST_F(ConvertGgufTest, WidthsThatDirectoriesDoNotHoldAreRefused) {

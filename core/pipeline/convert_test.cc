@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <stop_token>
@@ -240,6 +241,58 @@ TEST_F(ConvertTest, RoutersAreListedAsNotConverted) {
       QuantizationConfigOf(folder_)["modules_to_not_convert"],
       ElementsAre("model.layers.0.block_sparse_moe.gate", "model.layers.1.block_sparse_moe.gate"));
   EXPECT_EQ(UnpackedValues(folder_), UnpackedValues(model_));
+}
+
+TEST_F(ConvertTest, LinearsOutsideLayersAreListedAsNotConvertedToo) {
+  Write({.options = kAwq4,
+         .more = {{"multi_modal_projector.linear_1.weight", {4, 4}},
+                  {"vision_tower.patch.weight", {4, 4, 2, 2}},
+                  {"vision_tower.layers.0.fc.weight", {4, 4}}}});
+  ASSERT_TRUE(Run(Request("gptq")).ok());
+  const nlohmann::json config = QuantizationConfigOf(folder_);
+  EXPECT_TRUE(config["dynamic"].contains("-:^multi_modal_projector\\.linear_1$")) << config;
+  EXPECT_TRUE(config["dynamic"].contains("-:^vision_tower\\.layers\\.0\\.fc$")) << config;
+  EXPECT_EQ(config["dynamic"].size(), 2u);
+}
+
+// What a name says is no number of layers.
+TEST_F(ConvertTest, ANumberInANameCostsNothing) {
+  Write({.options = Gptq(4), .more = {{"extra.4000000000.bias", {4}}}});
+  const auto result = Run(Request("awq"));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->layers_processed, 3u + 1);
+}
+
+TEST_F(ConvertTest, WhatTheOtherFormatCannotHoldIsRefusedBeforeAnyWork) {
+  const auto expect_refused = [&](const std::string& format, const std::string& message) {
+    const absl::Status status = Run(Request(format)).status();
+    ExpectError(status, Error::kUnsupportedConversion, HasSubstr(message));
+    EXPECT_THAT(SuggestionOf(status), HasSubstr("Convert to gguf"));
+    EXPECT_FALSE(fs::exists(folder_.string() + ".part"));
+  };
+  Write({Gptq(4)});
+  nlohmann::json config = nlohmann::json::parse(Contents(model_ / "config.json"));
+  config["quantization_config"]["group_size"] = 64;
+  config["quantization_config"]["dynamic"] = {{"+:model.*", {{"group_size", 32}}}};
+  std::ofstream(model_ / "config.json") << config;
+  const auto one_size = Run(Request("awq"));
+  ASSERT_TRUE(one_size.ok()) << one_size.status();
+  EXPECT_EQ(QuantizationConfigOf(folder_)["group_size"], 32) << "as all linears have it";
+  EXPECT_EQ(UnpackedValues(folder_), UnpackedValues(model_));
+  fs::remove_all(folder_);
+
+  Write({Gptq(4), [](const std::string& module, QuantizedLinear& linear) {
+           if (module != "model.layers.1.mlp.up_proj") return;
+           linear.group_of.clear();
+           linear.group_size = linear.in;
+           linear.scales = Matrix(linear.out, 1);
+           std::ranges::fill(linear.scales.values, 0.5f);
+           linear.zeros.assign(linear.out, 8);
+         }});
+  config = nlohmann::json::parse(Contents(model_ / "config.json"));
+  config["quantization_config"]["dynamic"] = {{"+:.*1\\.mlp\\.up_proj", {{"group_size", -1}}}};
+  std::ofstream(model_ / "config.json") << config;
+  expect_refused("awq", "has groups of");
 }
 
 TEST_F(ConvertTest, GoesOnWhereItWasStopped) {

@@ -56,19 +56,6 @@ absl::StatusOr<ConvertedLinear> Recoded(const QuantizedLinear& from, const Packe
   return to;
 }
 
-constexpr size_t kPackedMultiple = 32;  // of both widths of a packed linear
-
-absl::Status CheckWidths(const TensorSource::Tensor& weight) {
-  for (const uint64_t width : weight.shape) {
-    if (width % kPackedMultiple == 0) continue;
-    return MakeError(Error::kUnsupportedConversion,
-                     StrCat(weight.name, " has ", weight.shape[1], " inputs and ", weight.shape[0],
-                            " outputs; awq and gptq hold multiples of ", kPackedMultiple),
-                     "Convert to another level of gguf");
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<ConvertedLinear> LinearOf(const GgufTensorSource& source,
                                          const TensorSource::Tensor& weight,
                                          const Conversion& conversion, ThreadPool& threads) {
@@ -169,7 +156,8 @@ absl::StatusOr<ConvertedFolder> FolderOfPacked(const fs::path& directory,
   return folder;
 }
 
-absl::StatusOr<ConvertedFolder> FolderOfGguf(const fs::path& file, const Conversion& conversion) {
+absl::StatusOr<ConvertedFolder> FolderOfGguf(const fs::path& file, const Conversion& conversion,
+                                             std::string_view pre_tokenizer) {
   ASSIGN_OR_RETURN(GgufModel opened, OpenGgufModel(file));
   const auto model = std::make_shared<GgufModel>(std::move(opened));
   ConvertedFolder folder;
@@ -177,14 +165,15 @@ absl::StatusOr<ConvertedFolder> FolderOfGguf(const fs::path& file, const Convers
   folder.summary = model->source->summary();
   folder.fingerprint = model->source->fingerprint();
   folder.config = model->hf_config.file();
-  ASSIGN_OR_RETURN(folder.files, RebuildHfFiles(*model->source));
+  ASSIGN_OR_RETURN(folder.files, RebuildHfFiles(*model->source, pre_tokenizer));
   std::unordered_set<const TensorSource::Tensor*> linears;
   for (const TensorSource::Tensor* weight : LinearsOf(*model)) {
-    RETURN_IF_ERROR(CheckWidths(*weight));
     linears.insert(weight);
     ConvertedFolder::Linear& linear = folder.linears.emplace_back();
     linear.shape = {
         .name = ModuleOfWeight(weight->name), .out = weight->shape[0], .in = weight->shape[1]};
+    RETURN_IF_ERROR(CheckPackableWidths(linear.shape, Error::kUnsupportedConversion,
+                                        "Convert to another level of gguf"));
     linear.make = [model, weight, conversion](ThreadPool& threads) {
       return LinearOf(*model->tensors, *weight, conversion, threads);
     };

@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,7 +32,7 @@ struct ConvertedFolder {
   struct Linear {
     LinearShape shape;
     // Thread-safe; on the pool's threads only where the conversion quantizes nothing anew. Errors:
-    // those of reading; kUnsupportedConversion for codes that the target cannot hold.
+    // those of reading.
     std::function<absl::StatusOr<ConvertedLinear>(ThreadPool& threads)> make;
   };
 
@@ -52,10 +53,11 @@ struct ConvertedFolder {
 absl::StatusOr<ConvertedFolder> FolderOfPacked(const std::filesystem::path& directory,
                                                const Conversion& conversion);
 
-// Of a GGUF file. Errors: those of OpenGgufModel and RebuildHfFiles; kUnsupportedConversion for a
-// linear whose widths AWQ and GPTQ do not hold.
+// Of a GGUF file; `pre_tokenizer` as in RebuildHfFiles. Errors: those of OpenGgufModel and
+// RebuildHfFiles; kUnsupportedConversion for a linear whose widths AWQ and GPTQ do not hold.
 absl::StatusOr<ConvertedFolder> FolderOfGguf(const std::filesystem::path& file,
-                                             const Conversion& conversion);
+                                             const Conversion& conversion,
+                                             std::string_view pre_tokenizer);
 
 // `weights` [out, in] quantized anew, without calibration, as the options say. Errors: those of
 // RoundToNearest.

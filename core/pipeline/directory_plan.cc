@@ -24,7 +24,6 @@ constexpr std::array kGptqBits = {2, 3, 4, 8};
 constexpr std::array kAwqBits = {4};
 constexpr std::array<size_t, 3> kGroupSizes = {128, 64, 32};
 constexpr std::string_view kRouter = "blk.{i}.ffn_gate_inp";
-constexpr size_t kPackedMultiple = 32;  // of both widths of a packed linear
 
 std::span<const int> BitsOf(PackedMethod method) {
   if (method == PackedMethod::kAwq) return kAwqBits;
@@ -69,11 +68,8 @@ absl::StatusOr<int64_t> GroupSizeFor(std::span<const LinearShape> linears, int64
                                 [&](const LinearShape& l) { return l.in % group_size != 0; });
   };
   for (const LinearShape& linear : linears) {
-    if (linear.in % kPackedMultiple == 0 && linear.out % kPackedMultiple == 0) continue;
-    return MakeError(Error::kInvalidArgument,
-                     StrCat(linear.name, " has ", linear.in, " inputs and ", linear.out,
-                            " outputs; awq and gptq hold multiples of ", kPackedMultiple),
-                     "Use a gguf level for this model");
+    RETURN_IF_ERROR(
+        CheckPackableWidths(linear, Error::kInvalidArgument, "Use a gguf level for this model"));
   }
   std::string fitting;
   std::optional<size_t> largest;
@@ -96,6 +92,17 @@ absl::StatusOr<int64_t> GroupSizeFor(std::span<const LinearShape> linears, int64
 
 std::string ModuleOfWeight(const std::string& weight) {
   return weight.substr(0, weight.rfind('.'));
+}
+
+absl::Status CheckPackableWidths(const LinearShape& linear, Error error,
+                                 std::string_view suggestion) {
+  if (linear.in % kPackedMultiple == 0 && linear.out % kPackedMultiple == 0) {
+    return absl::OkStatus();
+  }
+  return MakeError(error,
+                   StrCat(linear.name, " has ", linear.in, " inputs and ", linear.out,
+                          " outputs; awq and gptq hold multiples of ", kPackedMultiple),
+                   suggestion);
 }
 
 bool IsQuantizedLinear(const TensorMatch& match) {

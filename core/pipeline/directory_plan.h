@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/arch/tensor_names.h"
+#include "core/base/error.h"
 #include "core/forward/forward_config.h"
 #include "core/forward/tensor_source.h"
 #include "core/hf/config.h"
@@ -36,6 +37,12 @@ absl::StatusOr<BitLevel> FindBitLevel(PackedMethod method, std::string_view name
 
 // "model.layers.0.mlp.up_proj" of its weight's name.
 std::string ModuleOfWeight(const std::string& weight);
+
+// Of both widths of a packed linear, and of its groups.
+inline constexpr size_t kPackedMultiple = 32;
+// Whether they are: `error`, naming the linear, with `suggestion`.
+absl::Status CheckPackableWidths(const LinearShape& linear, Error error,
+                                 std::string_view suggestion);
 
 // Whether it is the weight of a linear inside the layers, which is quantized; the router's is none.
 bool IsQuantizedLinear(const TensorMatch& match);

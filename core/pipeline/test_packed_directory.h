@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -26,6 +27,8 @@ struct PackedChoices {
   PackedOptions options = {.group_size = 32};
   // Called with each linear before it is packed.
   std::function<void(const std::string& module, QuantizedLinear& linear)> alter = {};
+  // Tensors of float16 zeros besides, by name.
+  std::map<std::string, std::vector<uint64_t>> more = {};
 };
 
 inline void PackDirectory(const std::filesystem::path& directory, const PackedChoices& choices) {
@@ -67,6 +70,11 @@ inline void PackDirectory(const std::filesystem::path& directory, const PackedCh
       add(module + "." + std::string(part.shape.suffix), part.shape.dtype, part.shape.dims,
           part.bytes);
     }
+  }
+  for (const auto& [name, shape] : choices.more) {
+    uint64_t size_bytes = 2;
+    for (const uint64_t dim : shape) size_bytes *= dim;
+    add(name, DType::kF16, shape, std::vector<std::byte>(size_bytes));
   }
   const std::string config = *OutputConfigText(HfConfig::Read(directory)->file(), options);
   std::ofstream(directory / "config.json") << config;

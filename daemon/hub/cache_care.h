@@ -29,18 +29,20 @@ struct CachedRepository {
   uint64_t incomplete_bytes = 0;          // of downloads that did not end
 };
 
-// All models in the cache, by name.
-std::vector<CachedRepository> ListCache(const HubCache& cache);
+// All models in the cache, by name. Errors: kIo for a folder that cannot be read.
+absl::StatusOr<std::vector<CachedRepository>> ListCache(const HubCache& cache);
 
 struct VerifiedCache {
   size_t files = 0;
   uint64_t size_bytes = 0;
   // Blobs whose bytes are not what their name says, and links in snapshots that lead nowhere.
   std::vector<std::filesystem::path> wrong;
+  // Blobs and folders that cannot be read; stay where they are.
+  std::vector<std::filesystem::path> unreadable;
 };
 
-// Hashes every blob. `remove` removes what is wrong, with the links to it, so that it is fetched
-// again. Errors: kIo; kCancelled.
+// Hashes every blob that can be read. `remove` removes what is wrong, with the links to it, so that
+// it is fetched again. Errors: kIo when something cannot be removed; kCancelled.
 absl::StatusOr<VerifiedCache> VerifyCache(const HubCache& cache, bool remove,
                                           const std::stop_token& stop);
 
@@ -48,11 +50,13 @@ struct PrunedCache {
   std::vector<std::string> snapshots;  // "org/name@COMMIT"
   size_t files = 0;
   uint64_t freed_bytes = 0;
+  std::vector<std::string> skipped;  // "org/name: why"
 };
 
 // Removes what no snapshot needs: downloads that did not end, and blobs without a link. With
 // `older_than`, first the snapshots that were not used for so long. What a process works on is left
-// alone. Errors: kIo.
+// alone, and so is a model whose folder cannot be read wholly: a link that does not show may lead
+// to any blob. Errors: kIo.
 absl::StatusOr<PrunedCache> PruneCache(const HubCache& cache,
                                        std::optional<std::chrono::hours> older_than);
 

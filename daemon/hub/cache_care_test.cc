@@ -1,5 +1,8 @@
 #include "daemon/hub/cache_care.h"
 
+#include <sys/fsuid.h>
+#include <unistd.h>
+
 #include <fstream>
 
 #include "daemon/hub/hub_test.h"
@@ -11,6 +14,24 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 namespace fs = std::filesystem;
+
+// Whom permissions bind: this thread, where it is root's, opens files as somebody else, who owns
+// what is below `folder`.
+class AsOwner {
+ public:
+  explicit AsOwner(const fs::path& folder) {
+    if (::geteuid() != 0) return;
+    EXPECT_EQ(::lchown(folder.c_str(), kNobody, kNobody), 0);
+    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+      EXPECT_EQ(::lchown(entry.path().c_str(), kNobody, kNobody), 0);
+    }
+    ::setfsuid(kNobody);
+  }
+  ~AsOwner() { ::setfsuid(::geteuid()); }
+
+ private:
+  static constexpr uid_t kNobody = 65534;
+};
 
 class CacheCareTest : public HubTest {
  protected:
@@ -29,7 +50,9 @@ class CacheCareTest : public HubTest {
 TEST_F(CacheCareTest, Lists) {
   fs::create_directories(cache() / "datasets--me--data");
   fs::create_directories(cache() / "models--..");
-  const auto list = ListCache(hub_cache_);
+  const auto listed = ListCache(hub_cache_);
+  ASSERT_TRUE(listed.ok()) << listed.status();
+  const std::vector<CachedRepository>& list = *listed;
   ASSERT_EQ(list.size(), 1u);
   EXPECT_EQ(list[0].name, "me/model");
   ASSERT_EQ(list[0].snapshots.size(), 1u);
@@ -80,6 +103,55 @@ TEST_F(CacheCareTest, PruneByAge) {
   EXPECT_THAT(pruned->snapshots, ElementsAre("me/model@" + model_.Commit()));
   EXPECT_EQ(pruned->files, 6u);
   EXPECT_FALSE(fs::exists(hub_cache_.RepositoryPath(id_)));
+}
+
+// A link that does not show may lead to any blob.
+TEST_F(CacheCareTest, PruneLeavesAloneWhatItCannotReadWholly) {
+  const fs::path snapshots = hub_cache_.RepositoryPath(id_) / "snapshots";
+  const size_t blobs_before =
+      static_cast<size_t>(std::distance(fs::directory_iterator(blobs()), fs::directory_iterator()));
+  for (const fs::path& closed : {snapshots, snapshots / model_.Commit()}) {
+    SCOPED_TRACE(closed);
+    {
+      const AsOwner owner(folder_.path());
+      fs::permissions(closed, fs::perms::none);
+      for (const auto older_than :
+           {std::optional<std::chrono::hours>(), std::optional(std::chrono::hours(0))}) {
+        const auto pruned = PruneCache(hub_cache_, older_than);
+        ASSERT_TRUE(pruned.ok()) << pruned.status();
+        EXPECT_EQ(pruned->files, 0u);
+        EXPECT_THAT(pruned->snapshots, IsEmpty());
+        EXPECT_THAT(pruned->skipped, ElementsAre(::testing::HasSubstr("me/model: cannot read")));
+      }
+      EXPECT_EQ(ErrorOf(ListCache(hub_cache_).status()), Error::kIo);
+      const auto verified = VerifyCache(hub_cache_, true, {});
+      ASSERT_TRUE(verified.ok()) << verified.status();
+      EXPECT_THAT(verified->wrong, IsEmpty());
+      EXPECT_THAT(verified->unreadable, ElementsAre(snapshots));
+      fs::permissions(closed, fs::perms::owner_all);
+    }
+    EXPECT_EQ(static_cast<size_t>(
+                  std::distance(fs::directory_iterator(blobs()), fs::directory_iterator())),
+              blobs_before);
+  }
+  ExpectWhole(snapshots / model_.Commit(), model_);
+}
+
+TEST_F(CacheCareTest, VerifyGoesOnAfterABlobThatCannotBeRead) {
+  const fs::path closed = blobs() / model_.files["model-00001-of-00002.safetensors"].sha256;
+  const fs::path wrong = blobs() / model_.files["model-00002-of-00002.safetensors"].sha256;
+  std::fstream(wrong, std::ios::in | std::ios::out).write("wrong", 5);
+  const AsOwner owner(folder_.path());
+  fs::permissions(closed, fs::perms::none);
+  for (const bool remove : {false, true}) {
+    const auto verified = VerifyCache(hub_cache_, remove, {});
+    ASSERT_TRUE(verified.ok()) << verified.status();
+    EXPECT_EQ(verified->files, 6u);
+    EXPECT_THAT(verified->wrong, ElementsAre(wrong));
+    EXPECT_THAT(verified->unreadable, ElementsAre(closed));
+    EXPECT_TRUE(fs::exists(closed));
+  }
+  EXPECT_FALSE(fs::exists(wrong));
 }
 
 }  // namespace

@@ -234,7 +234,8 @@ class Program {
   absl::StatusOr<Json> List() {
     const HubCache cache(context_.settings.cache);
     Json models = Json::array();
-    for (const CachedRepository& repository : ListCache(cache)) {
+    ASSIGN_OR_RETURN(const std::vector<CachedRepository> repositories, ListCache(cache));
+    for (const CachedRepository& repository : repositories) {
       Json snapshots = Json::array();
       for (const CachedSnapshot& snapshot : repository.snapshots) {
         const auto age = std::filesystem::file_time_type::clock::now() - snapshot.last_used;
@@ -253,20 +254,35 @@ class Program {
     return Json{{"status", "success"}, {"path", cache.root().string()}, {"models", models}};
   }
 
+  static std::string UnreadableToo(const VerifiedCache& verified) {
+    if (verified.unreadable.empty()) return "";
+    return StrCat("; ", verified.unreadable.size(), " more cannot be read");
+  }
+
   absl::StatusOr<Json> Verify() {
     const HubCache cache(context_.settings.cache);
     const bool remove = arguments_.options.contains("--remove");
     ASSIGN_OR_RETURN(const VerifiedCache verified, VerifyCache(cache, remove, context_.stop));
-    Json wrong = Json::array();
-    for (const auto& path : verified.wrong) wrong.push_back(path.string());
+    const auto names = [](const std::vector<std::filesystem::path>& paths) {
+      return StrCat(paths.front().string(), paths.size() > 1 ? ", …" : "");
+    };
     if (!verified.wrong.empty() && !remove) {
       return MakeError(
           Error::kValidationFailed,
-          StrCat(verified.wrong.size(), " of the cache's files are wrong: ",
-                 wrong.front().get<std::string>(), verified.wrong.size() > 1 ? ", …" : ""),
+          StrCat(verified.wrong.size(), " of the cache's files are wrong: ", names(verified.wrong),
+                 UnreadableToo(verified)),
           "Remove them with 'llm-quantize cache verify --remove'; they are fetched again when "
           "needed");
     }
+    if (!verified.unreadable.empty()) {
+      return MakeError(Error::kIo,
+                       StrCat(verified.unreadable.size(),
+                              " of the cache's files cannot be read: ", names(verified.unreadable)),
+                       "Make them readable, or remove them by hand; they are fetched again when "
+                       "needed");
+    }
+    Json wrong = Json::array();
+    for (const auto& path : verified.wrong) wrong.push_back(path.string());
     return Json{{"status", "success"},
                 {"path", cache.root().string()},
                 {"files", verified.files},
@@ -281,6 +297,9 @@ class Program {
     if (days) older_than = std::chrono::hours(24 * *days);
     const HubCache cache(context_.settings.cache);
     ASSIGN_OR_RETURN(const PrunedCache pruned, PruneCache(cache, older_than));
+    for (const std::string& skipped : pruned.skipped) {
+      context_.on_message(StrCat("Left alone: ", skipped));
+    }
     return Json{{"status", "success"},
                 {"path", cache.root().string()},
                 {"snapshots", pruned.snapshots},

@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
+#include "core/base/core_file.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/version.h"
@@ -141,6 +142,7 @@ absl::Status Serve(const DaemonOptions& options, const sigset_t& end_signals, Da
 int Main(int argc, char** argv) {
   const CommandLine line = ParseCommandLine(argc, argv);
   if (line.exit_code >= 0) return line.exit_code;
+  LeaveNoCoreFile();  // it would hold the tokens of the jobs
   const sigset_t end_signals = BlockEndSignals();
   RaiseDescriptorLimit();
   DaemonLog log;

@@ -16,6 +16,7 @@
 #include "client/commands/help.h"
 #include "client/commands/levels.h"
 #include "client/render/json.h"
+#include "core/base/core_file.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/version.h"
@@ -98,6 +99,7 @@ int Complete(std::span<const std::string> words, const Environment& environment)
 }  // namespace
 
 int RunClient(int argc, char** argv) {
+  LeaveNoCoreFile();  // it would hold the token of the Hub
   FillStandardDescriptors();
   signal(SIGPIPE, SIG_IGN);
   const std::vector<std::string> arguments(argv + 1, argv + argc);

@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/base/core_file.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
@@ -343,7 +344,7 @@ absl::StatusOr<Json> Answer(int argc, char** argv, const std::stop_token& stop) 
 }  // namespace quantized
 
 int main(int argc, char** argv) {
-  // A core file would hold the token.
+  quantized::LeaveNoCoreFile();  // it would hold the token
   const rlimit none = {0, 0};
   setrlimit(RLIMIT_CORE, &none);
   signal(SIGPIPE, SIG_IGN);

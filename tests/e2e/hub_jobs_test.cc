@@ -254,7 +254,8 @@ class HubTokenTest : public HubJobsTest {
     ASSERT_EQ(found.size(), 1u) << program;
     for (const std::string name : {"environ", "cmdline"}) {
       const std::string text = testing::ReadAll("/proc/" + std::to_string(found[0]) + "/" + name);
-      EXPECT_FALSE(text.empty());
+      // Whose memory is closed shows its environment to a mighty root only.
+      EXPECT_FALSE(text.empty() && name == "cmdline");
       EXPECT_THAT(text, Not(HasSubstr(kCanary))) << program << " " << name;
     }
   }

@@ -115,9 +115,9 @@ absl::Status BlobQueue::Begin(Item& item, bool wait, const std::stop_token& stop
     return absl::OkStatus();
   }
   const fs::path lock_path = cache_.LockPath(id_, file.hash());
-  ASSIGN_OR_RETURN(item.lock, BlobLock::Try(lock_path));
+  ASSIGN_OR_RETURN(item.lock, CacheLock::Try(lock_path));
   if (!item.lock && wait) {
-    ASSIGN_OR_RETURN(item.lock, BlobLock::Take(lock_path, stop));
+    ASSIGN_OR_RETURN(item.lock, CacheLock::Take(lock_path, stop));
   }
   if (!item.lock) {
     const MutexLock lock(mutex_);

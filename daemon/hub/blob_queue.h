@@ -34,7 +34,7 @@ class BlobQueue {
  private:
   struct Item {
     RemoteFile file;
-    std::optional<BlobLock> lock;
+    std::optional<CacheLock> lock;
     // Shared with those who look for a chunk of it while another finishes it.
     std::shared_ptr<BlobDownload> download;
   };

@@ -229,7 +229,7 @@ absl::Status RemoveUnlinkedBlob(const HubCache& cache, const HubId& id, const fs
   const std::string name = path.filename();
   const std::string hash = name.substr(0, name.find('.'));
   if (!IsBlobName(hash)) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::optional<BlobLock> lock, BlobLock::Try(cache.LockPath(id, hash)));
+  ASSIGN_OR_RETURN(const std::optional<CacheLock> lock, CacheLock::Try(cache.LockPath(id, hash)));
   if (!lock) return absl::OkStatus();
   // Under the lock nobody makes this blob, and whoever made it has linked it.
   if (name == hash) {
@@ -253,6 +253,13 @@ absl::Status ReadWholly(const fs::path& repository) {
 absl::Status PruneRepository(const HubCache& cache, const HubId& id,
                              std::optional<std::chrono::hours> older_than, PrunedCache& pruned) {
   const fs::path repository = cache.RepositoryPath(id);
+  const fs::path lock_path = cache.RepositoryLockPath(id);
+  RETURN_IF_ERROR(CreateDirectories(lock_path.parent_path()));
+  ASSIGN_OR_RETURN(const std::optional<CacheLock> lock, CacheLock::Try(lock_path));
+  if (!lock) {
+    pruned.skipped.push_back(StrCat(id.name, ": it is being fetched"));
+    return absl::OkStatus();
+  }
   if (const absl::Status readable = ReadWholly(repository); !readable.ok()) {
     pruned.skipped.push_back(StrCat(id.name, ": ", readable.message()));
     return absl::OkStatus();
@@ -261,7 +268,6 @@ absl::Status PruneRepository(const HubCache& cache, const HubId& id,
     const auto oldest_kept = fs::file_time_type::clock::now() - *older_than;
     RETURN_IF_ERROR(RemoveOldSnapshots(cache, id, oldest_kept, pruned));
   }
-  RETURN_IF_ERROR(CreateDirectories(cache.LockPath(id, "").parent_path()));
   ASSIGN_OR_RETURN(const std::set<std::string> linked, LinkedBlobs(repository));
   ASSIGN_OR_RETURN(const std::vector<fs::path> blobs, EntriesOf(repository / "blobs"));
   for (const fs::path& blob : blobs) {

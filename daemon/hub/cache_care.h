@@ -54,7 +54,7 @@ struct PrunedCache {
 };
 
 // Removes what no snapshot needs: downloads that did not end, and blobs without a link. With
-// `older_than`, first the snapshots that were not used for so long. What a process works on is left
+// `older_than`, first the snapshots that were not used for so long. What a process fetches is left
 // alone, and so is a model whose folder cannot be read wholly: a link that does not show may lead
 // to any blob. Errors: kIo.
 absl::StatusOr<PrunedCache> PruneCache(const HubCache& cache,

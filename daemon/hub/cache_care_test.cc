@@ -86,7 +86,7 @@ TEST_F(CacheCareTest, PruneRemovesWhatNobodyNeeds) {
         busy + ".chunks.incomplete", std::string("something")}) {
     std::ofstream(blobs() / name) << "x";
   }
-  const auto lock = BlobLock::Take(hub_cache_.LockPath(id_, busy), {});
+  const auto lock = CacheLock::Take(hub_cache_.LockPath(id_, busy), {});
   ASSERT_TRUE(lock.ok());
   EXPECT_EQ(PruneCache(hub_cache_, {})->files, 4u);
   EXPECT_FALSE(fs::exists(blobs() / old));
@@ -103,6 +103,46 @@ TEST_F(CacheCareTest, PruneByAge) {
   EXPECT_THAT(pruned->snapshots, ElementsAre("me/model@" + model_.Commit()));
   EXPECT_EQ(pruned->files, 6u);
   EXPECT_FALSE(fs::exists(hub_cache_.RepositoryPath(id_)));
+}
+
+// However old, what is being fetched stays.
+TEST_F(CacheCareTest, PruneLeavesAloneWhatIsFetched) {
+  ASSERT_TRUE(RemoveAll(cache()).ok());
+  const auto prune = [&] {
+    const auto pruned = PruneCache(hub_cache_, std::chrono::hours(0));
+    ASSERT_TRUE(pruned.ok()) << pruned.status();
+    EXPECT_THAT(pruned->snapshots, IsEmpty());
+    EXPECT_THAT(pruned->skipped, ElementsAre("me/model: it is being fetched"));
+  };
+  // Before there is a file, and at every piece of one.
+  server_.Override([&](const testing::HubRequest& request) -> std::optional<std::string> {
+    if (request.path.starts_with("/api/")) prune();
+    return std::nullopt;
+  });
+  FetchContext context = Context();
+  context.on_progress = [&](const FetchProgress&) { prune(); };
+  const auto fetched = FetchModel(context, id_);
+  ASSERT_TRUE(fetched.ok()) << fetched.status();
+  ExpectWhole(fetched->path, model_);
+  EXPECT_EQ(hub_cache_.CommitOf(id_), model_.Commit());
+  const auto pruned = PruneCache(hub_cache_, std::chrono::hours(0));
+  EXPECT_EQ(pruned->snapshots.size(), 1u);
+  EXPECT_THAT(pruned->skipped, IsEmpty());
+}
+
+// Whoever removes files without a lock makes no snapshot that only seems whole.
+TEST_F(CacheCareTest, ARefNamesAWholeSnapshotOnly) {
+  ASSERT_TRUE(RemoveAll(cache()).ok());
+  FetchContext context = Context();
+  context.on_progress = [&](const FetchProgress& progress) {
+    if (progress.done_bytes < progress.total_bytes) return;
+    std::error_code ignored;
+    fs::remove(hub_cache_.SnapshotPath(id_, model_.Commit()) / "config.json", ignored);
+  };
+  const auto fetched = FetchModel(context, id_);
+  EXPECT_EQ(ErrorOf(fetched.status()), Error::kIo) << fetched.status();
+  EXPECT_THAT(MessageOf(fetched.status()), ::testing::HasSubstr("config.json"));
+  EXPECT_EQ(hub_cache_.CommitOf(id_), std::nullopt);
 }
 
 // A link that does not show may lead to any blob.

@@ -4,7 +4,7 @@
 // the hash of the whole is the one by which the Hub names it. Design: docs/design/hub.md.
 //
 // Use, by each of several threads: Claim, Fetch, FinishIfComplete, until Claim gives nothing.
-// Thread-safe. The caller holds the BlobLock of the blob.
+// Thread-safe. The caller holds the CacheLock of the blob.
 #pragma once
 
 #include <chrono>

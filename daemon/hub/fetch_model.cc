@@ -128,9 +128,30 @@ absl::StatusOr<FetchedModel> FindFetchedModel(const FetchContext& context, const
   return NotInCache(id, missing);
 }
 
-absl::StatusOr<FetchedModel> FetchModel(const FetchContext& context, const HubId& id) {
-  if (context.settings.offline) return FindFetchedModel(context, id);
-  const HubCache cache(context.settings.cache);
+namespace {
+
+// Whoever has it keeps prune from the repository.
+absl::StatusOr<CacheLock> ShareRepository(const FetchContext& context, const HubCache& cache,
+                                          const HubId& id) {
+  return CacheLock::TakeShared(cache.RepositoryLockPath(id), context.stop);
+}
+
+// Others than prune may remove files, too, huggingface_hub's own care of its cache for one.
+absl::Status CheckWhole(const HubCache& cache, const HubId& id, std::string_view commit,
+                        const std::vector<RemoteFile>& files) {
+  for (const RemoteFile& file : files) {
+    if (cache.HasFile(id, commit, file)) continue;
+    return MakeError(Error::kIo,
+                     StrCat("file '", file.path, "' of model '", id.name,
+                            "' was removed from the cache while the model was fetched"),
+                     "Give the same command again");
+  }
+  return absl::OkStatus();
+}
+
+// To be called with the repository shared.
+absl::StatusOr<FetchedModel> FetchInto(const HubCache& cache, const FetchContext& context,
+                                       const HubId& id) {
   RETURN_IF_ERROR(cache.Prepare(id));
   const absl::StatusOr<RepositoryInfo> info = ResolveModel(context, id);
   if (!info.ok()) return InsteadOfHub(context, id, info.status());
@@ -139,6 +160,7 @@ absl::StatusOr<FetchedModel> FetchModel(const FetchContext& context, const HubId
   const std::vector<RemoteFile> files = AllFiles(chosen);
   BlobQueue queue(context, cache, id, info->commit, files);
   RETURN_IF_ERROR(queue.Run());
+  RETURN_IF_ERROR(CheckWhole(cache, id, info->commit, files));
   RETURN_IF_ERROR(cache.WriteTree(id, *info));
   // Last, so that offline the revision is a snapshot that is whole.
   if (!IsHex(id.revision, 40)) {
@@ -149,12 +171,28 @@ absl::StatusOr<FetchedModel> FetchModel(const FetchContext& context, const HubId
   return model;
 }
 
+bool HoldsWhole(const HubCache& cache, const HubId& id) {
+  const absl::StatusOr<CachedModel> cached = FindCachedModel(cache, id);
+  return cached.ok() && cached->missing.empty() && cached->chosen;
+}
+
+}  // namespace
+
+absl::StatusOr<FetchedModel> FetchModel(const FetchContext& context, const HubId& id) {
+  if (context.settings.offline) return FindFetchedModel(context, id);
+  const HubCache cache(context.settings.cache);
+  ASSIGN_OR_RETURN(const CacheLock shared, ShareRepository(context, cache, id));
+  return FetchInto(cache, context, id);
+}
+
 absl::StatusOr<FetchedModel> FetchPinnedModel(const FetchContext& context, const HubId& id,
                                               const std::string& commit) {
-  ASSIGN_OR_RETURN(FetchedModel model, FetchModel(context, {.name = id.name, .revision = commit}));
+  const HubId pinned = {.name = id.name, .revision = commit};
+  if (context.settings.offline) return FindFetchedModel(context, pinned);
   const HubCache cache(context.settings.cache);
-  std::error_code ignored;
-  if (!IsHex(id.revision, 40) && fs::is_directory(cache.SnapshotPath(id, commit), ignored)) {
+  ASSIGN_OR_RETURN(const CacheLock shared, ShareRepository(context, cache, id));
+  ASSIGN_OR_RETURN(FetchedModel model, FetchInto(cache, context, pinned));
+  if (!IsHex(id.revision, 40) && HoldsWhole(cache, pinned)) {
     RETURN_IF_ERROR(cache.WriteRef(id, commit));
   }
   return model;

@@ -74,7 +74,8 @@ absl::StatusOr<FetchedModel> InsteadOfHub(const FetchContext& context, const Hub
 // missing; kCancelled.
 absl::StatusOr<FetchedModel> FetchModel(const FetchContext& context, const HubId& id);
 
-// FetchModel of `commit`, which is what `id` named when somebody asked (PinModel).
+// FetchModel of `commit`, which is what `id` named when somebody asked (PinModel); once it is whole
+// in our cache, `id` names it there.
 absl::StatusOr<FetchedModel> FetchPinnedModel(const FetchContext& context, const HubId& id,
                                               const std::string& commit);
 

@@ -78,6 +78,8 @@ fs::path HubCache::LockPath(const HubId& id, std::string_view hash) const {
   return root_ / ".locks" / id.FolderName() / StrCat(hash, ".lock");
 }
 
+fs::path HubCache::RepositoryLockPath(const HubId& id) const { return LockPath(id, "repository"); }
+
 absl::Status HubCache::Prepare(const HubId& id) const {
   RETURN_IF_ERROR(CreateDirectories(RepositoryPath(id) / "blobs"));
   return CreateDirectories(root_ / ".locks" / id.FolderName());
@@ -154,32 +156,51 @@ absl::Status HubCache::Link(const HubId& id, std::string_view commit,
   return RenameDurably(temporary, link);
 }
 
-absl::StatusOr<std::optional<BlobLock>> BlobLock::Try(const fs::path& path) {
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0664);
-  if (fd < 0) return ErrnoError(errno, "open", path.string());
-  BlobLock lock(fd);
-  if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return std::optional<BlobLock>(std::move(lock));
-  if (errno == EWOULDBLOCK || errno == EINTR) return std::optional<BlobLock>();
-  return ErrnoError(errno, "lock", path.string());
+absl::StatusOr<std::optional<CacheLock>> CacheLock::Try(const fs::path& path) {
+  CacheLock lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0664));
+  if (lock.fd_ < 0) return ErrnoError(errno, "open", path.string());
+  ASSIGN_OR_RETURN(const bool taken, lock.TryFlock(LOCK_EX, path));
+  if (!taken) return std::optional<CacheLock>();
+  return std::optional<CacheLock>(std::move(lock));
 }
 
-absl::StatusOr<BlobLock> BlobLock::Take(const fs::path& path, const std::stop_token& stop) {
+absl::StatusOr<CacheLock> CacheLock::Take(const fs::path& path, const std::stop_token& stop) {
   RealWaiter waiter;
   do {
-    ASSIGN_OR_RETURN(std::optional<BlobLock> lock, Try(path));
+    ASSIGN_OR_RETURN(std::optional<CacheLock> lock, Try(path));
     if (lock) return *std::move(lock);
   } while (waiter.Wait(kLockPoll, stop));
   return DownloadCancelled();
 }
 
-BlobLock::BlobLock(BlobLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+absl::StatusOr<CacheLock> CacheLock::TakeShared(const fs::path& path, const std::stop_token& stop) {
+  std::error_code ignored;
+  fs::create_directories(path.parent_path(), ignored);
+  CacheLock lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0664));
+  if (lock.fd_ < 0) lock.fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (lock.fd_ < 0) return lock;
+  RealWaiter waiter;
+  do {
+    ASSIGN_OR_RETURN(const bool taken, lock.TryFlock(LOCK_SH, path));
+    if (taken) return lock;
+  } while (waiter.Wait(kLockPoll, stop));
+  return DownloadCancelled();
+}
 
-BlobLock& BlobLock::operator=(BlobLock&& other) noexcept {
+absl::StatusOr<bool> CacheLock::TryFlock(int kind, const fs::path& path) const {
+  if (::flock(fd_, kind | LOCK_NB) == 0) return true;
+  if (errno == EWOULDBLOCK || errno == EINTR) return false;
+  return ErrnoError(errno, "lock", path.string());
+}
+
+CacheLock::CacheLock(CacheLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+CacheLock& CacheLock::operator=(CacheLock&& other) noexcept {
   std::swap(fd_, other.fd_);
   return *this;
 }
 
-BlobLock::~BlobLock() {
+CacheLock::~CacheLock() {
   if (fd_ >= 0) ::close(fd_);
 }
 

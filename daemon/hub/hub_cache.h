@@ -30,6 +30,7 @@ class HubCache {
   std::filesystem::path TreePath(const HubId& id, std::string_view commit) const;
   // huggingface_hub locks the same file.
   std::filesystem::path LockPath(const HubId& id, std::string_view hash) const;
+  std::filesystem::path RepositoryLockPath(const HubId& id) const;
 
   // Makes the folders of `id`.
   absl::Status Prepare(const HubId& id) const;
@@ -53,20 +54,27 @@ class HubCache {
   std::filesystem::path root_;
 };
 
-// The right to make one blob, among all processes: flock. Move-only.
-class BlobLock {
+// A right among all processes, by flock: to make one blob (HubCache::LockPath); shared by many, to
+// rely on what a repository holds, or for one alone, to remove of it (RepositoryLockPath).
+// Move-only.
+class CacheLock {
  public:
   // Empty when somebody else has it.
-  static absl::StatusOr<std::optional<BlobLock>> Try(const std::filesystem::path& path);
+  static absl::StatusOr<std::optional<CacheLock>> Try(const std::filesystem::path& path);
   // Waits for it. kCancelled when stopped.
-  static absl::StatusOr<BlobLock> Take(const std::filesystem::path& path,
-                                       const std::stop_token& stop);
-  BlobLock(BlobLock&& other) noexcept;
-  BlobLock& operator=(BlobLock&& other) noexcept;
-  ~BlobLock();
+  static absl::StatusOr<CacheLock> Take(const std::filesystem::path& path,
+                                        const std::stop_token& stop);
+  // Waits while somebody has it alone. Makes the folder of `path`; where that may not be written,
+  // the lock is one of nothing: a cache that is whole may be read-only. kCancelled when stopped.
+  static absl::StatusOr<CacheLock> TakeShared(const std::filesystem::path& path,
+                                              const std::stop_token& stop);
+  CacheLock(CacheLock&& other) noexcept;
+  CacheLock& operator=(CacheLock&& other) noexcept;
+  ~CacheLock();
 
  private:
-  explicit BlobLock(int fd) : fd_(fd) {}
+  explicit CacheLock(int fd) : fd_(fd) {}
+  absl::StatusOr<bool> TryFlock(int kind, const std::filesystem::path& path) const;
   int fd_;
 };
 

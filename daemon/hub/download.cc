@@ -31,6 +31,10 @@ bool IsContentRange(std::string_view text, ByteRange range, uint64_t size_bytes)
   return text == StrCat("bytes ", range.begin, "-", range.end - 1, "/", size_bytes);
 }
 
+// Answers that more patience does not better, in a row: a stream cut short, a refusal by whom the
+// Hub redirects to.
+constexpr int kMostSetbacks = 7;
+
 bool IsStrongEtag(std::string_view etag) { return etag.size() > 2 && etag.starts_with('"'); }
 
 // X-Linked-Etag is the hash of a file of LFS, quoted.
@@ -192,6 +196,7 @@ absl::Status BlobDownload::Fetch(size_t chunk, HttpClient& client, Waiter& waite
       whole ? ByteRange{.begin = 0, .end = task_.file.size_bytes} : RangeOf(chunk);
   ByteRange left = all;
   Retries retries(rules_.retries, waiter);
+  int setbacks = 0;
   while (true) {
     if (whole) digest_ = BlobDigest(task_.file.hash(), task_.file.size_bytes);
     uint64_t received_bytes = 0;
@@ -200,14 +205,19 @@ absl::Status BlobDownload::Fetch(size_t chunk, HttpClient& client, Waiter& waite
       RETURN_IF_ERROR(Keep(chunk, whole)) << Name();
       return Leave(chunk, ChunkState::kDone);
     }
+    if (received_bytes > 0) retries.Progressed();
+    // A stream starts from its beginning, and one that is always cut would never end.
+    bool goes_on = attempt.verdict == Verdict::kAgain;
     if (whole) {
-      on_bytes_(-static_cast<int64_t>(received_bytes));  // a stream starts from its beginning
+      on_bytes_(-static_cast<int64_t>(received_bytes));
+      if (received_bytes > 0) goes_on = goes_on && ++setbacks < kMostSetbacks;
     } else {
       left.begin += received_bytes;
-      if (received_bytes > 0) retries.Progressed();
+      if (received_bytes > 0) setbacks = 0;
     }
+    if (attempt.verdict == Verdict::kRefused) goes_on = ++setbacks < kMostSetbacks;
     absl::Status failure = attempt.failure;
-    if (attempt.verdict == Verdict::kAgain) {
+    if (goes_on) {
       failure = retries.WaitToRetry(failure, attempt.response, client.stop());
       if (failure.ok()) continue;
     }
@@ -284,7 +294,7 @@ BlobDownload::Attempt BlobDownload::Judge(const HttpResult& result, const Receiv
   // Where the Hub redirects to is good for a while only.
   const MutexLock lock(mutex_);
   direct_url_.clear();
-  return {Verdict::kAgain,
+  return {Verdict::kRefused,
           MakeError(Error::kIo,
                     StrCat(PublicUrl(response.url), " answers with status ", response.status)),
           response};

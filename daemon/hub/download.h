@@ -38,7 +38,7 @@ struct DownloadRules {
   uint64_t sync_bytes = 64 << 20;
   std::chrono::seconds sync_interval{10};
   size_t connections = 4;
-  RetryRules retries;
+  RetryRules retries = kPatientRules;
 };
 
 class BlobDownload {
@@ -80,7 +80,8 @@ class BlobDownload {
   // How an attempt ended.
   enum class Verdict {
     kDone,
-    kAgain,  // worth another attempt
+    kAgain,    // worth another attempt
+    kRefused,  // by whom the Hub redirected to: the Hub may know another place, for a few attempts
     kFailed,
     kNoRanges,  // the server sends whole files only
     kChanged,   // the server has another file than it told

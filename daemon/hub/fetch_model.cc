@@ -91,7 +91,8 @@ absl::StatusOr<std::optional<std::string>> FetchIndex(const FetchContext& contex
 
 }  // namespace
 
-absl::StatusOr<RepositoryInfo> ResolveModel(const FetchContext& context, const HubId& id) {
+absl::StatusOr<RepositoryInfo> ResolveModel(const FetchContext& context, const HubId& id,
+                                            const RetryRules& retries) {
   const HubSettings& settings = context.settings;
   if (settings.offline || IsHex(id.revision, 40)) {
     for (const fs::path& root : CachesOf(settings)) {
@@ -99,7 +100,7 @@ absl::StatusOr<RepositoryInfo> ResolveModel(const FetchContext& context, const H
     }
   }
   if (settings.offline) return NotInCache(id, "");
-  RetryRules rules = context.rules.retries;
+  RetryRules rules = retries;
   if (FindFetchedModel(context, id).ok()) rules.attempts = kAttemptsWithCopy;
   HttpClient client(context.http(), context.stop);
   return FetchRepositoryInfo(client, id, Retries(rules, context.waiter));
@@ -153,7 +154,7 @@ absl::Status CheckWhole(const HubCache& cache, const HubId& id, std::string_view
 absl::StatusOr<FetchedModel> FetchInto(const HubCache& cache, const FetchContext& context,
                                        const HubId& id) {
   RETURN_IF_ERROR(cache.Prepare(id));
-  const absl::StatusOr<RepositoryInfo> info = ResolveModel(context, id);
+  const absl::StatusOr<RepositoryInfo> info = ResolveModel(context, id, context.rules.retries);
   if (!info.ok()) return InsteadOfHub(context, id, info.status());
   ASSIGN_OR_RETURN(const std::optional<std::string> index, FetchIndex(context, cache, id, *info));
   ASSIGN_OR_RETURN(const ModelFiles chosen, ChooseModelFiles(id.name, info->files, index));

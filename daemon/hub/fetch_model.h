@@ -28,6 +28,7 @@ struct FetchProgress {
 struct FetchContext {
   HubSettings settings;
   DownloadRules rules;
+  RetryRules questions;  // for what is asked before a job, or in place of one
   std::chrono::seconds connect_timeout{15};
   std::chrono::seconds stall_timeout{30};
   Waiter& waiter;
@@ -55,8 +56,10 @@ struct FetchedModel {
 
 // The commit that `id` names now, and its files. A commit whose files the cache knows, and all when
 // offline, is told without asking the Hub; where a cache holds the whole model a Hub that does
-// not answer is soon given up. Errors: those of FetchRepositoryInfo; kModelNotFound offline.
-absl::StatusOr<RepositoryInfo> ResolveModel(const FetchContext& context, const HubId& id);
+// not answer is soon given up, else when `retries` say so. Errors: those of FetchRepositoryInfo;
+// kModelNotFound offline.
+absl::StatusOr<RepositoryInfo> ResolveModel(const FetchContext& context, const HubId& id,
+                                            const RetryRules& retries);
 
 // What a cache, ours or huggingface_hub's, holds as a whole; asks nobody. Errors: kModelNotFound,
 // naming what is missing; those of ChooseModelFiles.

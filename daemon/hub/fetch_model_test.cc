@@ -144,6 +144,19 @@ TEST_F(FetchModelTest, FaultsAtTheHubPass) {
   }
 }
 
+// The network is away for minutes, at the beginning and in the midst of it.
+TEST_F(FetchModelTest, AnOutageIsSatOut) {
+  FetchContext context = Context();
+  context.rules.connections = 1;
+  server_.Fail({.kind = HubFaultKind::kCloseBeforeHeaders,
+                .port = HubPort::kHub,
+                .path_part = "/api/",
+                .times = 15});
+  server_.Fail({.kind = HubFaultKind::kCloseBeforeHeaders, .times = 15, .skip = 3});
+  Fetch(context);
+  EXPECT_EQ(waiter_.waits().size(), 30u);
+}
+
 TEST_F(FetchModelTest, AStalledTransferIsTakenUp) {
   server_.Fail({.kind = HubFaultKind::kStall, .at_byte = 1000});
   Fetch(Context());

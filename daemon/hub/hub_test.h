@@ -25,7 +25,12 @@ class NoWaiter : public Waiter {
   bool Wait(std::chrono::milliseconds time, const std::stop_token& stop) override {
     const MutexLock lock(mutex_);
     waits_.push_back(time);
+    waited_ += time;
     return !stop.stop_requested();
+  }
+  std::chrono::steady_clock::time_point Now() override {
+    const MutexLock lock(mutex_);
+    return std::chrono::steady_clock::now() + waited_;
   }
   std::vector<std::chrono::milliseconds> waits() {
     const MutexLock lock(mutex_);
@@ -35,6 +40,7 @@ class NoWaiter : public Waiter {
  private:
   Mutex mutex_;
   std::vector<std::chrono::milliseconds> waits_ ABSL_GUARDED_BY(mutex_);
+  std::chrono::milliseconds waited_ ABSL_GUARDED_BY(mutex_){0};
 };
 
 class HubTest : public ::testing::Test {

@@ -191,7 +191,7 @@ class Program {
 
   absl::StatusOr<Json> Resolve() {
     ASSIGN_OR_RETURN(const HubId id, ParseHubId(arguments_.words[1]));
-    ASSIGN_OR_RETURN(const RepositoryInfo info, ResolveModel(context_, id));
+    ASSIGN_OR_RETURN(const RepositoryInfo info, ResolveModel(context_, id, context_.questions));
     Json files = Json::array();
     for (const RemoteFile& file : info.files) {
       files.push_back(

@@ -43,7 +43,7 @@ class RemoteReader {
   // Appends to `text` what it lacks of the first `size_bytes` of `file`. A server without ranges
   // sends the file from its start: what is beyond is not read.
   absl::Status Extend(const RemoteFile& file, uint64_t size_bytes, std::string& text) {
-    Retries retries(context_.rules.retries, context_.waiter);
+    Retries retries(context_.questions, context_.waiter);
     while (text.size() < size_bytes) {
       const HttpRequest request{.url = FileUrl(context_.settings.endpoint, id_, commit_, file.path),
                                 .range = ByteRange{.begin = text.size(), .end = size_bytes}};
@@ -196,7 +196,7 @@ absl::StatusOr<Look> LookUp(const FetchContext& context, const HubId& id) {
     ASSIGN_OR_RETURN(look.here, FindFetchedModel(context, id));
     return look;
   }
-  absl::StatusOr<RepositoryInfo> info = ResolveModel(context, id);
+  absl::StatusOr<RepositoryInfo> info = ResolveModel(context, id, context.questions);
   if (!info.ok()) {
     ASSIGN_OR_RETURN(look.here, InsteadOfHub(context, id, info.status()));
     return look;

@@ -90,6 +90,16 @@ TEST_F(RemoteHeadersTest, APinIsTheCommitOfWhatCanBeFetched) {
   EXPECT_EQ(ErrorOf(PinModel(Context(), id).status()), Error::kAuthenticationRequired);
 }
 
+// A person waits for the answer.
+TEST_F(RemoteHeadersTest, APinIsGivenUpSoon) {
+  server_.Add(Model("me/model"));
+  server_.Fail({.kind = testing::HubFaultKind::kCloseBeforeHeaders,
+                .port = testing::HubPort::kHub,
+                .times = 1000});
+  EXPECT_EQ(ErrorOf(PinModel(Context(), *ParseHubId("me/model")).status()), Error::kIo);
+  EXPECT_LE(waiter_.waits().size(), 5u);
+}
+
 TEST_F(RemoteHeadersTest, APinnedModelIsThatCommitWhateverItsBranchBecame) {
   const testing::HubRepository model = Model("me/model");
   server_.Add(model);

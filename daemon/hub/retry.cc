@@ -43,7 +43,9 @@ bool RealWaiter::Wait(milliseconds time, const std::stop_token& stop) {
 
 absl::Status Retries::WaitToRetry(const absl::Status& failure, const HttpResponse& response,
                                   const std::stop_token& stop) {
-  if (++failures_ >= rules_.attempts) {
+  const auto now = waiter_.Now();
+  if (++failures_ == 1) first_failure_ = now;
+  if (failures_ >= rules_.attempts || now - first_failure_ >= rules_.patience) {
     RETURN_IF_ERROR(failure) << "after " << failures_ << " attempts";
   }
   // From half of it to all of it, so that many clients do not come back together.

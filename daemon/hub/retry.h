@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <random>
 #include <stop_token>
 
@@ -18,20 +19,29 @@ class Waiter {
   virtual ~Waiter() = default;
   // False, and at once, when `stop` is requested.
   virtual bool Wait(std::chrono::milliseconds time, const std::stop_token& stop) = 0;
+  // The time that passes, waited for or not.
+  virtual std::chrono::steady_clock::time_point Now() = 0;
 };
 
 class RealWaiter : public Waiter {
  public:
   bool Wait(std::chrono::milliseconds time, const std::stop_token& stop) override;
+  std::chrono::steady_clock::time_point Now() override { return std::chrono::steady_clock::now(); }
 };
 
+// For a question that a person waits for.
 struct RetryRules {
-  int attempts = 7;  // in a row without a byte of progress
+  int attempts = 5;  // in a row without progress; the first counts
+  // From the first failure in a row on.
+  std::chrono::minutes patience{15};
   std::chrono::milliseconds first_wait{500};
   std::chrono::milliseconds longest_wait{30'000};
   // A server that asks for more patience than this has failed.
   std::chrono::seconds longest_retry_after{300};
 };
+
+// For a download, which nobody need attend: a network may be away for a while.
+inline constexpr RetryRules kPatientRules = {.attempts = std::numeric_limits<int>::max()};
 
 // The attempts at one thing. For one thread.
 class Retries {
@@ -42,7 +52,7 @@ class Retries {
   void Progressed() { failures_ = 0; }
 
   // After `failure` with `response`, which may have a Retry-After: waits and returns OK, or returns
-  // `failure` when there were attempts enough; kCancelled when stopped.
+  // `failure` when there were attempts enough or patience ended; kCancelled when stopped.
   absl::Status WaitToRetry(const absl::Status& failure, const HttpResponse& response,
                            const std::stop_token& stop);
 
@@ -50,6 +60,7 @@ class Retries {
   const RetryRules rules_;
   Waiter& waiter_;
   int failures_ = 0;
+  std::chrono::steady_clock::time_point first_failure_;
   std::minstd_rand random_{std::random_device{}()};
 };
 

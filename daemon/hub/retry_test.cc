@@ -28,6 +28,36 @@ TEST(RetriesTest, WaitsLongerEachTime) {
   }
 }
 
+// A network that is away for minutes does not end a download.
+TEST(RetriesTest, PatienceIsTimeWithoutProgress) {
+  NoWaiter waiter;
+  Retries retries(kPatientRules, waiter);
+  absl::Status last;
+  const auto start = waiter.Now();
+  while ((last = retries.WaitToRetry(kFault, {}, {})).ok()) {
+  }
+  EXPECT_EQ(ErrorOf(last), Error::kIo);
+  const auto lasted = waiter.Now() - start;
+  EXPECT_GE(lasted, kPatientRules.patience);
+  EXPECT_LE(lasted, kPatientRules.patience + seconds(60));
+  const size_t waits = waiter.waits().size();
+  EXPECT_LE(waits, 80u);
+  EXPECT_GE(waiter.waits().back(), seconds(15));  // half of the longest wait, at least
+  // After progress it begins anew.
+  retries.Progressed();
+  EXPECT_TRUE(retries.WaitToRetry(kFault, {}, {}).ok());
+  EXPECT_LT(waiter.waits().back(), seconds(1));
+}
+
+TEST(RetriesTest, APersonIsAnsweredSoon) {
+  NoWaiter waiter;
+  Retries retries({}, waiter);
+  const auto start = waiter.Now();
+  while (retries.WaitToRetry(kFault, {}, {}).ok()) {
+  }
+  EXPECT_LE(waiter.Now() - start, seconds(10));
+}
+
 TEST(RetriesTest, ProgressCountsAfresh) {
   NoWaiter waiter;
   Retries retries({.attempts = 2}, waiter);

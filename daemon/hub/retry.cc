@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <ctime>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -31,6 +32,29 @@ std::optional<seconds> RetryAfter(const HttpResponse& response) {
   return seconds(std::max<int64_t>(date - std::time(nullptr), 0));
 }
 
+// https://huggingface.co/docs/hub/rate-limits: `"resolvers";r=0;t=55`, for each limit the requests
+// left and the seconds until there are new ones. As huggingface_hub does, a second more.
+std::optional<seconds> RateLimitReset(const HttpResponse& response) {
+  const std::string text = response.Header("ratelimit");
+  std::optional<seconds> reset;
+  if (response.status != 429) return reset;
+  for (size_t at = 0; (at = text.find("t=", at)) != std::string::npos; at += 2) {
+    if (at > 0 && text[at - 1] != ';' && text[at - 1] != ' ') continue;
+    const size_t begin = at + 2;
+    const size_t end = std::min(text.find_first_not_of("0123456789", begin), text.size());
+    int64_t count = 0;
+    if (!absl::SimpleAtoi(text.substr(begin, end - begin), &count)) continue;
+    count = std::min<int64_t>(count, std::numeric_limits<int32_t>::max());
+    reset = std::max(reset.value_or(seconds(0)), seconds(count + 1));
+  }
+  return reset;
+}
+
+// How long the server asks to wait; where it says so twice, the longer.
+std::optional<seconds> AskedWait(const HttpResponse& response) {
+  return std::max(RetryAfter(response), RateLimitReset(response));
+}
+
 }  // namespace
 
 bool RealWaiter::Wait(milliseconds time, const std::stop_token& stop) {
@@ -53,7 +77,7 @@ absl::Status Retries::WaitToRetry(const absl::Status& failure, const HttpRespons
       std::min(rules_.longest_wait, rules_.first_wait * (1 << std::min(failures_ - 1, 16)));
   milliseconds wait(
       std::uniform_int_distribution<int64_t>(full.count() / 2, full.count())(random_));
-  if (const std::optional<seconds> asked = RetryAfter(response)) {
+  if (const std::optional<seconds> asked = AskedWait(response)) {
     if (*asked > rules_.longest_retry_after) {
       RETURN_IF_ERROR(failure) << "the server asks to wait for " << asked->count() << " seconds";
     }

@@ -1,5 +1,5 @@
 // When a failed request is sent again: exponential backoff with jitter, or as long as the server
-// asks for with Retry-After.
+// asks for with Retry-After, or with RateLimit, as the Hub does.
 #pragma once
 
 #include <chrono>
@@ -36,8 +36,9 @@ struct RetryRules {
   std::chrono::minutes patience{15};
   std::chrono::milliseconds first_wait{500};
   std::chrono::milliseconds longest_wait{30'000};
-  // A server that asks for more patience than this has failed.
-  std::chrono::seconds longest_retry_after{300};
+  // A server that asks for more patience than this has failed. The Hub counts requests in windows
+  // of 300 seconds.
+  std::chrono::seconds longest_retry_after{310};
 };
 
 // For a download, which nobody need attend: a network may be away for a while.
@@ -51,8 +52,8 @@ class Retries {
   // After an attempt that brought something.
   void Progressed() { failures_ = 0; }
 
-  // After `failure` with `response`, which may have a Retry-After: waits and returns OK, or returns
-  // `failure` when there were attempts enough or patience ended; kCancelled when stopped.
+  // After `failure` with `response`, which may ask for a longer wait: waits and returns OK, or
+  // returns `failure` when there were attempts enough or patience ended; kCancelled when stopped.
   absl::Status WaitToRetry(const absl::Status& failure, const HttpResponse& response,
                            const std::stop_token& stop);
 

@@ -82,6 +82,29 @@ TEST(RetriesTest, WaitsAsLongAsTheServerAsks) {
               HasSubstr("the server asks to wait for 3600 seconds"));
 }
 
+TEST(RetriesTest, WaitsForNewRequestsOfTheHub) {
+  NoWaiter waiter;
+  Retries retries(kPatientRules, waiter);
+  const auto waited = [&](int status, const std::string& limit, const std::string& after = "") {
+    HttpResponse response{.status = status, .headers = {{"ratelimit", limit}}};
+    if (!after.empty()) response.headers["retry-after"] = after;
+    retries.Progressed();
+    EXPECT_TRUE(retries.WaitToRetry(kFault, response, {}).ok()) << limit;
+    return waiter.waits().back();
+  };
+  EXPECT_EQ(waited(429, R"("resolvers";r=0;t=55)"), seconds(56));
+  EXPECT_EQ(waited(429, R"("api";r=0;t=300)"), seconds(301));
+  EXPECT_EQ(waited(429, R"("api";r=3;t=7, "resolvers"; r=0; t=9)"), seconds(10));
+  EXPECT_EQ(waited(429, R"("api";r=0;t=5)", "20"), seconds(20));
+  for (const std::string limit : {"", "t", "t=", "t=x", R"("part=9")"}) {
+    EXPECT_LT(waited(429, limit), seconds(1)) << limit;
+  }
+  EXPECT_LT(waited(503, R"("api";r=400;t=250)"), seconds(1));
+  const HttpResponse later{.status = 429, .headers = {{"ratelimit", R"("api";r=0;t=3000)"}}};
+  EXPECT_THAT(MessageOf(retries.WaitToRetry(kFault, later, {})),
+              HasSubstr("the server asks to wait for 3001 seconds"));
+}
+
 TEST(RetriesTest, AStopEndsTheRealWait) {
   std::stop_source stop;
   stop.request_stop();

@@ -28,13 +28,12 @@ std::string BootId() {
 }  // namespace
 
 absl::StatusOr<ChunkJournal> ChunkJournal::Open(const std::filesystem::path& path, const Key& key) {
-  ASSIGN_OR_RETURN(File file, File::OpenForWrite(path));
-  ASSIGN_OR_RETURN(const uint64_t size_bytes, file.SizeBytes());
-  ChunkJournal journal(std::move(file), key, BootId());
-  if (size_bytes <= kMaxJournalBytes) {
-    std::string text(size_bytes, '\0');
-    RETURN_IF_ERROR(journal.file_.ReadAt(0, std::as_writable_bytes(std::span(text))));
-    journal.Read(text);
+  ChunkJournal journal(path, key, BootId());
+  const absl::StatusOr<std::string> text = ReadFile(path, kMaxJournalBytes);
+  if (text.ok()) {
+    journal.Read(*text);
+  } else if (ErrorOf(text.status()) == Error::kIo) {
+    return text.status();
   }
   RETURN_IF_ERROR(journal.Rewrite());
   return journal;
@@ -56,7 +55,6 @@ void ChunkJournal::Read(std::string_view text) {
 
   const uint64_t chunk_count = (key_.size_bytes + key_.chunk_bytes - 1) / key_.chunk_bytes;
   std::set<size_t> seen;
-  size_t synced = 0;
   for (size_t end; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1)) {
     const std::string_view line = text.substr(0, end);
     const auto number = [&](std::string_view word, size_t* value) {
@@ -67,23 +65,25 @@ void ChunkJournal::Read(std::string_view text) {
     if (number("chunk ", &value) && value < chunk_count && seen.insert(value).second) {
       chunks_.push_back(value);
     } else if (number("synced ", &value) && value <= chunks_.size()) {
-      synced = value;
+      synced_ = value;
     } else if (line.starts_with("etag ")) {
       etag_ = line.substr(5);
     } else {
       break;
     }
   }
-  if (!same_boot) chunks_.resize(synced);
+  if (!same_boot) chunks_.resize(synced_);
 }
 
 absl::Status ChunkJournal::Rewrite() {
   std::string text = FirstLine(boot_);
   if (!etag_.empty()) StrAppend(&text, "etag ", etag_, "\n");
   for (const size_t chunk : chunks_) StrAppend(&text, "chunk ", chunk, "\n");
-  RETURN_IF_ERROR(file_.Truncate(0));
-  end_ = 0;
-  return Append(text);
+  if (synced_ > 0) StrAppend(&text, "synced ", synced_, "\n");
+  RETURN_IF_ERROR(WriteFileAtomically(path_, text));
+  ASSIGN_OR_RETURN(file_, File::OpenForWrite(path_));
+  end_ = text.size();
+  return absl::OkStatus();
 }
 
 absl::Status ChunkJournal::Append(const std::string& line) {
@@ -103,19 +103,21 @@ absl::Status ChunkJournal::Add(size_t chunk) {
 }
 
 absl::Status ChunkJournal::Synced(size_t count) {
+  synced_ = count;
   RETURN_IF_ERROR(Append(StrCat("synced ", count, "\n")));
   return file_.Sync();
 }
 
 absl::Status ChunkJournal::Reset() {
   chunks_.clear();
+  synced_ = 0;
   etag_.clear();
   return Rewrite();
 }
 
 absl::Status ChunkJournal::Remove() {
-  if (::unlink(file_.path().c_str()) != 0 && errno != ENOENT) {
-    return ErrnoError(errno, "remove", file_.path().string());
+  if (::unlink(path_.c_str()) != 0 && errno != ENOENT) {
+    return ErrnoError(errno, "remove", path_.string());
   }
   return absl::OkStatus();
 }

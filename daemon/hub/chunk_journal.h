@@ -5,9 +5,9 @@
 //     chunk INDEX          written to the file
 //     synced COUNT         the first COUNT chunk lines are on the disk for good
 // A killed process loses nothing that it wrote; a machine that stopped may. So lines of another
-// boot
-// (/proc/sys/kernel/random/boot_id) count as far as they were synced. A line that is cut short or
-// unreadable ends the reading. Whatever the journal says, the whole file's hash decides in the end.
+// boot (/proc/sys/kernel/random/boot_id) count as far as they were synced. A line that is cut short
+// or unreadable ends the reading. Whatever the journal says, the whole file's hash decides in the
+// end.
 // For one thread at a time.
 #pragma once
 
@@ -48,19 +48,22 @@ class ChunkJournal {
   absl::Status Remove();
 
  private:
-  ChunkJournal(File file, Key key, std::string boot)
-      : file_(std::move(file)), key_(std::move(key)), boot_(std::move(boot)) {}
+  ChunkJournal(std::filesystem::path path, Key key, std::string boot)
+      : path_(std::move(path)), key_(std::move(key)), boot_(std::move(boot)) {}
   std::string FirstLine(std::string_view boot) const;
   void Read(std::string_view text);
-  // Writes all that is known afresh, as of this boot.
+  // Writes all that is known afresh, as of this boot, in place of the file: a process that is
+  // killed meanwhile leaves the old one.
   absl::Status Rewrite();
   absl::Status Append(const std::string& line);
 
+  std::filesystem::path path_;
   File file_;
   Key key_;
   std::string boot_;
   uint64_t end_ = 0;
   std::vector<size_t> chunks_;
+  size_t synced_ = 0;
   std::string etag_;
 };
 

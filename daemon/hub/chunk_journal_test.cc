@@ -51,6 +51,37 @@ TEST_F(ChunkJournalTest, OfAnotherBootOnlyWhatWasSynced) {
   EXPECT_THAT(Open().chunks(), ElementsAre(3, 0));
 }
 
+// However often a download is taken up before the machine stops.
+TEST_F(ChunkJournalTest, WhatWasSyncedStaysSo) {
+  {
+    ChunkJournal journal = Open();
+    for (const size_t chunk : {3, 0}) EXPECT_TRUE(journal.Add(chunk).ok());
+    EXPECT_TRUE(journal.Synced(2).ok());
+  }
+  {
+    ChunkJournal journal = Open();
+    EXPECT_TRUE(journal.Add(9).ok());
+  }
+  for (int boot = 0; boot < 2; ++boot) {
+    std::string text = Text();
+    const size_t at = text.find('\n') - 36;
+    Write(text.replace(at, 36, "00000000-0000-0000-0000-000000000000"));
+    EXPECT_THAT(Open().chunks(), ElementsAre(3, 0));
+  }
+}
+
+// A second name of the old file shows that it was replaced and not emptied.
+TEST_F(ChunkJournalTest, IsWrittenAfreshInPlaceOfTheOld) {
+  EXPECT_TRUE(Open().Add(7).ok());
+  const std::filesystem::path old = folder_.path() / "old";
+  std::filesystem::create_hard_link(path(), old);
+  const std::string before = Text();
+  ChunkJournal journal = Open();
+  EXPECT_TRUE(journal.Add(8).ok());
+  EXPECT_EQ(*ReadFile(old, 1 << 20), before);
+  EXPECT_THAT(Open().chunks(), ElementsAre(7, 8));
+}
+
 TEST_F(ChunkJournalTest, AnotherFilesJournalIsNone) {
   EXPECT_TRUE(Open().Add(1).ok());
   EXPECT_THAT(Open({.hash = "abd", .size_bytes = 95, .chunk_bytes = 10}).chunks(), IsEmpty());

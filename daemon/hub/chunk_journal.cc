@@ -66,9 +66,7 @@ void ChunkJournal::Read(std::string_view text) {
       chunks_.push_back(value);
     } else if (number("synced ", &value) && value <= chunks_.size()) {
       synced_ = value;
-    } else if (line.starts_with("etag ")) {
-      etag_ = line.substr(5);
-    } else {
+    } else if (!line.starts_with("etag ")) {  // another version's
       break;
     }
   }
@@ -77,7 +75,6 @@ void ChunkJournal::Read(std::string_view text) {
 
 absl::Status ChunkJournal::Rewrite() {
   std::string text = FirstLine(boot_);
-  if (!etag_.empty()) StrAppend(&text, "etag ", etag_, "\n");
   for (const size_t chunk : chunks_) StrAppend(&text, "chunk ", chunk, "\n");
   if (synced_ > 0) StrAppend(&text, "synced ", synced_, "\n");
   RETURN_IF_ERROR(WriteFileAtomically(path_, text));
@@ -90,11 +87,6 @@ absl::Status ChunkJournal::Append(const std::string& line) {
   RETURN_IF_ERROR(file_.WriteAt(end_, std::as_bytes(std::span(line))));
   end_ += line.size();
   return absl::OkStatus();
-}
-
-absl::Status ChunkJournal::SetEtag(std::string_view etag) {
-  etag_ = etag;
-  return Append(StrCat("etag ", etag_, "\n"));
 }
 
 absl::Status ChunkJournal::Add(size_t chunk) {
@@ -111,7 +103,6 @@ absl::Status ChunkJournal::Synced(size_t count) {
 absl::Status ChunkJournal::Reset() {
   chunks_.clear();
   synced_ = 0;
-  etag_.clear();
   return Rewrite();
 }
 

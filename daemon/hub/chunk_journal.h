@@ -1,7 +1,6 @@
 // Which chunks of a download are in its file, so that one that was killed goes on. Text, a line
 // each:
 //     llm-quantize-download 1 HASH SIZE CHUNK_BYTES BOOT
-//     etag TEXT            the server's name of these bytes
 //     chunk INDEX          written to the file
 //     synced COUNT         the first COUNT chunk lines are on the disk for good
 // A killed process loses nothing that it wrote; a machine that stopped may. So lines of another
@@ -37,9 +36,7 @@ class ChunkJournal {
 
   // In the order in which they were added; each once.
   const std::vector<size_t>& chunks() const { return chunks_; }
-  const std::string& etag() const { return etag_; }  // empty: not known
 
-  absl::Status SetEtag(std::string_view etag);
   absl::Status Add(size_t chunk);
   // The first `count` of chunks() are on the disk.
   absl::Status Synced(size_t count);
@@ -64,7 +61,6 @@ class ChunkJournal {
   uint64_t end_ = 0;
   std::vector<size_t> chunks_;
   size_t synced_ = 0;
-  std::string etag_;
 };
 
 }  // namespace quantized

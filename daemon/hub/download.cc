@@ -44,12 +44,18 @@ bool NamesAnotherHash(const HttpResponse& response, const RemoteFile& file) {
   return !file.lfs_sha256.empty() && IsHex(etag, 64) && etag != file.lfs_sha256;
 }
 
+bool NamesAnotherSize(const HttpResponse& response, const RemoteFile& file) {
+  uint64_t size_bytes = 0;
+  return absl::SimpleAtoi(response.Header("x-linked-size"), &size_bytes) &&
+         size_bytes != file.size_bytes;
+}
+
 }  // namespace
 
 // Takes the body of one response to its place in the file.
 class BlobDownload::Receiver {
  public:
-  Receiver(BlobDownload& download, ByteRange range, bool whole, std::string etag)
+  Receiver(BlobDownload& download, ByteRange range, bool whole, Etag etag)
       : download_(download), range_(range), whole_(whole), etag_(std::move(etag)) {}
 
   absl::Status Take(const HttpResponse& response, std::span<const std::byte> bytes) {
@@ -83,15 +89,19 @@ class BlobDownload::Receiver {
 
   absl::Status CheckHead(const HttpResponse& response) {
     const RemoteFile& file = download_.task_.file;
-    const std::string etag = response.Header("etag");
     if (NamesAnotherHash(response, file)) {
       return Changed(StrCat("the Hub serves ", PrintableText(response.Header("x-linked-etag")),
                             ", expected ", file.lfs_sha256));
     }
+    if (NamesAnotherSize(response, file)) {
+      return Changed(StrCat("the Hub serves ", PrintableText(response.Header("x-linked-size")),
+                            " bytes, expected ", file.size_bytes));
+    }
     if (whole_) return absl::OkStatus();
-    if (!etag_.empty() && etag != etag_) {
-      return Changed(StrCat("the server's ETag is ", PrintableText(etag), " now, it was ",
-                            PrintableText(etag_)));
+    if (response.status != 206 && !etag_.text.empty() && response.Header("etag") != etag_.text &&
+        OriginOf(response.url) == etag_.origin) {
+      verdict_ = Verdict::kOtherEtag;
+      return MakeError(Error::kIo, "the server has another ETag now");
     }
     if (response.status != 206) {
       verdict_ = Verdict::kNoRanges;
@@ -108,7 +118,7 @@ class BlobDownload::Receiver {
   BlobDownload& download_;
   const ByteRange range_;
   const bool whole_;
-  const std::string etag_;
+  const Etag etag_;
   uint64_t received_bytes_ = 0;
   std::optional<Verdict> verdict_;
 };
@@ -151,7 +161,6 @@ absl::Status BlobDownload::Resume() {
     if (left_bytes != size_bytes) {
       RETURN_IF_ERROR(journal_->Reset());
     }
-    etag_ = journal_->etag();
     for (const size_t chunk : journal_->chunks()) {
       chunks_[chunk] = ChunkState::kDone;
       resumed_bytes_ += RangeOf(chunk).size_bytes();
@@ -205,6 +214,10 @@ absl::Status BlobDownload::Fetch(size_t chunk, HttpClient& client, Waiter& waite
       RETURN_IF_ERROR(Keep(chunk, whole)) << Name();
       return Leave(chunk, ChunkState::kDone);
     }
+    if (attempt.verdict == Verdict::kOtherEtag) {
+      DistrustEtags();  // so this does not come again
+      continue;
+    }
     if (received_bytes > 0) retries.Progressed();
     // A stream starts from its beginning, and one that is always cut would never end.
     bool goes_on = attempt.verdict == Verdict::kAgain;
@@ -240,18 +253,25 @@ BlobDownload::Source BlobDownload::SourceFor(const HttpClient& client) {
   return {.url = direct_url_.empty()
                      ? FileUrl(client.settings().endpoint, task_.id, task_.commit, task_.file.path)
                      : direct_url_,
-          .etag = etag_};
+          .etag = etags_vary_ ? Etag() : etag_};
 }
 
 // After a response whose range came: the next chunk need not ask the Hub where the file is.
 void BlobDownload::RememberSource(const HttpClient& client, const HttpResponse& response) {
   const MutexLock lock(mutex_);
   if (OriginOf(response.url) != OriginOf(client.settings().endpoint)) direct_url_ = response.url;
-  if (etag_.empty() && IsStrongEtag(response.Header("etag")) && journal_) {
-    etag_ = response.Header("etag");
-    // Not kept, the ETag is only learnt again.
-    journal_->SetEtag(etag_).IgnoreError();
-  }
+  const std::string etag = response.Header("etag");
+  const std::string origin = OriginOf(response.url).value_or("");
+  if (origin == etag_.origin) return;
+  etag_ = IsStrongEtag(etag) ? Etag{.text = etag, .origin = origin} : Etag();
+}
+
+// Servers behind one name may each name the same bytes otherwise. The Hub is asked again where they
+// are, and what it says of them counts, and in the end their hash.
+void BlobDownload::DistrustEtags() {
+  const MutexLock lock(mutex_);
+  etags_vary_ = true;
+  direct_url_.clear();
 }
 
 BlobDownload::Attempt BlobDownload::FetchOnce(ByteRange range, bool whole, uint64_t& received_bytes,
@@ -260,7 +280,8 @@ BlobDownload::Attempt BlobDownload::FetchOnce(ByteRange range, bool whole, uint6
   HttpRequest request{.url = source.url};
   if (!whole) {
     request.range = range;
-    request.if_range = source.etag;
+    request.if_range = source.etag.text;
+    request.if_range_origin = source.etag.origin;
   }
   Receiver receiver(*this, range, whole, source.etag);
   const HttpResult result =
@@ -395,7 +416,7 @@ absl::Status BlobDownload::StartAfresh() {
   afresh_due_ = false;
   hashed_chunks_ = 0;
   unsynced_bytes_ = 0;
-  etag_.clear();
+  etag_ = {};
   direct_url_.clear();
   digest_ = BlobDigest(task_.file.hash(), task_.file.size_bytes);
   return journal_ ? journal_->Reset() : absl::OkStatus();

@@ -66,7 +66,7 @@ class BlobDownload {
   std::optional<size_t> Claim();
 
   // Brings the chunk in, with as many attempts as the rules allow. OK also when the chunk has to be
-  // claimed again, because the server has another file now or knows no ranges. Errors: those of
+  // claimed again, because the server has another file or knows no ranges. Errors: those of
   // HubRefusal; kIo; kValidationFailed when the server twice has another file than it told.
   absl::Status Fetch(size_t chunk, HttpClient& client, Waiter& waiter);
 
@@ -83,16 +83,22 @@ class BlobDownload {
     kAgain,    // worth another attempt
     kRefused,  // by whom the Hub redirected to: the Hub may know another place, for a few attempts
     kFailed,
-    kNoRanges,  // the server sends whole files only
-    kChanged,   // the server has another file than it told
+    kNoRanges,   // the server sends whole files only
+    kOtherEtag,  // the server names the bytes otherwise now: its names are not to be relied on
+    kChanged,    // the server has another file than the Hub told
   };
   struct Attempt {
     Verdict verdict;
     absl::Status failure;  // why not kDone
     HttpResponse response;
   };
+  // A server's name of the bytes. Empty: none is known.
+  struct Etag {
+    std::string text, origin;
+  };
   struct Source {
-    std::string url, etag;
+    std::string url;
+    Etag etag;
   };
   class Receiver;
 
@@ -102,6 +108,7 @@ class BlobDownload {
   bool AllDone() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Source SourceFor(const HttpClient& client);
   void RememberSource(const HttpClient& client, const HttpResponse& response);
+  void DistrustEtags();
   Attempt FetchOnce(ByteRange range, bool whole, uint64_t& received_bytes, HttpClient& client);
   Attempt Judge(const HttpResult& result, const Receiver& receiver, HttpClient& client);
   // A claimed chunk is in: journal, sync, hash.
@@ -135,7 +142,8 @@ class BlobDownload {
   uint64_t unsynced_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   std::chrono::steady_clock::time_point last_sync_ ABSL_GUARDED_BY(mutex_) =
       std::chrono::steady_clock::now();
-  std::string etag_ ABSL_GUARDED_BY(mutex_);
+  Etag etag_ ABSL_GUARDED_BY(mutex_);
+  bool etags_vary_ ABSL_GUARDED_BY(mutex_) = false;
   std::string direct_url_ ABSL_GUARDED_BY(mutex_);  // where the Hub redirected to
   // Whoever set hashing_, or claimed the whole file, or finishes, has it.
   Digest digest_;

@@ -163,6 +163,34 @@ TEST_F(FetchModelTest, AStalledTransferIsTakenUp) {
   EXPECT_FALSE(waiter_.waits().empty());
 }
 
+// Servers of one CDN that name the same bytes differently.
+TEST_F(FetchModelTest, AnotherEtagThrowsNothingAway) {
+  FetchContext context = Context();
+  uint64_t most = 0;
+  context.on_progress = [&](const FetchProgress& progress) {
+    EXPECT_GE(progress.done_bytes, most);
+    most = progress.done_bytes;
+  };
+  server_.Fail({.kind = HubFaultKind::kAnotherEtag, .times = 5, .skip = 4});
+  Fetch(context);
+  EXPECT_TRUE(waiter_.waits().empty());
+}
+
+// Where the Hub redirects to may change: the name that one origin gave is not sent to another.
+TEST_F(FetchModelTest, AnEtagGoesToItsOriginOnly) {
+  FetchContext context = Context();
+  context.rules.connections = 1;
+  server_.Fail({.kind = HubFaultKind::kExpired, .times = 1, .skip = 3});
+  Fetch(context);
+  bool sent = false;
+  for (const HubRequest& request : server_.requests()) {
+    const bool has = request.headers.contains("if-range");
+    sent |= has;
+    EXPECT_TRUE(!has || request.port == HubPort::kCdn) << request.path;
+  }
+  EXPECT_TRUE(sent);
+}
+
 TEST_F(FetchModelTest, AServerWithoutRanges) {
   server_.Fail({.kind = HubFaultKind::kNoRanges, .times = 1'000'000});
   Fetch(Context());

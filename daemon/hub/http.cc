@@ -142,13 +142,15 @@ HttpClient::HttpClient(const HttpSettings& settings, std::stop_token stop)
 HttpClient::~HttpClient() = default;
 
 HttpResult HttpClient::Get(const HttpRequest& request, const BodySink& sink) {
-  std::map<std::string, std::string> headers;
+  std::map<std::string, std::string> linked;
   std::string url = request.url;
   for (int hop = 0; hop <= kMaxRedirects; ++hop) {
     HttpResult result = GetOnce(request, url, sink);
     const std::string location = result.response.Header("location");
-    for (auto& [name, value] : result.response.headers) headers[name] = std::move(value);
-    result.response.headers = headers;
+    for (const auto& [name, value] : result.response.headers) {
+      if (name.starts_with("x-linked-")) linked[name] = value;
+    }
+    result.response.headers.insert(linked.begin(), linked.end());
     if (!result.transfer.ok() || !IsRedirect(result.response.status)) return result;
     const std::optional<std::string> next = ResolveLocation(url, location);
     if (!next || (!IsHttps(*next) && IsHttps(settings_.endpoint))) {
@@ -157,7 +159,6 @@ HttpResult HttpClient::Get(const HttpRequest& request, const BodySink& sink) {
                                                      ", expected one of https"));
       return result;
     }
-    headers.erase("location");
     url = *next;
   }
   HttpResult result;
@@ -184,7 +185,9 @@ HttpResult HttpClient::GetOnce(const HttpRequest& request, const std::string& ur
   }
   if (request.range) {
     Set(easy, CURLOPT_RANGE, StrCat(request.range->begin, "-", request.range->end - 1).c_str());
-    if (!request.if_range.empty()) headers.Add(StrCat("If-Range: ", request.if_range));
+    if (!request.if_range.empty() && OriginOf(url) == request.if_range_origin) {
+      headers.Add(StrCat("If-Range: ", request.if_range));
+    }
   }
   Set(easy, CURLOPT_URL, url.c_str());
   Set(easy, CURLOPT_HTTPHEADER, headers.get());

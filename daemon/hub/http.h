@@ -37,13 +37,16 @@ struct ByteRange {
 struct HttpRequest {
   std::string url;
   std::optional<ByteRange> range;
-  std::string if_range;  // an ETag: the range only if it is still this; empty for none
+  // An ETag: the range only if it is still this. Sent to the origin (OriginOf) that named it only:
+  // another's names are its own. Empty for none.
+  std::string if_range, if_range_origin;
 };
 
 struct HttpResponse {
   int status = 0;   // 0: none came
   std::string url;  // who answered, after redirects
-  // Names in lower case; of all hops, where the later count.
+  // Of the last hop; of those before only what they say of the file they redirect to (X-Linked-…).
+  // Names in lower case.
   std::map<std::string, std::string> headers;
   std::string error_body;  // what came with a status that is no success, as far as 64 KiB
 

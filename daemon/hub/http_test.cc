@@ -72,6 +72,21 @@ TEST_F(HttpTest, TheTokenStaysAtTheEndpoint) {
   }
 }
 
+// What the Hub says of a file it redirects to is kept, what it says of its answer is not.
+TEST_F(HttpTest, HeadersAreThoseOfTheLastHop) {
+  server_.Override([&](const HubRequest& request) -> std::optional<std::string> {
+    if (request.port == HubPort::kCdn) return "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    return "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nETag: \"hub\"\r\nRetry-After: 9\r\n"
+           "X-Linked-Etag: \"linked\"\r\nLocation: " +
+           server_.cdn() + "/there\r\n\r\n";
+  });
+  const HttpResult result = Get(server_.endpoint() + "/start", Settings());
+  ASSERT_TRUE(result.transfer.ok()) << result.transfer;
+  EXPECT_EQ(result.response.Header("etag"), "");
+  EXPECT_EQ(result.response.Header("retry-after"), "");
+  EXPECT_EQ(result.response.Header("x-linked-etag"), "\"linked\"");
+}
+
 TEST_F(HttpTest, RedirectsThatAreRefused) {
   const std::string secure = "https://127.0.0.1:1";
   for (const std::string& location :

@@ -257,9 +257,9 @@ absl::StatusOr<std::string> PinModel(const FetchContext& context, const HubId& i
   if (look.here) return look.here->commit;
   RemoteReader reader(context, id, look.info.commit);
   ASSIGN_OR_RETURN(const ModelFiles chosen, ChooseFiles(reader, id, look.info));
-  // The Hub describes a gated model to everybody; only its files are kept from them.
-  const RemoteFile& file =
-      chosen.descriptions.empty() ? chosen.weights.front() : chosen.descriptions.front();
+  // The Hub describes a gated model to everybody, and shows its README.md; the weights are what it
+  // keeps from them.
+  const RemoteFile& file = chosen.weights.front();
   std::string first_byte;
   RETURN_IF_ERROR(reader.Extend(file, std::min<uint64_t>(file.size_bytes, 1), first_byte));
   return look.info.commit;

@@ -84,7 +84,7 @@ TEST_F(RemoteHeadersTest, APinIsTheCommitOfWhatCanBeFetched) {
   server_.Add(pickle);
   EXPECT_THAT(MessageOf(PinModel(Context(), *ParseHubId("me/pickle")).status()),
               HasSubstr("pickled"));
-  // Without an index it is another file that shows who may read.
+  // Without an index it is a weight file that shows who may read: the README.md is open.
   model.files.erase("model.safetensors.index.json");
   server_.Add(model);
   EXPECT_EQ(ErrorOf(PinModel(Context(), id).status()), Error::kAuthenticationRequired);

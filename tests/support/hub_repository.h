@@ -23,7 +23,7 @@ struct HubFile {
 struct HubRepository {
   std::string name;  // "org/name"
   std::string revision = "main";
-  bool gated = false;
+  bool gated = false;  // README.md is open to everybody
   bool is_private = false;
   std::map<std::string, HubFile> files;
 

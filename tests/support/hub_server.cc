@@ -321,7 +321,8 @@ class HubServer::Impl {
     const auto [found, rest] = Find(request.path, api ? "/api/models/" : "/");
     const HubRepository& repository = found == nullptr ? kNone : *found;
     std::string refusal;
-    if (!MayRead(request, repository, !api, refusal)) return refusal;
+    const bool open = api || rest.ends_with("/README.md");
+    if (!MayRead(request, repository, !open, refusal)) return refusal;
     if (found == nullptr) return Refusal("404 Not Found", "RepoNotFound", "Repository not found");
     std::istringstream parts(rest.empty() ? rest : rest.substr(1));
     std::string verb, revision, path;

@@ -177,8 +177,8 @@ absl::StatusOr<bool> BlobQueue::Adopt(const RemoteFile& file, const std::stop_to
   ASSIGN_OR_RETURN(const bool right, HasHash(theirs, file.hash(), stop));
   if (!right) {
     const MutexLock lock(progress_mutex_);
-    context_.on_message(StrCat(theirs.string(), " does not hold what its name says; fetching '",
-                               file.path, "' again"));
+    context_.Tell(StrCat(theirs.string(), " does not hold what its name says; fetching '",
+                         file.path, "' again"));
     return false;
   }
   const fs::path ours = cache_.BlobPath(id_, file.hash());

@@ -62,7 +62,7 @@ absl::StatusOr<FetchedModel> Fetch(const v1::StartAttempt& start, std::stop_toke
 JobOutcome RunFetch(const v1::StartAttempt& start, std::stop_token stop, ProgressSink& progress) {
   progress.OnPhase(Phase::kFetch);
   const absl::StatusOr<FetchedModel> model = Fetch(start, std::move(stop), progress);
-  if (!model.ok()) return {model.status(), {}};
+  if (!model.ok()) return {WithoutToken(model.status(), start.hub_token()), {}};
   JobOutcome outcome;
   outcome.result.mutable_fetch()->set_model_path(model->path.string());
   return outcome;

@@ -58,6 +58,16 @@ TEST_F(FetchAttemptTest, ATokenThatWasLostIsToldSo) {
   EXPECT_TRUE(RunFetch(Start("hf_good"), {}, sink_).status.ok());
 }
 
+TEST_F(FetchAttemptTest, ATokenThatComesBackIsNotTold) {
+  server_.Override([](const testing::HubRequest&) {
+    return "HTTP/1.1 400 Bad Request\r\nX-Error-Message: you are hf_good\r\n"
+           "Content-Length: 0\r\n\r\n";
+  });
+  const JobOutcome outcome = RunFetch(Start("hf_good"), {}, sink_);
+  EXPECT_EQ(ErrorOf(outcome.status), Error::kIo);
+  EXPECT_THAT(MessageOf(outcome.status), HasSubstr("you are [token]"));
+}
+
 TEST_F(FetchAttemptTest, WhatCameWithTheJobIsChecked) {
   for (const std::string token : {"hf_a\r\nHost: evil", "hf a"}) {
     const JobOutcome outcome = RunFetch(Start(token), {}, sink_);

@@ -111,8 +111,8 @@ absl::StatusOr<FetchedModel> InsteadOfHub(const FetchContext& context, const Hub
   if (ErrorOf(failure) != Error::kIo) return failure;
   absl::StatusOr<FetchedModel> here = FindFetchedModel(context, id);
   if (!here.ok()) return failure;
-  context.on_message(StrCat("Model '", id.name, "' is taken from the cache, commit ", here->commit,
-                            ", as the Hub cannot be asked: ", failure.message()));
+  context.Tell(StrCat("Model '", id.name, "' is taken from the cache, commit ", here->commit,
+                      ", as the Hub cannot be asked: ", failure.message()));
   return here;
 }
 

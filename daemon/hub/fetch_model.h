@@ -15,6 +15,7 @@
 #include "daemon/hub/hub_settings.h"
 #include "daemon/hub/remote_file.h"
 #include "daemon/hub/retry.h"
+#include "daemon/hub/without_token.h"
 
 namespace quantized {
 
@@ -35,6 +36,9 @@ struct FetchContext {
   std::stop_token stop;
   std::function<void(const FetchProgress&)> on_progress = [](const FetchProgress&) {};
   std::function<void(std::string_view)> on_message = [](std::string_view) {};
+
+  // Tells a person `text`, which may quote a server.
+  void Tell(std::string_view text) const { on_message(WithoutToken(text, settings.token)); }
 
   HttpSettings http() const {
     return {.endpoint = settings.endpoint,

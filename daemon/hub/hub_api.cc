@@ -11,6 +11,7 @@
 #include "core/base/text.h"
 #include "daemon/hub/json_text.h"
 #include "daemon/hub/url.h"
+#include "daemon/hub/without_token.h"
 
 namespace quantized {
 namespace {
@@ -114,7 +115,9 @@ absl::Status HubRefusal(const HttpSettings& settings, const HubId& id, std::stri
                      StrCat("Hugging Face Hub denies access to model '", id.name, "'"),
                      StrCat("Set HF_TOKEN to a token that may read ", PageOf(settings, id)));
   }
-  const std::string why = PrintableText(response.Header("x-error-message").substr(0, 300));
+  // Before it is cut: a part of the token would not be found later.
+  const std::string why = PrintableText(
+      WithoutToken(response.Header("x-error-message"), settings.token).substr(0, 300));
   return MakeError(Error::kIo, StrCat(PublicUrl(response.url), " answers with status ", status,
                                       why.empty() ? "" : ": ", why));
 }

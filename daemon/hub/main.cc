@@ -299,7 +299,7 @@ class Program {
     const HubCache cache(context_.settings.cache);
     ASSIGN_OR_RETURN(const PrunedCache pruned, PruneCache(cache, older_than));
     for (const std::string& skipped : pruned.skipped) {
-      context_.on_message(StrCat("Left alone: ", skipped));
+      context_.Tell(StrCat("Left alone: ", skipped));
     }
     return Json{{"status", "success"},
                 {"path", cache.root().string()},
@@ -337,7 +337,10 @@ absl::StatusOr<Json> Answer(int argc, char** argv, const std::stop_token& stop) 
                        }};
   if (connections) context.rules.connections = *connections;
   if (chunk_bytes) context.rules.chunk_bytes = *chunk_bytes;
-  return Program(std::move(arguments), std::move(context)).Run();
+  const std::string secret = context.settings.token;
+  absl::StatusOr<Json> answer = Program(std::move(arguments), std::move(context)).Run();
+  if (!answer.ok()) return WithoutToken(answer.status(), secret);
+  return answer;
 }
 
 }  // namespace

@@ -212,6 +212,30 @@ TEST_F(ProgramTest, TheTokenGoesToTheHubOnly) {
   EXPECT_TRUE(seen);
 }
 
+// A server that says what it was sent.
+TEST_F(ProgramTest, ATokenThatComesBackIsNotTold) {
+  constexpr char kCanary[] = "hf_CanaryCanaryCanary";
+  auto options = Options();
+  options.environment["HF_TOKEN"] = kCanary;
+  const std::string long_start(290, 'x');
+  for (const std::string& answer :
+       {absl::StrCat("HTTP/1.1 400 Bad Request\r\nX-Error-Message: you are ", kCanary,
+                     "\r\nContent-Length: 0\r\n\r\n"),
+        absl::StrCat("HTTP/1.1 400 Bad Request\r\nX-Error-Message: ", long_start, kCanary,
+                     "\r\nContent-Length: 0\r\n\r\n"),
+        absl::StrCat("HTTP/1.1 302 Found\r\nLocation: ", server_.cdn(), "/", kCanary,
+                     "\r\nContent-Length: 0\r\n\r\n")}) {
+    server_.Override([&](const HubRequest& request) -> std::optional<std::string> {
+      if (request.port == HubPort::kHub) return answer;
+      return "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    });
+    const ProcessResult result = testing::RunProcess(Command({"pin", "me/model"}), options);
+    EXPECT_EQ(result.exit_code, 1) << result.out;
+    EXPECT_THAT(result.out, HasSubstr("[token]"));
+    EXPECT_THAT(result.out + result.err, Not(HasSubstr("hf_Canary")));
+  }
+}
+
 TEST_F(ProgramTest, OverHttpsOnlyWithACertificateThatIsTrusted) {
   testing::HubServer secure(testing::HubScheme::kHttps);
   secure.Add(model_);

@@ -127,6 +127,9 @@ absl::StatusOr<RepositoryInfo> ParseRepositoryInfo(const HubId& id, std::string_
   if (!answer.is_object()) return BadAnswer(id, "not a JSON object");
   RepositoryInfo info{.commit = TextOf(answer, "sha"), .files = {}};
   if (!IsHex(info.commit, 40)) return BadAnswer(id, "'sha' is no commit");
+  if (IsHex(id.revision, 40) && info.commit != id.revision) {
+    return BadAnswer(id, StrCat("it is of commit ", info.commit, ", expected ", id.revision));
+  }
   const auto siblings = answer.find("siblings");
   if (siblings == answer.end() || !siblings->is_array()) {
     return BadAnswer(id, "'siblings' is no list of files");

@@ -15,8 +15,8 @@
 namespace quantized {
 
 // The commit that `id` names now, and its files. Errors: those of HubRefusal; kIo when the Hub does
-// not answer; kValidationFailed when its answer is not what it must be: hashes, sizes, or a path
-// that would leave its folder.
+// not answer; kValidationFailed when its answer is not what it must be: hashes, sizes, a path that
+// would leave its folder, or another commit than was asked for.
 absl::StatusOr<RepositoryInfo> FetchRepositoryInfo(HttpClient& client, const HubId& id,
                                                    Retries retries);
 

@@ -138,6 +138,17 @@ TEST_F(HubApiTest, AHostileDescription) {
               HasSubstr("100001 files"));
 }
 
+TEST_F(HubApiTest, AnotherCommitThanWasAskedFor) {
+  const std::string other(40, 'a');
+  EXPECT_TRUE(
+      ParseRepositoryInfo({.name = "me/model", .revision = std::string(kCommit)}, Info(Entry("a")))
+          .ok());
+  const auto info = ParseRepositoryInfo({.name = "me/model", .revision = other}, Info(Entry("a")));
+  EXPECT_EQ(ErrorOf(info.status()), Error::kValidationFailed);
+  EXPECT_THAT(MessageOf(info.status()),
+              HasSubstr("commit " + std::string(kCommit) + ", expected " + other));
+}
+
 TEST_F(HubApiTest, AnEndlessDescription) {
   server_.Override([](const testing::HubRequest&) {
     return "HTTP/1.1 200 OK\r\nContent-Length: 40000000\r\n\r\n" + std::string(40'000'000, ' ');

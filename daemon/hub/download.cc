@@ -26,11 +26,6 @@ namespace fs = std::filesystem;
 fs::path IncompletePath(const fs::path& blob) { return blob.string() + ".chunks.incomplete"; }
 fs::path JournalPath(const fs::path& blob) { return blob.string() + ".chunks.journal"; }
 
-// "bytes 0-9/100": the range and the size of the whole.
-bool IsContentRange(std::string_view text, ByteRange range, uint64_t size_bytes) {
-  return text == StrCat("bytes ", range.begin, "-", range.end - 1, "/", size_bytes);
-}
-
 // Answers that more patience does not better, in a row: a stream cut short, a refusal by whom the
 // Hub redirects to.
 constexpr int kMostSetbacks = 7;

@@ -62,6 +62,10 @@ absl::Status DownloadCancelled() {
   return MakeError(Error::kCancelled, "the download was cancelled");
 }
 
+bool IsContentRange(std::string_view text, ByteRange range, uint64_t size_bytes) {
+  return text == StrCat("bytes ", range.begin, "-", range.end - 1, "/", size_bytes);
+}
+
 std::string HttpResponse::Header(const std::string& name) const {
   const auto found = headers.find(name);
   return found == headers.end() ? "" : found->second;

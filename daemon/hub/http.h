@@ -14,6 +14,7 @@
 #include <span>
 #include <stop_token>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 
@@ -33,6 +34,9 @@ struct ByteRange {
   uint64_t end = 0;  // the byte after the last
   uint64_t size_bytes() const { return end - begin; }
 };
+
+// Whether `text`, a Content-Range, is "bytes 0-9/100": `range` of a file of `size_bytes`.
+bool IsContentRange(std::string_view text, ByteRange range, uint64_t size_bytes);
 
 struct HttpRequest {
   std::string url;

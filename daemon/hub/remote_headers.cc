@@ -12,6 +12,7 @@
 #include "core/base/mutex.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/base/text.h"
 #include "daemon/hub/blob_digest.h"
 #include "daemon/hub/hub_api.h"
 #include "daemon/hub/model_files.h"
@@ -41,37 +42,55 @@ class RemoteReader {
   uint64_t fetched_bytes() const { return fetched_bytes_; }
 
   // Appends to `text` what it lacks of the first `size_bytes` of `file`. A server without ranges
-  // sends the file from its start: what is beyond is not read.
+  // sends the file from its start. Whatever the server sends, what is beyond is not read.
   absl::Status Extend(const RemoteFile& file, uint64_t size_bytes, std::string& text) {
     Retries retries(context_.questions, context_.waiter);
     while (text.size() < size_bytes) {
+      const ByteRange range = {.begin = text.size(), .end = size_bytes};
       const HttpRequest request{.url = FileUrl(context_.settings.endpoint, id_, commit_, file.path),
-                                .range = ByteRange{.begin = text.size(), .end = size_bytes}};
+                                .range = range};
       uint64_t skip = 0;
       bool first = true;
       const auto take = [&](const HttpResponse& response,
                             std::span<const std::byte> bytes) -> absl::Status {
-        if (std::exchange(first, false) && response.status != 206) skip = text.size();
+        if (std::exchange(first, false)) {
+          if (response.status != 206) skip = range.begin;
+          RETURN_IF_ERROR(CheckRange(response, range, file));
+        }
         fetched_bytes_ += bytes.size();
         const uint64_t skipped = std::min<uint64_t>(skip, bytes.size());
         skip -= skipped;
-        const auto wanted = bytes.subspan(
-            skipped, std::min<uint64_t>(bytes.size() - skipped, size_bytes - text.size()));
+        bytes = bytes.subspan(skipped);
+        const auto wanted = bytes.first(std::min<uint64_t>(bytes.size(), size_bytes - text.size()));
         text.append(reinterpret_cast<const char*>(wanted.data()), wanted.size());
-        return text.size() < size_bytes || response.status == 206
-                   ? absl::OkStatus()
-                   : absl::CancelledError("read as far as needed");
+        // A range that ends where it should leaves the connection for the next.
+        const bool more_comes = response.status != 206 || wanted.size() < bytes.size();
+        return text.size() == size_bytes && more_comes
+                   ? absl::CancelledError("read as far as needed")
+                   : absl::OkStatus();
       };
-      const size_t before = text.size();
       const HttpResult result = client_.Get(request, take);
       if (text.size() >= size_bytes) break;
-      if (text.size() > before) retries.Progressed();
+      if (text.size() > range.begin) retries.Progressed();
       RETURN_IF_ERROR(AfterFailure(result, file, retries));
     }
     return absl::OkStatus();
   }
 
  private:
+  absl::Status CheckRange(const HttpResponse& response, ByteRange range,
+                          const RemoteFile& file) const {
+    const std::string found = response.Header("content-range");
+    if (response.status != 206 || IsContentRange(found, range, file.size_bytes)) {
+      return absl::OkStatus();
+    }
+    return MakeError(
+        Error::kValidationFailed,
+        StrCat("file '", file.path, "' of model '", id_.name, "': the server's range is '",
+               PrintableText(found), "', expected bytes ", range.begin, "-", range.end - 1, "/",
+               file.size_bytes));
+  }
+
   absl::Status AfterFailure(const HttpResult& result, const RemoteFile& file, Retries& retries) {
     const HttpResponse& response = result.response;
     absl::Status failure = result.transfer;

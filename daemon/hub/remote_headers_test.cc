@@ -140,6 +140,33 @@ TEST_F(RemoteHeadersTest, AConfigWithAnotherHash) {
   EXPECT_EQ(ErrorOf(headers.status()), Error::kValidationFailed) << headers.status();
 }
 
+// Neither more than was asked for, nor from another place.
+TEST_F(RemoteHeadersTest, ARangeThatWasNotAskedFor) {
+  const testing::HubRepository model = Model("me/model");
+  server_.Add(model);
+  const auto answer = [&](const std::string& range, size_t length) {
+    server_.Override([=](const testing::HubRequest& request) -> std::optional<std::string> {
+      if (request.port == testing::HubPort::kHub) return std::nullopt;
+      return absl::StrCat("HTTP/1.1 206 Partial Content\r\nContent-Range: ", range,
+                          "\r\nContent-Length: ", length, "\r\n\r\n") +
+             model.files.at("model-00001-of-00002.safetensors").bytes + std::string(length, 'x');
+    });
+    return FetchHeaders(Context(), *ParseHubId("me/model"), Texts::kFew, stand_in());
+  };
+  const std::string asked = absl::StrCat("bytes 0-65535/", kWeightBytes);
+  constexpr size_t kEndless = 30 << 20;
+  const auto endless = answer(asked, kEndless);
+  ASSERT_TRUE(endless.ok()) << endless.status();
+  EXPECT_LT(endless->fetched_bytes, kEndless / 10);
+  for (const std::string& range :
+       {std::string(), absl::StrCat("bytes 1-65536/", kWeightBytes),
+        absl::StrCat("bytes 0-65535/", kWeightBytes + 1), std::string("bytes */9")}) {
+    const auto headers = answer(range, 65536);
+    EXPECT_EQ(ErrorOf(headers.status()), Error::kValidationFailed) << range;
+    EXPECT_THAT(MessageOf(headers.status()), HasSubstr("expected bytes 0-65535/"));
+  }
+}
+
 TEST_F(RemoteHeadersTest, FaultsPass) {
   using Kind = testing::HubFaultKind;
   server_.Add(Model("me/model"));

@@ -94,6 +94,7 @@ struct HttpClient::Transfer {
   const BodySink& sink;
   HttpResult result;
   size_t header_bytes = 0;
+  size_t error_bytes = 0;
   bool headers_ended = false;
   char error_text[CURL_ERROR_SIZE] = {};
 
@@ -134,9 +135,9 @@ struct HttpClient::Transfer {
       result.transfer = sink(response, std::as_bytes(std::span(bytes)));
       return result.transfer.ok();
     }
-    const size_t room = kMaxErrorBodyBytes - response.error_body.size();
-    response.error_body.append(bytes.substr(0, room));
-    return bytes.size() <= room;
+    // Nobody reads it; a short one leaves the connection for the next request.
+    error_bytes += bytes.size();
+    return error_bytes <= kMaxErrorBodyBytes;
   }
 };
 

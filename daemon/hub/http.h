@@ -52,7 +52,6 @@ struct HttpResponse {
   // Of the last hop; of those before only what they say of the file they redirect to (X-Linked-…).
   // Names in lower case.
   std::map<std::string, std::string> headers;
-  std::string error_body;  // what came with a status that is no success, as far as 64 KiB
 
   // "" where there is none.
   std::string Header(const std::string& name) const;

@@ -58,10 +58,12 @@ constexpr std::array kVariables = {
     VariableRow{.name = "LLM_QUANTIZE_CACHE",
                 .help = "Where models of the Hub are kept, ~/.cache/llm-quantize if not set"},
     VariableRow{.name = "HF_TOKEN",
-                .help = "Token for gated and private models; also taken: the file HF_TOKEN_PATH, "
-                        "and the file token in HF_HOME"},
+                .help =
+                    "Token for gated and private models; also taken: HUGGING_FACE_HUB_TOKEN, the "
+                    "file HF_TOKEN_PATH, and the file token in HF_HOME"},
     VariableRow{.name = "HF_ENDPOINT, HF_HUB_OFFLINE, HF_HUB_CACHE, HF_HOME",
-                .help = "As huggingface_hub has them"},
+                .help = "As huggingface_hub has them; also taken: TRANSFORMERS_OFFLINE, "
+                        "HUGGINGFACE_HUB_CACHE"},
     VariableRow{.name = "REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE, SSL_CERT_DIR",
                 .help = "Certificates to trust; of jobs, too"},
     VariableRow{.name = "https_proxy, no_proxy",

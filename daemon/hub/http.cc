@@ -201,7 +201,10 @@ HttpResult HttpClient::GetOnce(const HttpRequest& request, const std::string& ur
   Set(easy, CURLOPT_FOLLOWLOCATION, 0L);
   Set(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   if (const std::filesystem::path& trusted = settings_.certificates; !trusted.empty()) {
-    const bool is_folder = std::filesystem::is_directory(trusted);
+    // OpenSSL takes several folders in one text.
+    std::error_code ignored;
+    const bool is_folder = std::filesystem::is_directory(trusted, ignored) ||
+                           !std::filesystem::exists(trusted, ignored);
     Set(easy, is_folder ? CURLOPT_CAPATH : CURLOPT_CAINFO, trusted.c_str());
   }
   Set(easy, CURLOPT_NOSIGNAL, 1L);

@@ -23,7 +23,7 @@ namespace quantized {
 struct HttpSettings {
   std::string endpoint;
   std::string token;                   // a secret; empty for none
-  std::filesystem::path certificates;  // a file or folder of those to trust; empty: the system's
+  std::filesystem::path certificates;  // as HubSettings has them
   std::chrono::seconds connect_timeout{15};
   // A transfer that brings nothing for so long has failed.
   std::chrono::seconds stall_timeout{30};

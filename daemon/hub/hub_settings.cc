@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_split.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
@@ -31,6 +32,37 @@ bool IsTrue(std::string value) {
   return value == "1" || value == "true" || value == "yes" || value == "on";
 }
 
+// The first of two variables that has a value; what it is.
+std::string EitherOf(const Environment& environment, std::string_view name,
+                     std::string_view other) {
+  const std::string value = ValueOf(environment, name);
+  return value.empty() ? ValueOf(environment, other) : value;
+}
+
+bool IsOfName(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+// Python's os.path.expandvars: $NAME and ${NAME}; one that is not set stays as it is.
+std::string ExpandVariables(const Environment& environment, std::string_view text) {
+  std::string expanded;
+  while (!text.empty()) {
+    const bool braced = text.starts_with("${");
+    const size_t begin = braced ? 2 : 1;
+    size_t end = begin;
+    if (text[0] == '$') {
+      while (end < text.size() && (braced ? text[end] != '}' : IsOfName(text[end]))) ++end;
+    }
+    const std::string name(text.substr(std::min(begin, text.size()), end - begin));
+    const size_t size = end + (braced ? 1 : 0);
+    const bool is_variable =
+        text[0] == '$' && size <= text.size() && !name.empty() && environment.contains(name);
+    expanded += is_variable ? ValueOf(environment, name) : std::string(text.substr(0, 1));
+    text.remove_prefix(is_variable ? size : 1);
+  }
+  return expanded;
+}
+
 // The folders that are named by variables, "~" for HOME.
 class Folders {
  public:
@@ -38,13 +70,11 @@ class Folders {
 
   // The folder that `variable` names, if it does.
   std::optional<fs::path> Named(std::string_view variable) const {
-    const std::string value = ValueOf(environment_, variable);
-    if (value.empty()) return std::nullopt;
-    if (value == "~" || value.starts_with("~/")) {
-      return fs::path(ValueOf(environment_, "HOME")) /
-             value.substr(std::min<size_t>(2, value.size()));
-    }
-    return fs::absolute(value).lexically_normal();
+    return At(ValueOf(environment_, variable));
+  }
+  // The same for a variable of huggingface_hub's, which may name others.
+  std::optional<fs::path> NamedAsThere(std::string_view variable) const {
+    return At(ExpandVariables(environment_, WithHome(ValueOf(environment_, variable))));
   }
   // ~/.cache, if there is a home.
   std::optional<fs::path> UserCache() const {
@@ -53,7 +83,7 @@ class Folders {
     return fs::path(home) / ".cache";
   }
   std::optional<fs::path> HuggingFaceHome() const {
-    if (auto home = Named("HF_HOME")) return home;
+    if (auto home = NamedAsThere("HF_HOME")) return home;
     std::optional<fs::path> cache = Named("XDG_CACHE_HOME");
     if (!cache) cache = UserCache();
     if (!cache) return std::nullopt;
@@ -61,6 +91,15 @@ class Folders {
   }
 
  private:
+  std::string WithHome(const std::string& text) const {
+    if (text != "~" && !text.starts_with("~/")) return text;
+    return ValueOf(environment_, "HOME") + text.substr(1);
+  }
+  std::optional<fs::path> At(const std::string& text) const {
+    if (text.empty()) return std::nullopt;
+    return fs::absolute(WithHome(text)).lexically_normal();
+  }
+
   const Environment& environment_;
 };
 
@@ -76,10 +115,11 @@ absl::StatusOr<std::string> CheckedToken(std::string_view token, std::string_vie
 }
 
 absl::StatusOr<std::string> FindToken(const Environment& environment, const Folders& folders) {
-  if (const std::string token = ValueOf(environment, "HF_TOKEN"); !token.empty()) {
-    return CheckedToken(token, "HF_TOKEN");
+  for (const std::string_view variable : {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}) {
+    const std::string token = ValueOf(environment, variable);
+    if (!token.empty()) return CheckedToken(token, variable);
   }
-  std::optional<fs::path> file = folders.Named("HF_TOKEN_PATH");
+  std::optional<fs::path> file = folders.NamedAsThere("HF_TOKEN_PATH");
   if (!file) {
     const std::optional<fs::path> home = folders.HuggingFaceHome();
     if (!home) return "";
@@ -91,12 +131,28 @@ absl::StatusOr<std::string> FindToken(const Environment& environment, const Fold
   return CheckedToken(text, file->string());
 }
 
-absl::StatusOr<fs::path> FindCertificates(const Folders& folders) {
+// Of the folders in `list`, with ':' between them, those that are there, as OpenSSL takes them.
+std::string FoldersThatAreThere(std::string_view list) {
+  std::string there;
+  for (const absl::string_view folder :
+       absl::StrSplit(absl::string_view(list.data(), list.size()), ':', absl::SkipEmpty())) {
+    std::error_code ignored;
+    const fs::path path = fs::absolute(std::string(folder));
+    if (fs::is_directory(path, ignored)) StrAppend(&there, there.empty() ? "" : ":", path.string());
+  }
+  return there;
+}
+
+absl::StatusOr<fs::path> FindCertificates(const Environment& environment, const Folders& folders) {
   for (const std::string_view variable : kCertificateVariables) {
     const std::optional<fs::path> path = folders.Named(variable);
     if (!path) continue;
     std::error_code ignored;
     if (fs::exists(*path, ignored)) return *path;
+    if (variable == "SSL_CERT_DIR") {
+      const std::string there = FoldersThatAreThere(Lookup(environment, variable));
+      if (!there.empty()) return there;
+    }
     return MakeError(
         Error::kInvalidArgument,
         StrCat(variable, " is '", path->string(), "', expected a file or folder of certificates"),
@@ -123,16 +179,10 @@ absl::StatusOr<std::string> FindEndpoint(const Environment& environment) {
 
 }  // namespace
 
-absl::StatusOr<HubSettings> ReadHubSettings(const Environment& environment,
-                                            std::string given_token) {
+absl::StatusOr<HubSettings> ReadCacheSettings(const Environment& environment) {
   const Folders folders(environment);
   HubSettings settings;
-  ASSIGN_OR_RETURN(settings.endpoint, FindEndpoint(environment));
-  ASSIGN_OR_RETURN(settings.certificates, FindCertificates(folders));
-  settings.offline = IsTrue(ValueOf(environment, "HF_HUB_OFFLINE"));
-  ASSIGN_OR_RETURN(settings.token, given_token.empty()
-                                       ? FindToken(environment, folders)
-                                       : CheckedToken(given_token, "the descriptor"));
+  settings.offline = IsTrue(EitherOf(environment, "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"));
   std::optional<fs::path> cache = folders.Named("LLM_QUANTIZE_CACHE");
   if (!cache) {
     const std::optional<fs::path> user = folders.UserCache();
@@ -143,11 +193,25 @@ absl::StatusOr<HubSettings> ReadHubSettings(const Environment& environment,
     cache = *user / "llm-quantize";
   }
   settings.cache = *cache / "hub";
-  if (auto shared = folders.Named("HF_HUB_CACHE")) {
+  std::optional<fs::path> shared = folders.NamedAsThere("HF_HUB_CACHE");
+  if (!shared) shared = folders.NamedAsThere("HUGGINGFACE_HUB_CACHE");
+  if (shared) {
     settings.shared_cache = *shared;
   } else if (auto home = folders.HuggingFaceHome()) {
     settings.shared_cache = *home / "hub";
   }
+  return settings;
+}
+
+absl::StatusOr<HubSettings> ReadHubSettings(const Environment& environment,
+                                            std::string given_token) {
+  ASSIGN_OR_RETURN(HubSettings settings, ReadCacheSettings(environment));
+  const Folders folders(environment);
+  ASSIGN_OR_RETURN(settings.endpoint, FindEndpoint(environment));
+  ASSIGN_OR_RETURN(settings.certificates, FindCertificates(environment, folders));
+  ASSIGN_OR_RETURN(settings.token, given_token.empty()
+                                       ? FindToken(environment, folders)
+                                       : CheckedToken(given_token, "the descriptor"));
   return settings;
 }
 

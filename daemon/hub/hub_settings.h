@@ -16,17 +16,23 @@ struct HubSettings {
   bool offline = false;
   std::filesystem::path cache;         // the models that we fetched: LLM_QUANTIZE_CACHE/hub
   std::filesystem::path shared_cache;  // those that huggingface_hub fetched; empty for none
-  // A file, or a folder, of certificates to trust; empty for the system's.
+  // A file, or folders with ':' between them, of certificates to trust; empty for the system's.
   std::filesystem::path certificates;
 };
 
-// Reads HF_ENDPOINT, HF_TOKEN (else the file that HF_TOKEN_PATH names, else HF_HOME/token),
-// HF_HUB_OFFLINE, LLM_QUANTIZE_CACHE and HF_HUB_CACHE; HF_HOME is by default
-// ~/.cache/huggingface. Certificates are those of the first of REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE,
-// SSL_CERT_FILE and SSL_CERT_DIR that is set. An empty value is as good as none. `given_token`
-// counts before all of them. Errors: kInvalidArgument for an endpoint that is no http(s) URL, a
-// token that is no single word, a cache that needs a HOME where there is none, and certificates
-// that are not there. No message quotes a token.
+// Where models are, for who asks nobody: offline and the caches. Reads HF_HUB_OFFLINE (else
+// TRANSFORMERS_OFFLINE), LLM_QUANTIZE_CACHE and HF_HUB_CACHE (else HUGGINGFACE_HUB_CACHE, else
+// HF_HOME/hub); HF_HOME is by default ~/.cache/huggingface. A ~ at the beginning and, in
+// huggingface_hub's own variables, $NAME and ${NAME} stand for what they do there. An empty value
+// is as good as none. Errors: kInvalidArgument for a cache that needs a HOME where there is none.
+absl::StatusOr<HubSettings> ReadCacheSettings(const Environment& environment);
+
+// All of it. Reads also HF_ENDPOINT and HF_TOKEN (else HUGGING_FACE_HUB_TOKEN, else the file that
+// HF_TOKEN_PATH names, else HF_HOME/token). Certificates are those of the first of
+// REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE and SSL_CERT_DIR that is set. `given_token`
+// counts before all of them. Errors: those of ReadCacheSettings; kInvalidArgument for an endpoint
+// that is no http(s) URL, a token that is no single word, and certificates that are not there. No
+// message quotes a token.
 absl::StatusOr<HubSettings> ReadHubSettings(const Environment& environment,
                                             std::string given_token = "");
 

@@ -42,6 +42,41 @@ TEST(HubSettingsTest, Variables) {
   EXPECT_EQ(Read({{"HOME", "/h"}, {"XDG_CACHE_HOME", "/c"}}).shared_cache, "/c/huggingface/hub");
 }
 
+// As huggingface_hub reads them.
+TEST(HubSettingsTest, OlderNames) {
+  const Environment older = {{"HOME", "/h"},
+                             {"HUGGING_FACE_HUB_TOKEN", "hf_older"},
+                             {"HUGGINGFACE_HUB_CACHE", "/older"},
+                             {"TRANSFORMERS_OFFLINE", "1"}};
+  EXPECT_EQ(Read(older).token, "hf_older");
+  EXPECT_EQ(Read(older).shared_cache, "/older");
+  EXPECT_TRUE(Read(older).offline);
+  Environment both = older;
+  both.merge(
+      Environment{{"HF_TOKEN", "hf_new"}, {"HF_HUB_CACHE", "/new"}, {"HF_HUB_OFFLINE", "0"}});
+  EXPECT_EQ(Read(both).token, "hf_new");
+  EXPECT_EQ(Read(both).shared_cache, "/new");
+  EXPECT_FALSE(Read(both).offline);
+}
+
+TEST(HubSettingsTest, FoldersThatNameVariables) {
+  const struct {
+    std::string value, folder;
+  } cases[] = {{"~/x", "/h/x"},          {"$DISK/x", "/disk/x"},
+               {"${DISK}/x", "/disk/x"}, {"/a/$DISK_/x", "/a/$DISK_/x"},
+               {"/a/$", "/a/$"},         {"/a/${DISK", "/a/${DISK"},
+               {"/a/${}x", "/a/${}x"},   {"~/$NAME$NAME", "/h/nn"}};
+  for (const auto& [value, folder] : cases) {
+    const Environment base = {{"HOME", "/h"}, {"DISK", "/disk"}, {"NAME", "n"}};
+    for (const std::string variable : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME"}) {
+      Environment environment = base;
+      environment[variable] = value;
+      EXPECT_EQ(Read(environment).shared_cache, variable == "HF_HOME" ? folder + "/hub" : folder)
+          << variable << " " << value;
+    }
+  }
+}
+
 TEST(HubSettingsTest, TheTokenOfAFile) {
   const testing::TempDir folder;
   std::ofstream(folder.path() / "token") << "hf_file\n";
@@ -72,6 +107,25 @@ TEST(HubSettingsTest, Certificates) {
   EXPECT_EQ(
       Read({{"HOME", "/h"}, {"SSL_CERT_DIR", folder.path()}, {"SSL_CERT_FILE", file}}).certificates,
       file);
+}
+
+TEST(HubSettingsTest, SeveralFoldersOfCertificates) {
+  const testing::TempDir one, two;
+  const std::string list = one.path().string() + ":/no/such:" + two.path().string();
+  EXPECT_EQ(Read({{"HOME", "/h"}, {"SSL_CERT_DIR", list}}).certificates,
+            one.path().string() + ":" + two.path().string());
+  EXPECT_FALSE(ReadHubSettings({{"HOME", "/h"}, {"SSL_CERT_DIR", "/no/a:/no/b"}}).ok());
+}
+
+// Who looks after the cache needs neither token nor certificates.
+TEST(HubSettingsTest, ForTheCacheAlone) {
+  const auto settings = ReadCacheSettings({{"HOME", "/h"},
+                                           {"HF_TOKEN", "hf a"},
+                                           {"HF_ENDPOINT", "file:///etc"},
+                                           {"SSL_CERT_FILE", "/no/ca.pem"}});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ(settings->cache, "/h/.cache/llm-quantize/hub");
+  EXPECT_FALSE(ReadCacheSettings({}).ok());
 }
 
 TEST(HubSettingsTest, WhatIsRefused) {

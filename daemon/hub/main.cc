@@ -326,7 +326,11 @@ absl::StatusOr<Json> Answer(int argc, char** argv, const std::stop_token& stop) 
   if (token_fd) {
     ASSIGN_OR_RETURN(token, ReadToken(static_cast<int>(*token_fd)));
   }
-  ASSIGN_OR_RETURN(HubSettings settings, ReadHubSettings(ProcessEnvironment(), std::move(token)));
+  const Environment environment = ProcessEnvironment();
+  const bool asks_nobody = !arguments.words.empty() && arguments.words[0] == "cache";
+  ASSIGN_OR_RETURN(HubSettings settings, asks_nobody
+                                             ? ReadCacheSettings(environment)
+                                             : ReadHubSettings(environment, std::move(token)));
   RealWaiter waiter;
   FetchContext context{.settings = std::move(settings),
                        .waiter = waiter,

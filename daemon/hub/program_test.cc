@@ -34,6 +34,9 @@ class ProgramTest : public HubTest {
                             {"HF_HUB_OFFLINE", ""},
                             {"HF_HUB_CACHE", ""},
                             {"HF_TOKEN_PATH", ""},
+                            {"HUGGING_FACE_HUB_TOKEN", ""},
+                            {"HUGGINGFACE_HUB_CACHE", ""},
+                            {"TRANSFORMERS_OFFLINE", ""},
                             {"http_proxy", ""},
                             {"REQUESTS_CA_BUNDLE", ""},
                             {"CURL_CA_BUNDLE", ""},
@@ -82,6 +85,16 @@ TEST_F(ProgramTest, FetchesAndTells) {
   EXPECT_EQ(Run({"cache", "list"})["models"][0]["model_name"], "me/model");
   EXPECT_EQ(Run({"cache", "verify"})["files"], 6);
   EXPECT_EQ(Run({"cache", "prune", "--older-than", "7"})["files"], 0);
+}
+
+TEST_F(ProgramTest, TheCareOfTheCacheNeedsNoToken) {
+  auto options = Options();
+  options.environment["SSL_CERT_DIR"] = "/no/a:/no/b";
+  options.environment["HF_TOKEN"] = "hf a";
+  for (const std::string word : {"list", "verify", "prune"}) {
+    EXPECT_EQ(testing::RunProcess(Command({"cache", word}), options).exit_code, 0) << word;
+  }
+  EXPECT_EQ(testing::RunProcess(Command({"pin", "me/model"}), options).exit_code, 2);
 }
 
 TEST_F(ProgramTest, FailsAsTheContractSays) {

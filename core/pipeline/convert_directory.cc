@@ -24,6 +24,7 @@
 #include "core/pipeline/directory_files.h"
 #include "core/pipeline/directory_output.h"
 #include "core/pipeline/directory_plan.h"
+#include "core/pipeline/output_guard.h"
 #include "core/pipeline/progress.h"
 #include "core/pipeline/room.h"
 #include "core/source/locate.h"
@@ -151,6 +152,7 @@ class DirectoryConversion {
     ASSIGN_OR_RETURN(folder_, FolderOf(request_, conversion_));
     ASSIGN_OR_RETURN(plan_, PlanOf(request_, conversion_, folder_));
     TellArchitecture(folder_.summary, context_.progress);
+    RETURN_IF_ERROR(CheckOutputFolders(request_));
     output_.emplace(request_, plan_, context_);
     ASSIGN_OR_RETURN(const std::optional<std::string> existing, output_->FindExisting());
     if (existing) {
@@ -329,8 +331,8 @@ absl::StatusOr<QuantizeForecast> ForecastConvertToDirectory(const QuantizeReques
   }
   const fs::path target = OutputFolder(plan.output_path.parent_path()).Existing();
   ASSIGN_OR_RETURN(forecast.disk_free_bytes, FreeDiskBytes(target));
-  for (const absl::Status& status :
-       {CheckMemoryFor(plan, threads), CheckDisk(forecast.disk_needed_bytes, target)}) {
+  for (const absl::Status& status : {CheckOutputFolders(request), CheckMemoryFor(plan, threads),
+                                     CheckDisk(forecast.disk_needed_bytes, target)}) {
     if (!status.ok()) forecast.warnings.push_back(std::string(status.message()));
   }
   return forecast;

@@ -156,6 +156,27 @@ TEST_F(ConvertGgufTest, FloatLevelsAreMadeWithoutAQuestion) {
   EXPECT_EQ(rounded->fidelity, "rounded");
 }
 
+TEST_F(ConvertGgufTest, TheFileAndTheFoldersAroundItAreNeverReplaced) {
+  WriteGguf("Q8_0");
+  const fs::path notes = gguf_.parent_path() / "other" / "notes.txt";
+  fs::create_directories(notes.parent_path());
+  ASSERT_TRUE(WriteFileAtomically(notes, "precious").ok());
+  const std::string before = Contents(gguf_);
+  for (const fs::path& path : {gguf_, gguf_.parent_path()}) {
+    QuantizeRequest request = FromGguf("gptq", "8bit");
+    request.outputs[0].path = path;
+    ExpectError(Run(request).status(), Error::kInvalidArgument,
+                HasSubstr("the output " + path.string() + " would replace"));
+  }
+  // The folder that stands for the one file in it.
+  QuantizeRequest request = FromGguf("gguf", "Q4_0");
+  request.model_path = gguf_.parent_path();
+  ExpectError(Run(request).status(), Error::kInvalidArgument,
+              HasSubstr("the output " + gguf_.string() + " would replace"));
+  EXPECT_TRUE(Contents(gguf_) == before);
+  EXPECT_EQ(Contents(notes), "precious");
+}
+
 TEST_F(ConvertGgufTest, WidthsThatDirectoriesDoNotHoldAreRefused) {
   WriteGguf("Q8_0", {.feed_forward = 80});
   ExpectError(Run(FromGguf("gptq")).status(), Error::kUnsupportedConversion,

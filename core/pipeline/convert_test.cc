@@ -26,6 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 using kernels::TypeId;
 using ::testing::AllOf;
+using ::testing::Contains;
 using testing::ConvertTest;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -293,6 +294,23 @@ TEST_F(ConvertTest, WhatTheOtherFormatCannotHoldIsRefusedBeforeAnyWork) {
   config["quantization_config"]["dynamic"] = {{"+:.*1\\.mlp\\.up_proj", {{"group_size", -1}}}};
   std::ofstream(model_ / "config.json") << config;
   expect_refused("awq", "has groups of");
+}
+
+TEST_F(ConvertTest, TheModelIsNeverReplaced) {
+  Write({Gptq(4)});
+  const std::string config = Contents(model_ / "config.json");
+  QuantizeRequest request = Request("awq");
+  for (const fs::path& path : {model_, dir_.path()}) {
+    request.outputs[0].path = path;
+    ExpectError(Run(request).status(), Error::kInvalidArgument,
+                AllOf(HasSubstr("the output " + path.string() + " would replace"),
+                      HasSubstr("the model that it is made from")));
+    EXPECT_EQ(Contents(model_ / "config.json"), config);
+    const auto forecast = ForecastConvert(request, 1);
+    ASSERT_TRUE(forecast.ok()) << forecast.status();
+    EXPECT_THAT(forecast->warnings, Contains(HasSubstr("would replace")));
+  }
+  EXPECT_FALSE(fs::exists(model_.string() + ".part"));
 }
 
 TEST_F(ConvertTest, GoesOnWhereItWasStopped) {

@@ -16,6 +16,7 @@
 #include "core/packed/awq.h"
 #include "core/packed/gptq.h"
 #include "core/packed/reader.h"
+#include "core/pipeline/output_guard.h"
 #include "core/pipeline/part_file.h"
 #include "core/source/hf_weights.h"
 #include "core/source/weights_store.h"
@@ -312,6 +313,8 @@ absl::Status DirectoryOutput::Publish() {
         StrCat("the output ", plan_.output_path.string(), " has appeared while it was made"),
         "Use --overwrite to replace it, or choose another name");
   }
+  // It may have changed while the output was made.
+  RETURN_IF_ERROR(CheckReplaceable(plan_.output_path, OutputKind::kFolder));
   for (File& file : files_) RETURN_IF_ERROR(file.Sync());
   RETURN_IF_ERROR(SyncDirectory(part_path()));
   RETURN_IF_ERROR(Rename(part_path(), plan_.output_path));

@@ -11,6 +11,7 @@
 #include "core/base/str_cat.h"
 #include "core/pipeline/measure_importance.h"
 #include "core/pipeline/output_folder.h"
+#include "core/pipeline/output_guard.h"
 #include "core/pipeline/plan.h"
 #include "core/pipeline/room.h"
 #include "core/pipeline/sources.h"
@@ -114,6 +115,7 @@ absl::StatusOr<QuantizeForecast> ForecastQuantize(const QuantizeRequest& request
     if (!request.overwrite) WarnOfExistingFiles(plan, forecast);
     passes[&sources.Of(*recipes[i])].push_back(&plan);
   }
+  WarnOf(CheckOutputFiles(request, plans), forecast);
 
   forecast.memory_available_bytes = AvailableMemoryBytes();
   for (const auto& [source, pass] : passes) {

@@ -73,6 +73,9 @@ TEST_F(ForecastTest, WarnsOfAnOutputThatIsThere) {
   request.overwrite = true;
   forecast = ForecastQuantize(request, 1);
   EXPECT_THAT(forecast->warnings, IsEmpty());
+  request.outputs[0].path = model_;
+  forecast = ForecastQuantize(request, 1);
+  EXPECT_THAT(forecast->warnings, Contains(HasSubstr("would replace the model")));
 }
 
 TEST_F(ForecastTest, FailsAsTheJobWould) {

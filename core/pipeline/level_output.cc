@@ -8,6 +8,7 @@
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/forward/gguf_tensor_source.h"
+#include "core/pipeline/output_guard.h"
 #include "core/pipeline/part_file.h"
 #include "core/pipeline/resume.h"
 #include "core/pipeline/validate.h"
@@ -68,12 +69,7 @@ std::optional<fs::path> LevelOutput::TakenName() const {
 absl::Status LevelOutput::LookForOutput() {
   const std::optional<fs::path> taken = TakenName();
   if (!taken) return absl::OkStatus();
-  std::error_code ignored;
-  if (fs::is_directory(*taken, ignored)) {
-    return MakeError(Error::kInvalidArgument,
-                     StrCat("the output ", taken->string(), " is a folder"),
-                     "Choose another output name");
-  }
+  RETURN_IF_ERROR(CheckReplaceable(*taken, OutputKind::kFile));
   ASSIGN_OR_RETURN(const bool published, WasPublishedByThisJob());
   if (published) {
     result_ = MakeResult();

@@ -19,6 +19,7 @@
 #include "core/pipeline/encode_device.h"
 #include "core/pipeline/level_output.h"
 #include "core/pipeline/measure_importance.h"
+#include "core/pipeline/output_guard.h"
 #include "core/pipeline/part_file.h"
 #include "core/pipeline/plan.h"
 #include "core/pipeline/progress.h"
@@ -80,10 +81,10 @@ class QuantizeJob {
     RETURN_IF_ERROR(sources_.Open(request_, recipes));
     TellArchitecture(sources_.Of(*recipes[0]).summary(), context_.progress);
     ASSIGN_OR_RETURN(plan_options_, PlanOptions::Parse(request_.gguf));
+    ASSIGN_OR_RETURN(std::vector<QuantizePlan> plans, MakePlans(recipes));
     if (request_.quality.is_wanted) {
       RETURN_IF_ERROR(OpenMeter());
     }
-    ASSIGN_OR_RETURN(std::vector<QuantizePlan> plans, MakePlans(recipes));
     if (MustMeasureImportance(request_, sources_.Of(*recipes[0]), plans)) {
       RETURN_IF_ERROR(MeasureImportanceFor(recipes));
       ASSIGN_OR_RETURN(plans, MakePlans(recipes));
@@ -123,10 +124,10 @@ class QuantizeJob {
       const fs::path path = fs::absolute(request_.outputs[i].path).lexically_normal();
       ASSIGN_OR_RETURN(QuantizePlan plan,
                        MakePlan(sources_.Of(*recipes[i]), *recipes[i], path, plan_options_));
-      RETURN_IF_ERROR(RefuseToReplaceTheModel(plan));
-      RETURN_IF_ERROR(RefuseSubstitutions(plan));
       plans.push_back(std::move(plan));
     }
+    RETURN_IF_ERROR(CheckOutputFiles(request_, plans));
+    for (const QuantizePlan& plan : plans) RETURN_IF_ERROR(RefuseSubstitutions(plan));
     return plans;
   }
 
@@ -195,18 +196,6 @@ class QuantizeJob {
     }
     RETURN_IF_ERROR(CreateDirectories(fs::absolute(path).parent_path()));
     return WriteFileAtomically(path, bytes);
-  }
-
-  absl::Status RefuseToReplaceTheModel(const QuantizePlan& plan) const {
-    for (const OutputFile& file : plan.files) {
-      std::error_code ignored;
-      if (!fs::equivalent(request_.model_path, file.path, ignored)) continue;
-      return MakeError(Error::kInvalidArgument,
-                       StrCat("the output ", file.path.string(),
-                              " would replace the model that it is made from"),
-                       "Choose another output name");
-    }
-    return absl::OkStatus();
   }
 
   absl::Status RefuseSubstitutions(const QuantizePlan& plan) const {

@@ -26,6 +26,7 @@
 #include "core/pipeline/directory_plan.h"
 #include "core/pipeline/layer_probe.h"
 #include "core/pipeline/output_folder.h"
+#include "core/pipeline/output_guard.h"
 #include "core/pipeline/progress.h"
 #include "core/pipeline/quality.h"
 #include "core/pipeline/room.h"
@@ -108,7 +109,8 @@ absl::StatusOr<QuantizeForecast> ForecastToDirectory(const QuantizeRequest& requ
       OutputFolder(fs::absolute(request.outputs[0].path).parent_path()).Existing();
   ASSIGN_OR_RETURN(forecast.disk_free_bytes, FreeDiskBytes(folder));
   for (const absl::Status& status :
-       {CheckLayerQuantizerMemory(request, forecast.memory_needed_bytes),
+       {CheckOutputFolders(request),
+        CheckLayerQuantizerMemory(request, forecast.memory_needed_bytes),
         CheckDisk(forecast.disk_needed_bytes, folder)}) {
     if (!status.ok()) forecast.warnings.push_back(std::string(status.message()));
   }
@@ -135,6 +137,7 @@ QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& 
       ASSIGN_OR_RETURN(DirectoryPlan plan, DirectoryPlanOf(request, output, *model));
       plans.push_back(std::move(plan));
     }
+    RETURN_IF_ERROR(CheckOutputFolders(request));
     context.progress.OnPhase(Phase::kLoad);
     ASSIGN_OR_RETURN(calibration, LoadCalibrationSet(request.calibration, *model, context));
     RETURN_IF_ERROR(device.Open(model->config, calibration.windows[0].size(), StatisticsKind::kGram,

@@ -281,6 +281,45 @@ TEST_F(QuantizeDirectoryTest, WhatIsNoSuchModelIsRefused) {
   EXPECT_FALSE(fs::exists(dir_.path() / "other"));
 }
 
+TEST_F(QuantizeDirectoryTest, OverwritingSparesWhatIsReadAndWhatIsNoModel) {
+  const fs::path notes = dir_.path() / "folder" / "notes.txt";
+  fs::create_directories(notes.parent_path());
+  ASSERT_TRUE(WriteFileAtomically(notes, "precious").ok());
+  const Files before = FilesOf(dir_.path());
+  struct Case {
+    fs::path output;
+    std::string why;
+  };
+  for (const char* format : {"awq", "gptq"}) {
+    for (const Case& one : {Case{model_, "would replace the model"},
+                            {dir_.path(), "would replace a folder that holds the model"},
+                            {text_, "would replace the calibration data"},
+                            {notes, "is a file there"},
+                            {notes.parent_path(), "is a folder there that is no model"}}) {
+      QuantizeRequest request = Request(format);
+      request.overwrite = true;
+      request.outputs[0].path = one.output;
+      ExpectError(RunJob(request), Error::kInvalidArgument,
+                  HasSubstr("the output " + one.output.string() + " " + one.why));
+      EXPECT_THAT(Differences(FilesOf(dir_.path()), before), IsEmpty());
+    }
+  }
+}
+
+TEST_F(QuantizeDirectoryTest, AFolderThatAppearsMeanwhileIsLookedAtToo) {
+  QuantizeRequest request = Request();
+  request.overwrite = true;
+  RecordingSink sink;
+  sink.on_phase = [&](Phase phase) {
+    if (phase != Phase::kPublish) return;
+    fs::create_directories(output_);
+    ASSERT_TRUE(WriteFileAtomically(output_ / "notes.txt", "precious").ok());
+  };
+  ExpectError(RunJob(request, sink), Error::kInvalidArgument, HasSubstr("no model"));
+  EXPECT_EQ(Contents(output_ / "notes.txt"), "precious");
+  EXPECT_TRUE(fs::exists(part_)) << "is whole: the job given again has only to name it";
+}
+
 TEST_F(QuantizeDirectoryTest, LevelsOfAJobDoNotPullEachOtherDown) {
   QuantizeRequest request = Request();
   request.outputs.push_back({.level = "4-bit", .path = dir_.path() / "out" / "twice"});

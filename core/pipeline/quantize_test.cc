@@ -258,6 +258,11 @@ TEST_F(QuantizeTest, TheSourceIsNeverReplaced) {
   const std::string before = Contents(model_);
   ExpectError(testing::RunQuantize(request), Error::kInvalidArgument, HasSubstr("made from"));
   EXPECT_TRUE(Contents(model_) == before);
+
+  // Nor where the folder is given that holds it alone.
+  request.model_path = model_.parent_path();
+  ExpectError(testing::RunQuantize(request), Error::kInvalidArgument, HasSubstr("made from"));
+  EXPECT_TRUE(Contents(model_) == before);
 }
 
 TEST_F(QuantizeTest, AFolderInTheOutputsPlaceIsRefused) {

@@ -30,8 +30,8 @@ inline constexpr OptionRow kResumeOption = {.name = "--resume",
                                             .kind = ValueKind::kDirectory,
                                             .value_name = "PATH",
                                             .help = "Resume from checkpoint"};
-inline constexpr OptionRow kOverwriteOption = {.name = "--overwrite",
-                                               .help = "Replace an output that is there already"};
+inline constexpr OptionRow kOverwriteOption = {
+    .name = "--overwrite", .help = "Replace an output that is there already, but nothing else"};
 inline constexpr OptionRow kThreadsOption = {.name = "--threads",
                                              .kind = ValueKind::kCount,
                                              .value_name = "INT",

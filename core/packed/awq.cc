@@ -28,11 +28,6 @@ constexpr size_t kTileWords = 16, kTileInputs = 64, kLanes = 8;
 constexpr uint64_t kNibbles = 0x0F0F0F0F0F0F0F0F;
 constexpr uint64_t kMaxSize = std::numeric_limits<int32_t>::max();
 
-absl::Status Damaged(std::string_view module, std::string_view suffix, std::string_view what) {
-  return MakeError(Error::kValidationFailed,
-                   StrCat("tensor ", PrintableName(module), ".", suffix, ": ", what));
-}
-
 uint64_t Load(const uint8_t* from) {
   uint64_t lanes;
   std::memcpy(&lanes, from, sizeof(lanes));
@@ -135,19 +130,20 @@ struct Sizes {
 absl::StatusOr<Sizes> SizesOf(std::string_view module, std::span<const PackedTensor> tensors,
                               int64_t group_size) {
   const PackedTensor* qweight = FindSuffix(tensors, kQweight);
-  if (qweight == nullptr) return Damaged(module, kQweight, "missing");
+  if (qweight == nullptr) return DamagedTensor(module, kQweight, "missing");
   const std::vector<uint64_t>& dims = qweight->shape.dims;
   if (dims.size() != 2 || dims[0] == 0 || dims[1] == 0 || dims[0] > kMaxSize ||
       dims[1] > kMaxSize / kPerWord) {
-    return Damaged(module, kQweight,
-                   StrCat("found shape ", ShapeText(dims), ", expected [inputs, outputs / 8]"));
+    return DamagedTensor(
+        module, kQweight,
+        StrCat("found shape ", ShapeText(dims), ", expected [inputs, outputs / 8]"));
   }
   const uint64_t in = dims[0];
   const uint64_t resolved = group_size == -1 ? in : static_cast<uint64_t>(group_size);
   if (group_size < -1 || group_size == 0 || in % resolved != 0) {
-    return Damaged(module, kQweight,
-                   StrCat("found input size ", in, " with group size ", group_size,
-                          ", expected a multiple of it"));
+    return DamagedTensor(module, kQweight,
+                         StrCat("found input size ", in, " with group size ", group_size,
+                                ", expected a multiple of it"));
   }
   return Sizes{dims[1] * kPerWord, in, resolved};
 }

@@ -20,11 +20,6 @@ constexpr std::string_view kQweight = "qweight", kQzeros = "qzeros", kScales = "
 // No real layer comes near; below it no product of two sizes overflows.
 constexpr uint64_t kMaxSize = std::numeric_limits<int32_t>::max();
 
-absl::Status Damaged(std::string_view module, std::string_view suffix, std::string_view what) {
-  return MakeError(Error::kValidationFailed,
-                   StrCat("tensor ", PrintableName(module), ".", suffix, ": ", what));
-}
-
 // The zero points as stored: [groups, out].
 absl::StatusOr<std::vector<uint8_t>> StoredZeros(std::string_view module,
                                                  const QuantizedLinear& linear,
@@ -59,11 +54,11 @@ absl::StatusOr<Sizes> SizesOf(std::string_view module, std::span<const PackedTen
                               const GptqForm& form) {
   for (const std::string_view suffix : {kQweight, kScales}) {
     const PackedTensor* tensor = FindSuffix(tensors, suffix);
-    if (tensor == nullptr) return Damaged(module, suffix, "missing");
+    if (tensor == nullptr) return DamagedTensor(module, suffix, "missing");
     const std::vector<uint64_t>& dims = tensor->shape.dims;
     if (dims.size() != 2 ||
         std::ranges::any_of(dims, [](uint64_t dim) { return dim == 0 || dim > kMaxSize; })) {
-      return Damaged(
+      return DamagedTensor(
           module, suffix,
           StrCat("found shape ", ShapeText(dims), ", expected two sizes from 1 to ", kMaxSize));
     }
@@ -71,19 +66,21 @@ absl::StatusOr<Sizes> SizesOf(std::string_view module, std::span<const PackedTen
   const std::vector<uint64_t>& words = FindSuffix(tensors, kQweight)->shape.dims;
   const auto bits = static_cast<uint64_t>(form.bits);
   if (words[0] % bits != 0 || words[0] / bits > kMaxSize / 32) {
-    return Damaged(module, kQweight,
-                   StrCat("found ", words[0], " rows of words, expected a multiple of ", bits));
+    return DamagedTensor(
+        module, kQweight,
+        StrCat("found ", words[0], " rows of words, expected a multiple of ", bits));
   }
   const uint64_t out = words[1], in = words[0] / bits * 32;
   if (out % 32 != 0) {
-    return Damaged(module, kQweight, StrCat("found ", out, " columns, expected a multiple of 32"));
+    return DamagedTensor(module, kQweight,
+                         StrCat("found ", out, " columns, expected a multiple of 32"));
   }
   const bool is_whole_row = form.group_size == -1;
   const uint64_t group_size = is_whole_row ? in : static_cast<uint64_t>(form.group_size);
   if (form.group_size < -1 || form.group_size == 0 || in % group_size != 0) {
-    return Damaged(module, kQweight,
-                   StrCat("found input size ", in, " with group size ", form.group_size,
-                          ", expected a multiple of it"));
+    return DamagedTensor(module, kQweight,
+                         StrCat("found input size ", in, " with group size ", form.group_size,
+                                ", expected a multiple of it"));
   }
   return Sizes{out, in, in / group_size};
 }
@@ -96,9 +93,9 @@ absl::StatusOr<std::vector<uint32_t>> GroupsOf(std::string_view module, const Pa
   bool is_natural = true;
   for (size_t i = 0; i < sizes.in; ++i) {
     if (groups[i] >= sizes.groups) {
-      return Damaged(module, kGIdx,
-                     StrCat("channel ", i, ": found group ", static_cast<int32_t>(groups[i]),
-                            ", expected one from 0 to ", sizes.groups - 1));
+      return DamagedTensor(module, kGIdx,
+                           StrCat("channel ", i, ": found group ", static_cast<int32_t>(groups[i]),
+                                  ", expected one from 0 to ", sizes.groups - 1));
     }
     is_natural = is_natural && groups[i] == i / (sizes.in / sizes.groups);
   }
@@ -161,8 +158,8 @@ absl::StatusOr<QuantizedLinear> UnpackGptqGrid(std::string_view module,
                                                std::span<const PackedTensor> tensors,
                                                const GptqForm& form) {
   if (!IsStreamBits(form.bits)) {
-    return Damaged(module, kQweight,
-                   StrCat("found codes of ", form.bits, " bits, expected 2, 3, 4 or 8"));
+    return DamagedTensor(module, kQweight,
+                         StrCat("found codes of ", form.bits, " bits, expected 2, 3, 4 or 8"));
   }
   ASSIGN_OR_RETURN(const Sizes sizes, SizesOf(module, tensors, form));
   const size_t group_size = sizes.in / sizes.groups;

@@ -15,16 +15,17 @@
 namespace quantized {
 namespace {
 
-absl::Status Damaged(std::string_view module, std::string_view suffix, std::string_view what) {
-  return MakeError(Error::kValidationFailed,
-                   StrCat("tensor ", PrintableName(module), ".", suffix, ": ", what));
-}
-
 std::string Text(const PackedShape& shape) {
   return StrCat(RowOf(shape.dtype).name, " ", ShapeText(shape.dims));
 }
 
 }  // namespace
+
+absl::Status DamagedTensor(std::string_view module, std::string_view suffix,
+                           std::string_view what) {
+  return MakeError(Error::kValidationFailed,
+                   StrCat("tensor ", PrintableName(module), ".", suffix, ": ", what));
+}
 
 uint64_t SizeBytes(const PackedShape& shape) {
   const auto elements = ElementCount(shape.dims);
@@ -50,13 +51,13 @@ absl::StatusOr<const PackedTensor*> TensorLike(std::string_view module,
                                                std::span<const PackedTensor> tensors,
                                                const PackedShape& expected) {
   const PackedTensor* tensor = FindSuffix(tensors, expected.suffix);
-  if (tensor == nullptr) return Damaged(module, expected.suffix, "missing");
+  if (tensor == nullptr) return DamagedTensor(module, expected.suffix, "missing");
   if (tensor->shape.dtype != expected.dtype || tensor->shape.dims != expected.dims) {
-    return Damaged(module, expected.suffix,
-                   StrCat("found ", Text(tensor->shape), ", expected ", Text(expected)));
+    return DamagedTensor(module, expected.suffix,
+                         StrCat("found ", Text(tensor->shape), ", expected ", Text(expected)));
   }
   if (tensor->bytes.size() != SizeBytes(expected)) {
-    return Damaged(
+    return DamagedTensor(
         module, expected.suffix,
         StrCat("found ", tensor->bytes.size(), " bytes, expected ", SizeBytes(expected)));
   }
@@ -70,9 +71,9 @@ absl::Status PackScales(std::string_view module, const Matrix& scales, PackedTen
       const float scale = scales.at(row, group);
       const uint16_t half = kernels::F32ToF16(scale);
       if (!kernels::IsFiniteF16(half) || kernels::F16ToF32(half) != scale) {
-        return Damaged(module, "scales",
-                       StrCat("group ", group, " of output ", row, ": found ", scale,
-                              ", expected a value that float16 holds"));
+        return DamagedTensor(module, "scales",
+                             StrCat("group ", group, " of output ", row, ": found ", scale,
+                                    ", expected a value that float16 holds"));
       }
       std::memcpy(&to.bytes[(group * scales.rows + row) * sizeof(half)], &half, sizeof(half));
     }
@@ -90,8 +91,9 @@ absl::StatusOr<Matrix> UnpackScales(std::string_view module, const PackedTensor&
       uint16_t half;
       std::memcpy(&half, &from.bytes[(group * scales.rows + row) * sizeof(half)], sizeof(half));
       if (!(is_f16 ? kernels::IsFiniteF16(half) : kernels::IsFiniteBF16(half))) {
-        return Damaged(module, from.shape.suffix,
-                       StrCat("group ", group, " of output ", row, " is not a finite number"));
+        return DamagedTensor(
+            module, from.shape.suffix,
+            StrCat("group ", group, " of output ", row, " is not a finite number"));
       }
       scales.at(row, group) = is_f16 ? kernels::F16ToF32(half) : kernels::BF16ToF32(half);
     }

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/packed/quantized_linear.h"
 #include "core/tensor/dtype.h"
@@ -23,6 +24,9 @@ struct PackedTensor {
   PackedShape shape;
   std::vector<std::byte> bytes;  // little-endian elements, row-major
 };
+
+// kValidationFailed: "tensor MODULE.SUFFIX: what".
+absl::Status DamagedTensor(std::string_view module, std::string_view suffix, std::string_view what);
 
 // Bytes of a tensor of that shape, which is one of ours: it does not overflow.
 uint64_t SizeBytes(const PackedShape& shape);

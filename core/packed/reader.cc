@@ -15,7 +15,6 @@
 #include "core/packed/bit_stream.h"
 #include "core/packed/packed_tensor.h"
 #include "core/tensor/shape.h"
-#include "core/tensor/text.h"
 
 namespace quantized {
 namespace {
@@ -121,21 +120,16 @@ std::string TensorName(std::string_view module, std::string_view suffix) {
   return StrCat(module, ".", suffix);
 }
 
-absl::Status Damaged(std::string_view module, std::string_view suffix, std::string_view what) {
-  return MakeError(Error::kValidationFailed,
-                   StrCat("tensor ", PrintableName(TensorName(module, suffix)), ": ", what));
-}
-
 // A tensor with `dims` sizes from 1 to kMaxSize.
 absl::StatusOr<TensorStore::Tensor> Sized(const TensorStore& store, std::string_view module,
                                           std::string_view suffix, size_t dims) {
   std::optional<TensorStore::Tensor> tensor = store.Find(TensorName(module, suffix));
-  if (!tensor) return Damaged(module, suffix, "missing");
+  if (!tensor) return DamagedTensor(module, suffix, "missing");
   if (tensor->shape.size() != dims ||
       std::ranges::any_of(tensor->shape, [](uint64_t dim) { return dim == 0 || dim > kMaxSize; })) {
-    return Damaged(module, suffix,
-                   StrCat("found shape ", ShapeText(tensor->shape), ", expected ", dims,
-                          " sizes from 1 to ", kMaxSize));
+    return DamagedTensor(module, suffix,
+                         StrCat("found shape ", ShapeText(tensor->shape), ", expected ", dims,
+                                " sizes from 1 to ", kMaxSize));
   }
   return *std::move(tensor);
 }
@@ -152,18 +146,18 @@ absl::StatusOr<PackedModule> GptqModule(const PackedScheme& scheme, const Tensor
     module.in = g_idx.shape[0];
     const uint64_t bits = words * 32 / module.in;
     if (bits * module.in != words * 32 || bits > 8 || !IsStreamBits(static_cast<int>(bits))) {
-      return Damaged(module.name, "qweight",
-                     StrCat("found ", words, " words for ", module.in,
-                            " inputs, expected 2, 3, 4 or 8 bits for each"));
+      return DamagedTensor(module.name, "qweight",
+                           StrCat("found ", words, " words for ", module.in,
+                                  " inputs, expected 2, 3, 4 or 8 bits for each"));
     }
     module.bits = static_cast<int>(bits);
   } else {
     module.in = words * 32 / static_cast<uint64_t>(module.bits);
   }
   if (module.in == 0 || module.in % scales.shape[0] != 0) {
-    return Damaged(module.name, "scales",
-                   StrCat("found ", scales.shape[0], " groups of ", module.in,
-                          " inputs, expected groups of one size"));
+    return DamagedTensor(module.name, "scales",
+                         StrCat("found ", scales.shape[0], " groups of ", module.in,
+                                " inputs, expected groups of one size"));
   }
   module.group_size = module.in / scales.shape[0];
   return module;
@@ -174,9 +168,9 @@ absl::StatusOr<PackedModule> AwqModule(const TensorStore& store, std::string nam
   ASSIGN_OR_RETURN(const TensorStore::Tensor scales, Sized(store, name, "scales", 2));
   PackedModule module = {.name = std::move(name), .out = scales.shape[1], .in = qweight.shape[0]};
   if (module.in % scales.shape[0] != 0) {
-    return Damaged(module.name, "scales",
-                   StrCat("found ", scales.shape[0], " groups of ", module.in,
-                          " inputs, expected groups of one size"));
+    return DamagedTensor(module.name, "scales",
+                         StrCat("found ", scales.shape[0], " groups of ", module.in,
+                                " inputs, expected groups of one size"));
   }
   module.group_size = module.in / scales.shape[0];
   return module;
@@ -193,14 +187,14 @@ absl::Status CheckModule(const PackedScheme& scheme, const TensorStore& store,
                          const PackedModule& module) {
   const size_t unit = scheme.method == PackedMethod::kAwq ? 8 : 32;
   if (module.out % unit != 0 || (unit == 32 && module.in % unit != 0)) {
-    return Damaged(module.name, "qweight",
-                   StrCat("found ", module.in, " inputs and ", module.out,
-                          " outputs, expected multiples of ", unit));
+    return DamagedTensor(module.name, "qweight",
+                         StrCat("found ", module.in, " inputs and ", module.out,
+                                " outputs, expected multiples of ", unit));
   }
   const bool is_whole_row = scheme.group_size == -1;
   const uint64_t group_size = is_whole_row ? module.in : static_cast<uint64_t>(scheme.group_size);
   if (!scheme.has_overrides && (module.bits != scheme.bits || module.group_size != group_size)) {
-    return Damaged(
+    return DamagedTensor(
         module.name, "qweight",
         StrCat("found ", module.bits, " bits in groups of ", module.group_size, ", expected ",
                scheme.bits, " bits in groups of ", group_size, " as the configuration says"));
@@ -210,11 +204,11 @@ absl::Status CheckModule(const PackedScheme& scheme, const TensorStore& store,
         store.Find(TensorName(module.name, expected.suffix));
     const bool is_scales = expected.suffix == "scales", is_index = expected.suffix == "g_idx";
     if (!tensor && is_index) continue;
-    if (!tensor) return Damaged(module.name, expected.suffix, "missing");
+    if (!tensor) return DamagedTensor(module.name, expected.suffix, "missing");
     const bool is_dtype =
         tensor->dtype == expected.dtype || (is_scales && tensor->dtype == DType::kBF16);
     if (!is_dtype || tensor->shape != expected.dims) {
-      return Damaged(
+      return DamagedTensor(
           module.name, expected.suffix,
           StrCat("found ", RowOf(tensor->dtype).name, " ", ShapeText(tensor->shape), ", expected ",
                  RowOf(expected.dtype).name, " ", ShapeText(expected.dims)));

@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::string_view kLayer = "{i}", kExpert = "{e}";
 
-constexpr std::string_view kDroppedSuffixes[] = {".attention.masked_bias", ".attention.bias",
-                                                 ".rotary_emb.inv_freq"};
+constexpr std::string_view kBufferSuffixes[] = {".attention.masked_bias", ".attention.bias",
+                                                ".rotary_emb.inv_freq"};
 constexpr std::string_view kOtherModalityPrefixes[] = {
     "mlp",     "vit.",       "vpm.",           "siglip2.",          "conformer.",
     "merger.", "resampler.", "sound_encoder.", "sound_projection.", "speech_embeddings."};
@@ -24,8 +24,7 @@ constexpr std::string_view kOtherModalityParts[] = {
     "patch_embed", "patch_merger.", "patch_merge_mlp.", "model.connector."};
 
 bool IsDropped(std::string_view name) {
-  return std::ranges::any_of(kDroppedSuffixes,
-                             [&](std::string_view s) { return name.ends_with(s); }) ||
+  return IsBuffer(name) ||
          std::ranges::any_of(kOtherModalityPrefixes,
                              [&](std::string_view s) { return name.starts_with(s); }) ||
          std::ranges::any_of(kOtherModalityParts, [&](std::string_view s) {
@@ -129,6 +128,11 @@ absl::StatusOr<std::optional<TensorMatch>> MatchTensorName(const Architecture& a
              " model, found a name that has no place "
              "in one"),
       "Check that config.json and the weights belong together");
+}
+
+bool IsBuffer(std::string_view name) {
+  return std::ranges::any_of(kBufferSuffixes,
+                             [&](std::string_view s) { return name.ends_with(s); });
 }
 
 std::string PlainName(const Architecture& architecture, std::string_view name) {

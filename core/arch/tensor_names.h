@@ -27,6 +27,10 @@ struct TensorMatch {
 absl::StatusOr<std::optional<TensorMatch>> MatchTensorName(const Architecture& architecture,
                                                            uint32_t layers, std::string_view name);
 
+// Whether a checkpoint's tensor is a table or mask that a model makes anew: no parameter, written
+// by old versions of its class.
+bool IsBuffer(std::string_view name);
+
 // A checkpoint's name without the wrappers that model families put around the text model, as the
 // rules spell it: "layers.3.mlp.up_proj.weight".
 std::string PlainName(const Architecture& architecture, std::string_view name);

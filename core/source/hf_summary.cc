@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/arch/tensor_names.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/source/checkpoint_tensor.h"
@@ -19,13 +20,6 @@ namespace {
 
 constexpr std::string_view kHiddenNames[] = {"hidden_size", "n_embd", "d_model", "dim"};
 constexpr std::string_view kHeadNames[] = {"num_attention_heads", "n_head", "n_heads", "num_heads"};
-
-// Tables and masks that a model makes anew; they are no parameters.
-bool IsBuffer(std::string_view name) {
-  constexpr std::string_view kSuffixes[] = {".attention.masked_bias", ".attention.bias",
-                                            ".rotary_emb.inv_freq"};
-  return std::ranges::any_of(kSuffixes, [&](std::string_view s) { return name.ends_with(s); });
-}
 
 // What occurs most often, by `count` of each.
 template <class Key>

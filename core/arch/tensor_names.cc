@@ -135,6 +135,17 @@ bool IsBuffer(std::string_view name) {
                              [&](std::string_view s) { return name.ends_with(s); });
 }
 
+bool IsGeneratedTensor(const Architecture& architecture, std::string_view gguf_name) {
+  return (architecture.writes_rope_freqs && gguf_name == kRopeFreqsTensor) ||
+         (architecture.writes_long_rope &&
+          (gguf_name == kLongFactorsTensor || gguf_name == kShortFactorsTensor));
+}
+
+bool IsGeneratedTensor(std::string_view gguf_name) {
+  return gguf_name == kRopeFreqsTensor || gguf_name == kLongFactorsTensor ||
+         gguf_name == kShortFactorsTensor;
+}
+
 std::string PlainName(const Architecture& architecture, std::string_view name) {
   const std::string unwrapped = Unwrapped(architecture, name);
   std::string_view plain = unwrapped;

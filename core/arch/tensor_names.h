@@ -31,6 +31,13 @@ absl::StatusOr<std::optional<TensorMatch>> MatchTensorName(const Architecture& a
 // by old versions of its class.
 bool IsBuffer(std::string_view name);
 
+// Whether a conversion makes a tensor of this name from config.json: of this architecture, of any.
+bool IsGeneratedTensor(const Architecture& architecture, std::string_view gguf_name);
+bool IsGeneratedTensor(std::string_view gguf_name);
+inline constexpr std::string_view kRopeFreqsTensor = "rope_freqs.weight";
+inline constexpr std::string_view kLongFactorsTensor = "rope_factors_long.weight";
+inline constexpr std::string_view kShortFactorsTensor = "rope_factors_short.weight";
+
 // A checkpoint's name without the wrappers that model families put around the text model, as the
 // rules spell it: "layers.3.mlp.up_proj.weight".
 std::string PlainName(const Architecture& architecture, std::string_view name);

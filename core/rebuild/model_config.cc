@@ -1,13 +1,13 @@
 #include "core/rebuild/model_config.h"
 
 #include <algorithm>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "core/arch/geometry.h"
+#include "core/arch/gguf_architecture.h"
 #include "core/arch/metadata_keys.h"
 #include "core/arch/tensor_names.h"
 #include "core/base/status_macros.h"
@@ -55,40 +55,9 @@ struct ScaledByHidden {
 };
 constexpr ScaledByHidden kScaledByHidden[] = {{"gemma2", 46}, {"gemma3_text", 62}};
 
-// How the names of a file's tensors suit an architecture.
-struct Fit {
-  const Architecture* architecture = nullptr;
-  size_t known = 0;     // tensors that its rules name
-  absl::Status misfit;  // the first tensor that is missing, else the first that is not known
-};
-
-Fit FitOf(const Architecture& architecture, uint32_t layers,
-          std::span<const SourceTensor> tensors) {
-  std::set<std::string_view> left;
-  for (const SourceTensor& tensor : tensors) {
-    if (!IsRopeTensor(architecture, tensor.name)) left.insert(tensor.name);
-  }
-  const size_t all = left.size();
-  Fit fit{&architecture, 0, absl::OkStatus()};
-  for (const TensorRule& rule : architecture.tensors) {
-    if (rule.gguf.empty()) continue;
-    const bool in_layers = rule.gguf.find("{i}") != std::string_view::npos;
-    for (uint32_t layer = 0; layer < (in_layers ? layers : 1); ++layer) {
-      const std::string weight = GgufName(rule, layer);
-      if (left.erase(weight) == 0 && !rule.optional && fit.misfit.ok()) {
-        fit.misfit = KeyError(StrCat("tensor ", weight), "nothing",
-                              StrCat("one, as ", architecture.hf_names[0], " has it"));
-      }
-      left.erase(weight.substr(0, weight.rfind('.')) + ".bias");
-    }
-  }
-  fit.known = all - left.size();
-  if (fit.misfit.ok() && !left.empty()) {
-    fit.misfit =
-        NoPlaceError(StrCat("tensor ", PrintableName(*left.begin())), "a tensor",
-                     StrCat("none of this name, as ", architecture.hf_names[0], " has none"));
-  }
-  return fit;
+bool IsKnown(std::string_view gguf_name) {
+  return std::ranges::any_of(AllArchitectures(),
+                             [&](const Architecture* row) { return row->gguf_name == gguf_name; });
 }
 
 std::string KnownNames() {
@@ -101,17 +70,23 @@ std::string KnownNames() {
   return names;
 }
 
-// Several architectures share a GGUF name; their tensors tell them apart. Of two that suit, the
-// first counts: a Mistral is a Llama here, which computes the same.
+absl::Status CheckFits(const ArchitectureFit& fit) {
+  const std::string_view name = fit.architecture->hf_names[0];
+  if (fit.missing) {
+    return KeyError(StrCat("tensor ", *fit.missing), "nothing",
+                    StrCat("one, as ", name, " has it"));
+  }
+  if (!fit.unknown) return absl::OkStatus();
+  return NoPlaceError(StrCat("tensor ", PrintableName(*fit.unknown)), "a tensor",
+                      StrCat("none of this name, as ", name, " has none"));
+}
+
 absl::StatusOr<const Architecture*> ArchitectureOf(const ModelSource& source) {
   ASSIGN_OR_RETURN(const std::string* name, FindText(source.metadata(), kArchitectureKey));
-  std::vector<const Architecture*> candidates;
-  for (const Architecture* row : AllArchitectures()) {
-    if (name != nullptr && row->gguf_name == *name) candidates.push_back(row);
-  }
-  if (name == nullptr)
+  if (name == nullptr) {
     return KeyError(kArchitectureKey, "nothing", StrCat("one of ", KnownNames()));
-  if (candidates.empty()) {
+  }
+  if (!IsKnown(*name)) {
     return NoPlaceError(kArchitectureKey, FoundText(source.metadata().Find(kArchitectureKey)),
                         StrCat("one of ", KnownNames()));
   }
@@ -122,13 +97,11 @@ absl::StatusOr<const Architecture*> ArchitectureOf(const ModelSource& source) {
     return KeyError(count_key, layers ? StrCat(*layers) : "nothing",
                     StrCat("1 to ", most, ", the number of tensors"));
   }
-  Fit best;
-  for (const Architecture* row : candidates) {
-    const Fit fit = FitOf(*row, *layers, source.tensors());
-    if (best.architecture == nullptr || fit.known > best.known) best = fit;
-  }
-  RETURN_IF_ERROR(best.misfit);
-  return best.architecture;
+  std::vector<std::string_view> names;
+  for (const SourceTensor& tensor : source.tensors()) names.push_back(tensor.name);
+  const ArchitectureFit fit = FitGgufArchitecture(*name, *layers, names);
+  RETURN_IF_ERROR(CheckFits(fit));
+  return fit.architecture;
 }
 
 const SourceTensor* Find(const ModelSource& source, std::string_view name) {

@@ -11,6 +11,7 @@
 #include "core/arch/geometry.h"
 #include "core/arch/rope_freqs.h"
 #include "core/arch/shared_keys.h"
+#include "core/arch/tensor_names.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/hf/config.h"
@@ -22,9 +23,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kRopeFreqs = "rope_freqs.weight";
-constexpr std::string_view kLongFactors = "rope_factors_long.weight";
-constexpr std::string_view kShortFactors = "rope_factors_short.weight";
 constexpr uint64_t kMaxFactors = 32768;  // half of what a head may have
 
 // Nothing where there is no such tensor.
@@ -79,17 +77,18 @@ absl::StatusOr<json> Llama3(const json& fields, std::span<const float> factors) 
       if (AreSame(given, factors)) return scaling;
     }
   }
-  return KeyError(StrCat("tensor ", kRopeFreqs), StrCat(factors.size(), " factors"),
+  return KeyError(StrCat("tensor ", kRopeFreqsTensor), StrCat(factors.size(), " factors"),
                   "what rope type llama3 gives with low_freq_factor 1 and high_freq_factor 4");
 }
 
 absl::StatusOr<json> LongRope(const ModelSource& source) {
-  ASSIGN_OR_RETURN(const auto long_factors, Factors(source, kLongFactors));
-  ASSIGN_OR_RETURN(const auto short_factors, Factors(source, kShortFactors));
+  ASSIGN_OR_RETURN(const auto long_factors, Factors(source, kLongFactorsTensor));
+  ASSIGN_OR_RETURN(const auto short_factors, Factors(source, kShortFactorsTensor));
   if (!long_factors && !short_factors) return json();
   if (!long_factors || !short_factors) {
-    return KeyError(StrCat("tensor ", long_factors ? kShortFactors : kLongFactors), "nothing",
-                    StrCat("one, as there is ", long_factors ? kLongFactors : kShortFactors));
+    return KeyError(
+        StrCat("tensor ", long_factors ? kShortFactorsTensor : kLongFactorsTensor), "nothing",
+        StrCat("one, as there is ", long_factors ? kLongFactorsTensor : kShortFactorsTensor));
   }
   // Its class wants this member to be called type, and no others.
   return json{{"type", "longrope"},
@@ -99,18 +98,13 @@ absl::StatusOr<json> LongRope(const ModelSource& source) {
 
 }  // namespace
 
-bool IsRopeTensor(const Architecture& architecture, std::string_view name) {
-  return (architecture.writes_rope_freqs && name == kRopeFreqs) ||
-         (architecture.writes_long_rope && (name == kLongFactors || name == kShortFactors));
-}
-
 absl::StatusOr<json> RopeScaling(const Architecture& architecture, const json& fields,
                                  const ModelSource& source) {
   const gguf::Metadata& metadata = source.metadata();
   const auto key = [&](std::string_view name) { return StrCat(architecture.gguf_name, ".", name); };
   if (architecture.writes_long_rope) return LongRope(source);
   if (architecture.writes_rope_freqs) {
-    ASSIGN_OR_RETURN(const auto factors, Factors(source, kRopeFreqs));
+    ASSIGN_OR_RETURN(const auto factors, Factors(source, kRopeFreqsTensor));
     if (factors && std::ranges::any_of(*factors, [](float factor) { return factor != 1; })) {
       return Llama3(fields, *factors);
     }

@@ -16,7 +16,4 @@ namespace quantized {
 absl::StatusOr<nlohmann::json> RopeScaling(const Architecture& architecture,
                                            const nlohmann::json& fields, const ModelSource& source);
 
-// Whether a conversion of this architecture generates a tensor of this name.
-bool IsRopeTensor(const Architecture& architecture, std::string_view name);
-
 }  // namespace quantized

@@ -1,6 +1,8 @@
 #include "core/source/gguf_source.h"
 
 #include <chrono>
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -131,6 +133,25 @@ TEST_F(GgufSourceTest, FilesWithoutAModelAreRefused) {
   EXPECT_EQ(Refusal(nameless, kTensors),
             "refused.gguf: metadata key general.architecture is missing, expected a string");
   EXPECT_EQ(Refusal(LlamaMetadata(), {}), "refused.gguf: holds no tensors");
+}
+
+TEST_F(GgufSourceTest, TensorsTellArchitecturesOfOneNameApart) {
+  std::vector<PlannedTensor> tensors = {{"token_embd.weight", TypeId::kF16, {4, 10}},
+                                        {"blk.0.ffn_gate_inp.weight", TypeId::kF32, {4, 2}}};
+  for (const char* name : {"gate", "down", "up"}) {
+    tensors.push_back({std::string("blk.0.ffn_") + name + "_exps.weight", TypeId::kF16, {4, 4, 2}});
+  }
+  const auto source = GgufSource::Open(Write("experts", LlamaMetadata(), tensors));
+  ASSERT_TRUE(source.ok()) << source.status();
+  EXPECT_EQ((*source)->summary().architecture, "MixtralForCausalLM");
+}
+
+TEST_F(GgufSourceTest, ManyLayersThatAreNotThereCostNothing) {
+  Metadata metadata = LlamaMetadata();
+  metadata.Set("llama.block_count", std::numeric_limits<uint32_t>::max());
+  const auto source = GgufSource::Open(Write("layers", metadata, kTensors));
+  ASSERT_TRUE(source.ok()) << source.status();
+  EXPECT_EQ((*source)->summary().architecture, "LlamaForCausalLM");
 }
 
 TEST_F(GgufSourceTest, SummaryFallsBackOnWhatIsThere) {

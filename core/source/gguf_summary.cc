@@ -9,6 +9,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/arch/gguf_architecture.h"
+#include "core/arch/tensor_names.h"
 #include "core/base/str_cat.h"
 
 namespace quantized {
@@ -17,19 +19,6 @@ namespace {
 using gguf::Metadata;
 using gguf::TensorInfo;
 using kernels::TypeId;
-
-struct ArchitectureName {
-  std::string_view gguf, hf;
-};
-constexpr std::array kArchitectureNames = {
-    ArchitectureName{"gemma2", "Gemma2ForCausalLM"},
-    ArchitectureName{"gemma3", "Gemma3ForCausalLM"},
-    ArchitectureName{"llama", "LlamaForCausalLM"},
-    ArchitectureName{"phi3", "Phi3ForCausalLM"},
-    ArchitectureName{"qwen2", "Qwen2ForCausalLM"},
-    ArchitectureName{"qwen3", "Qwen3ForCausalLM"},
-    ArchitectureName{"qwen3moe", "Qwen3MoeForCausalLM"},
-};
 
 struct DTypeName {
   TypeId type;
@@ -47,8 +36,6 @@ uint64_t Elements(const TensorInfo& tensor) {
   for (const uint64_t dim : tensor.dims) elements *= dim;
   return elements;
 }
-
-bool IsGenerated(const TensorInfo& tensor) { return tensor.name.starts_with("rope_f"); }
 
 const TensorInfo* FindTensor(const gguf::GgufReader& reader, std::string_view name) {
   const auto tensors = reader.tensors();
@@ -95,14 +82,18 @@ uint64_t VocabSize(const Metadata& metadata, const TensorInfo* embedding) {
   return std::visit([](const auto& elements) -> uint64_t { return elements.size(); }, *tokens);
 }
 
-}  // namespace
-
-std::string_view HfArchitectureName(std::string_view gguf_architecture) {
-  for (const ArchitectureName& row : kArchitectureNames) {
-    if (row.gguf == gguf_architecture) return row.hf;
-  }
-  return gguf_architecture;
+// "LlamaForCausalLM" for "llama"; the name itself where none of our architectures has it.
+std::string ArchitectureName(const gguf::GgufReader& reader) {
+  const auto* name = reader.metadata().Get<std::string>("general.architecture");
+  if (name == nullptr) return "";
+  std::vector<std::string_view> tensors;
+  for (const TensorInfo& tensor : reader.tensors()) tensors.push_back(tensor.name);
+  const ArchitectureFit fit =
+      FitGgufArchitecture(*name, SmallFigure(reader.metadata(), "block_count"), tensors);
+  return fit.architecture == nullptr ? *name : std::string(fit.architecture->hf_names[0]);
 }
+
+}  // namespace
 
 std::string_view HfDTypeName(TypeId type) {
   for (const DTypeName& row : kDTypeNames) {
@@ -115,13 +106,11 @@ ModelSummary Summarize(const gguf::GgufReader& reader, std::string_view name) {
   const Metadata& metadata = reader.metadata();
   ModelSummary summary;
   summary.name = std::string(name);
-  if (const auto* architecture = metadata.Get<std::string>("general.architecture")) {
-    summary.architecture = std::string(HfArchitectureName(*architecture));
-  }
+  summary.architecture = ArchitectureName(reader);
   std::map<TypeId, uint64_t> elements_by_type;
   for (const TensorInfo& tensor : reader.tensors()) {
     summary.size_bytes += tensor.size_bytes;
-    if (IsGenerated(tensor)) continue;
+    if (IsGeneratedTensor(tensor.name)) continue;
     summary.parameter_count += Elements(tensor);
     elements_by_type[tensor.type] += Elements(tensor);
   }

@@ -58,15 +58,15 @@ class Planner {
   absl::Status AddRopeFreqs(const HfConfig& config) {
     if (!architecture_.writes_rope_freqs) return absl::OkStatus();
     ASSIGN_OR_RETURN(std::vector<float> freqs, RopeFreqs(config, geometry_));
-    return freqs.empty() ? absl::OkStatus() : AddGenerated("rope_freqs.weight", std::move(freqs));
+    return freqs.empty() ? absl::OkStatus() : AddGenerated(kRopeFreqsTensor, std::move(freqs));
   }
 
   absl::Status AddLongRope(const HfConfig& config) {
     if (!architecture_.writes_long_rope) return absl::OkStatus();
     ASSIGN_OR_RETURN(std::optional<LongRope> rope, LongRopeOf(config));
     if (!rope) return absl::OkStatus();
-    RETURN_IF_ERROR(AddGenerated("rope_factors_long.weight", std::move(rope->long_factors)));
-    return AddGenerated("rope_factors_short.weight", std::move(rope->short_factors));
+    RETURN_IF_ERROR(AddGenerated(kLongFactorsTensor, std::move(rope->long_factors)));
+    return AddGenerated(kShortFactorsTensor, std::move(rope->short_factors));
   }
 
   absl::Status CheckHasExperts() const {
@@ -128,13 +128,13 @@ class Planner {
   // The matrices of a layer's experts that have come, by rule and expert.
   using Experts = std::map<std::pair<const TensorRule*, uint32_t>, CheckpointTensor>;
 
-  absl::Status AddGenerated(std::string name, std::vector<float> values) {
+  absl::Status AddGenerated(std::string_view name, std::vector<float> values) {
     ConvertedTensor tensor;
     tensor.rows = values.size();
     tensor.cols = 1;
     tensor.generated = std::move(values);
     const std::vector<uint64_t> dims = {tensor.rows};
-    return Add(std::move(name), dims, "config.json: rope_scaling", std::move(tensor));
+    return Add(std::string(name), dims, "config.json: rope_scaling", std::move(tensor));
   }
 
   size_t StackedRules() const {

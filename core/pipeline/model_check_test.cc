@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/base/file.h"
@@ -24,6 +26,7 @@ using testing::DirectoryModel;
 using ::testing::HasSubstr;
 using testing::PackDirectory;
 using testing::RecordingSink;
+using testing::SafetensorsFile;
 using testing::WriteDirectoryModel;
 
 class ModelCheckTest : public ::testing::Test {
@@ -42,6 +45,19 @@ class ModelCheckTest : public ::testing::Test {
     const absl::Status status =
         (is_packed ? Convert(request, context) : Quantize(request, context)).status;
     ASSERT_TRUE(status.ok()) << status;
+  }
+
+  static void RemoveTensor(const fs::path& directory, const std::string& name) {
+    SafetensorsFile file;
+    const auto weights = *HfWeights::Open(directory);
+    for (const HfWeights::Tensor& tensor : weights->tensors()) {
+      if (tensor.info->name == name) continue;
+      std::string bytes(tensor.info->size_bytes, '\0');
+      ASSERT_TRUE(
+          tensor.file->Read(*tensor.info, 0, std::as_writable_bytes(std::span(bytes))).ok());
+      file.Add(tensor.info->name, RowOf(tensor.info->dtype).name, tensor.info->shape, bytes);
+    }
+    file.WriteTo(directory / "model.safetensors");
   }
 
   void ExpectUnsound(const fs::path& model, const std::string& tensor) {
@@ -139,6 +155,88 @@ TEST_F(ModelCheckTest, AnotherModelIsNoSource) {
   WriteDirectoryModel(model_, {.feed_forward = 128});
   EXPECT_THAT(std::string(CompareTensors(gguf_, model_, threads_).status().message()),
               HasSubstr("found shape"));
+}
+
+TEST_F(ModelCheckTest, ValuesThatAreNoNumbersAreNotCompared) {
+  const fs::path sound = dir_.path() / "sound";
+  WriteDirectoryModel(sound);
+  for (const float value :
+       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    DirectoryModel model;
+    model.alter = [value](const std::string& name, std::span<float> values) {
+      if (name.ends_with("layers.1.mlp.up_proj.weight")) values.back() = value;
+    };
+    fs::remove_all(model_);
+    WriteDirectoryModel(model_, model);
+    const auto ours = CompareTensors(model_, sound, threads_).status();
+    EXPECT_EQ(ErrorOf(ours), Error::kValidationFailed);
+    EXPECT_THAT(std::string(ours.message()), HasSubstr("tensor blk.1.ffn_up.weight of the model"));
+    const auto theirs = CompareTensors(sound, model_, threads_).status();
+    EXPECT_EQ(ErrorOf(theirs), Error::kValidationFailed);
+    EXPECT_THAT(std::string(theirs.message()),
+                HasSubstr("tensor blk.1.ffn_up.weight of the source"));
+  }
+}
+
+TEST_F(ModelCheckTest, TensorsThatTheModelHasLostAreAnError) {
+  WriteDirectoryModel(model_);
+  MakeGguf("F16");
+  fs::remove_all(model_);
+  WriteDirectoryModel(model_, {.biases = true});
+  const auto difference = CompareTensors(gguf_, model_, threads_).status();
+  EXPECT_EQ(ErrorOf(difference), Error::kValidationFailed);
+  EXPECT_THAT(std::string(difference.message()),
+              HasSubstr("_q.bias: the source has it, the model does not; nor 11 more"));
+}
+
+// Which of the two is stored does not matter: the embedding is the head where there is none.
+TEST_F(ModelCheckTest, AHeadThatOneOfThemLacksIsItsEmbedding) {
+  const fs::path tied = dir_.path() / "tied";
+  WriteDirectoryModel(model_);
+  WriteDirectoryModel(tied, {.tied = true});
+  RemoveTensor(tied, "lm_head.weight");
+  for (const auto& [one, other] : {std::pair(model_, tied), std::pair(tied, model_)}) {
+    const auto difference = CompareTensors(one, other, threads_);
+    ASSERT_TRUE(difference.ok()) << difference.status();
+    ASSERT_EQ(difference->tensors.size(), 3u + 3 * 9);
+    for (const TensorDifference& tensor : difference->tensors) {
+      EXPECT_EQ(tensor.relative_error > 0, tensor.name == "output.weight") << tensor.name;
+    }
+  }
+}
+
+TEST_F(ModelCheckTest, GeneratedTensorsMayBeMissing) {
+  WriteDirectoryModel(model_);
+  const fs::path scaled = dir_.path() / "scaled";
+  fs::copy(model_, scaled);
+  nlohmann::json config = nlohmann::json::parse(*ReadFile(scaled / "config.json", 1 << 20));
+  config["rope_scaling"] = {{"rope_type", "llama3"},
+                            {"factor", 8.0},
+                            {"low_freq_factor", 1.0},
+                            {"high_freq_factor", 4.0},
+                            {"original_max_position_embeddings", 512}};
+  ASSERT_TRUE(WriteFileAtomically(scaled / "config.json", config.dump()).ok());
+  for (const auto& [one, other] : {std::pair(model_, scaled), std::pair(scaled, model_)}) {
+    const auto difference = CompareTensors(one, other, threads_);
+    ASSERT_TRUE(difference.ok()) << difference.status();
+    EXPECT_EQ(difference->tensors.size(), 3u + 3 * 9);
+  }
+}
+
+// Loaders disagree on what such a zero point is.
+TEST_F(ModelCheckTest, AZeroPointThatWrapsAroundIsFound) {
+  WriteDirectoryModel(model_);
+  const fs::path source = dir_.path() / "source";
+  fs::copy(model_, source);
+  PackDirectory(
+      model_, {.options = {.group_size = 32, .version = GptqVersion::kV2, .sym = false},
+               .alter = [](const std::string&, QuantizedLinear& linear) { linear.zeros[0] = 15; }});
+  nlohmann::json config = nlohmann::json::parse(*ReadFile(model_ / "config.json", 1 << 20));
+  config["quantization_config"]["checkpoint_format"] = "gptq";
+  ASSERT_TRUE(WriteFileAtomically(model_ / "config.json", config.dump()).ok());
+  EXPECT_TRUE(Inspect(model_).ok());
+  ExpectUnsound(model_, "loaders of version 1 read as zero point 0 or as 16");
+  EXPECT_EQ(ErrorOf(CompareTensors(model_, source, threads_).status()), Error::kValidationFailed);
 }
 
 TEST_F(ModelCheckTest, InspectTellsOfAPackedDirectory) {

@@ -135,7 +135,8 @@ absl::StatusOr<ModelInfoText> FormatModelInfo(std::string_view inspection, std::
       return BadInspection(fmt::format("has '{}' of type {}", row.key, found->type_name()));
     }
     ordered[std::string(row.key)] = *found;
-    text.human += fmt::format("{}: {}\n", row.label, ContractValue(row, *found));
+    const bool is_told = row.kind == KeyKind::kText ? *found != "" : *found != 0;
+    if (is_told) text.human += fmt::format("{}: {}\n", row.label, ContractValue(row, *found));
   }
   std::string tables;
   for (const auto& [key, value] : read.items()) {

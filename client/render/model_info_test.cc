@@ -34,6 +34,21 @@ TEST(ModelInfoTest, HumanFormIsTheContracts) {
             "Tensor Types: F16 226, F32 65\n");
 }
 
+TEST(ModelInfoTest, HumanFormLeavesOutWhatIsNotTold) {
+  const auto text = FormatModelInfo(R"({"model_name":"m","architecture":"","parameter_count":0,
+      "hidden_size":8,"num_layers":0,"num_heads":2,"vocab_size":0,"torch_dtype":"float16",
+      "format":"safetensors","quantization_method":"fp8"})");
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_EQ(text->human,
+            "Model: m\n"
+            "Hidden Size: 8\n"
+            "Heads: 2\n"
+            "Dtype: float16\n"
+            "Format: safetensors\n"
+            "Quantization Method: fp8\n");
+  EXPECT_THAT(text->json, HasSubstr("\"parameter_count\": 0,"));
+}
+
 TEST(ModelInfoTest, JsonHasTheContractsKeysFirst) {
   const auto text = FormatModelInfo(kInspection);
   ASSERT_TRUE(text.ok()) << text.status();

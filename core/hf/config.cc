@@ -217,7 +217,9 @@ std::string FieldName(std::span<const std::string_view> names, const json& field
 
 absl::StatusOr<HfConfig> HfConfig::Read(const std::filesystem::path& directory) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(directory / kFile, kMaxConfigBytes));
-  return Parse(text);
+  ASSIGN_OR_RETURN(HfConfig config, Parse(text));
+  if (!config.quantization_) config.quantization_ = QuantizationBeside(directory);
+  return config;
 }
 
 absl::StatusOr<HfConfig> HfConfig::Parse(std::string_view text) {
@@ -237,6 +239,7 @@ absl::StatusOr<HfConfig> HfConfig::Parse(std::string_view text) {
     fields.update(part);
   }
   ASSIGN_OR_RETURN(config.rope_, GatherRope(config));
+  config.quantization_ = QuantizationIn(fields);
   return config;
 }
 

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "core/hf/quantization.h"
 #include "nlohmann/json.hpp"
 
 namespace quantized {
@@ -33,6 +34,10 @@ class HfConfig {
   // when the file names none.
   const std::string& architecture() const { return architecture_; }
 
+  // What the directory says of how its weights are quantized (core/hf/quantization.h); nothing of a
+  // text that stands for itself but what it holds.
+  const std::optional<HfQuantization>& quantization() const { return quantization_; }
+
   // The first of `names` that is there, even if its value is null. Null when none is.
   const nlohmann::json* Find(std::span<const std::string_view> names) const;
   // The number that the first of `names` that is there holds; nullopt when none is there or it is
@@ -45,6 +50,7 @@ class HfConfig {
 
   nlohmann::json file_, fields_, rope_;
   std::string architecture_;
+  std::optional<HfQuantization> quantization_;
 };
 
 // Names under which model families keep the same thing, in the order in which they are tried.

@@ -26,18 +26,22 @@ constexpr std::string_view kSuffixes[] = {"qweight", "qzeros", "scales", "g_idx"
 // No real layer comes near; below it no product of two sizes and a width overflows.
 constexpr uint64_t kMaxSize = std::numeric_limits<int32_t>::max();
 
-absl::Status WrongField(std::string_view file, std::string_view field, std::string_view expected,
-                        const json* found) {
-  return MakeError(Error::kValidationFailed,
-                   StrCat(file, ": quantization_config.", field, ": expected ", expected,
-                          ", found ", found == nullptr ? "nothing" : JsonText(*found)));
+std::string FieldName(std::string_view place, std::string_view field) {
+  return StrCat(place, place.ends_with(".json") ? ": " : ".", field);
 }
 
-absl::Status NotRead(std::string_view file, std::string_view field, std::string_view expected,
+absl::Status WrongField(std::string_view place, std::string_view field, std::string_view expected,
+                        const json* found) {
+  return MakeError(Error::kValidationFailed,
+                   StrCat(FieldName(place, field), ": expected ", expected, ", found ",
+                          found == nullptr ? "nothing" : JsonText(*found)));
+}
+
+absl::Status NotRead(std::string_view place, std::string_view field, std::string_view expected,
                      const json& found) {
   return MakeError(Error::kUnsupportedConversion,
-                   StrCat(file, ": quantization_config.", field, ": found ", JsonText(found),
-                          ", only ", expected, " is read"));
+                   StrCat(FieldName(place, field), ": found ", JsonText(found), ", only ", expected,
+                          " is read"));
 }
 
 // The first of `names` that is there and not null.
@@ -55,44 +59,46 @@ std::optional<std::string> LowerText(const json& value) {
   return absl::AsciiStrToLower(value.get_ref<const std::string&>());
 }
 
-absl::StatusOr<int> Bits(const json& config, std::string_view file, PackedMethod method) {
+absl::StatusOr<int> Bits(const json& config, std::string_view place, PackedMethod method) {
   const json* bits = Member(config, {"bits", "w_bit"});
-  if (bits == nullptr) return WrongField(file, "bits", "a number", nullptr);
-  ASSIGN_OR_RETURN(const int32_t number,
-                   JsonInt32(*bits, StrCat(file, ": quantization_config.bits")));
+  if (bits == nullptr) return WrongField(place, "bits", "a number", nullptr);
+  ASSIGN_OR_RETURN(const int32_t number, JsonInt32(*bits, FieldName(place, "bits")));
   const bool is_awq = method == PackedMethod::kAwq;
   if (is_awq ? number != 4 : !IsStreamBits(number)) {
-    return WrongField(file, "bits", is_awq ? "4" : "2, 3, 4 or 8", bits);
+    return WrongField(place, "bits", is_awq ? "4" : "2, 3, 4 or 8", bits);
   }
   return number;
 }
 
-absl::StatusOr<int64_t> GroupSize(const json& config, std::string_view file) {
+absl::StatusOr<int64_t> GroupSize(const json& config, std::string_view place) {
   const json* size = Member(config, {"group_size", "q_group_size"});
-  if (size == nullptr) return WrongField(file, "group_size", "a number", nullptr);
-  ASSIGN_OR_RETURN(const int32_t number,
-                   JsonInt32(*size, StrCat(file, ": quantization_config.group_size")));
+  if (size == nullptr) return WrongField(place, "group_size", "a number", nullptr);
+  ASSIGN_OR_RETURN(const int32_t number, JsonInt32(*size, FieldName(place, "group_size")));
   if (number != -1 && number < 1) {
-    return WrongField(file, "group_size", "-1 or a number from 1 on", size);
+    return WrongField(place, "group_size", "-1 or a number from 1 on", size);
   }
   return number;
 }
 
-absl::Status ReadGptqFields(const json& config, std::string_view file, PackedScheme& scheme) {
+absl::Status ReadGptqFields(const json& config, std::string_view place, PackedScheme& scheme) {
   if (const json* sym = Member(config, {"sym"})) {
-    if (!sym->is_boolean()) return WrongField(file, "sym", "true or false", sym);
+    if (!sym->is_boolean()) return WrongField(place, "sym", "true or false", sym);
     scheme.sym = sym->get<bool>();
   }
   if (const json* format = Member(config, {"checkpoint_format", "format"})) {
     const std::optional<std::string> name = LowerText(*format);
-    if (!name) return WrongField(file, "checkpoint_format", "a name", format);
+    if (!name) return WrongField(place, "checkpoint_format", "a name", format);
     if (*name != "gptq" && *name != "gptq_v2") {
-      return NotRead(file, "checkpoint_format", "gptq or gptq_v2", *format);
+      return NotRead(place, "checkpoint_format", "gptq or gptq_v2", *format);
     }
     scheme.tagged_version = *name == "gptq" ? GptqVersion::kV1 : GptqVersion::kV2;
   }
+  // What AutoGPTQ called the form before there was a name for it.
+  if (const json* marlin = Member(config, {"is_marlin_format"})) {
+    if (*marlin != false) return NotRead(place, "is_marlin_format", "false", *marlin);
+  }
   if (const json* dynamic = Member(config, {"dynamic"})) {
-    if (!dynamic->is_object()) return WrongField(file, "dynamic", "an object", dynamic);
+    if (!dynamic->is_object()) return WrongField(place, "dynamic", "an object", dynamic);
     for (const auto& [rule, change] : dynamic->items()) {
       // "-:" leaves layers unquantized: they have no qweight.
       scheme.has_overrides = scheme.has_overrides || !rule.starts_with("-:");
@@ -101,17 +107,17 @@ absl::Status ReadGptqFields(const json& config, std::string_view file, PackedSch
   return absl::OkStatus();
 }
 
-absl::Status ReadAwqFields(const json& config, std::string_view file) {
+absl::Status ReadAwqFields(const json& config, std::string_view place) {
   // The newer spelling is `format`.
   if (const json* version = Member(config, {"version", "format"})) {
     const std::optional<std::string> name = LowerText(*version);
-    if (!name) return WrongField(file, "version", "a name", version);
-    if (*name != "gemm") return NotRead(file, "version", "gemm", *version);
+    if (!name) return WrongField(place, "version", "a name", version);
+    if (*name != "gemm") return NotRead(place, "version", "gemm", *version);
   }
   if (const json* zero_point = Member(config, {"zero_point"})) {
     if (!zero_point->is_boolean())
-      return WrongField(file, "zero_point", "true or false", zero_point);
-    if (!zero_point->get<bool>()) return NotRead(file, "zero_point", "true", *zero_point);
+      return WrongField(place, "zero_point", "true or false", zero_point);
+    if (!zero_point->get<bool>()) return NotRead(place, "zero_point", "true", *zero_point);
   }
   return absl::OkStatus();
 }
@@ -251,16 +257,15 @@ GptqForm FormOf(const PackedScheme& scheme, const PackedModule& module,
 }  // namespace
 
 absl::StatusOr<std::optional<PackedScheme>> ParsePackedScheme(const json& config,
-                                                              std::string_view file) {
+                                                              std::string_view place) {
   if (!config.is_object()) {
-    return MakeError(
-        Error::kValidationFailed,
-        StrCat(file, ": quantization_config: expected an object, found ", JsonText(config)));
+    return MakeError(Error::kValidationFailed,
+                     StrCat(place, ": expected an object, found ", JsonText(config)));
   }
   // Files of the time before the field was there are GPTQ's.
   const json* method = Member(config, {"quant_method"});
   const std::optional<std::string> name = method == nullptr ? "gptq" : LowerText(*method);
-  if (!name) return WrongField(file, "quant_method", "a name", method);
+  if (!name) return WrongField(place, "quant_method", "a name", method);
   PackedScheme scheme;
   if (*name == NameOf(PackedMethod::kAwq)) {
     scheme.method = PackedMethod::kAwq;
@@ -268,17 +273,17 @@ absl::StatusOr<std::optional<PackedScheme>> ParsePackedScheme(const json& config
   } else if (*name != NameOf(PackedMethod::kGptq)) {
     return std::nullopt;
   }
-  ASSIGN_OR_RETURN(scheme.bits, Bits(config, file, scheme.method));
-  ASSIGN_OR_RETURN(scheme.group_size, GroupSize(config, file));
-  RETURN_IF_ERROR(scheme.method == PackedMethod::kAwq ? ReadAwqFields(config, file)
-                                                      : ReadGptqFields(config, file, scheme));
+  ASSIGN_OR_RETURN(scheme.bits, Bits(config, place, scheme.method));
+  ASSIGN_OR_RETURN(scheme.group_size, GroupSize(config, place));
+  RETURN_IF_ERROR(scheme.method == PackedMethod::kAwq ? ReadAwqFields(config, place)
+                                                      : ReadGptqFields(config, place, scheme));
   return scheme;
 }
 
 absl::StatusOr<std::optional<PackedScheme>> PackedSchemeOf(const HfConfig& config) {
-  const auto found = config.fields().find("quantization_config");
-  if (found == config.fields().end() || found->is_null()) return std::nullopt;
-  return ParsePackedScheme(*found, "config.json");
+  const std::optional<HfQuantization>& said = config.quantization();
+  if (!said) return std::nullopt;
+  return ParsePackedScheme(said->fields, said->place);
 }
 
 absl::StatusOr<std::vector<PackedModule>> ListPackedModules(const PackedScheme& scheme,

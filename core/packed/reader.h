@@ -50,12 +50,13 @@ struct PackedScheme {
   bool has_overrides = false;
 };
 
-// `config` is a quantization_config object, `file` the name of where it stands. Nothing where its
-// method is none of ours. Errors: kValidationFailed for a field that is missing or cannot be, with
-// field, found and expected; kUnsupportedConversion for a form of the method that is not read.
+// `config` is a quantization_config object, `place` where it stands, for messages
+// (HfQuantization::place). Nothing where its method is none of ours. Errors: kValidationFailed for
+// a field that is missing or cannot be, with field, found and expected; kUnsupportedConversion for
+// a form of the method that is not read.
 absl::StatusOr<std::optional<PackedScheme>> ParsePackedScheme(const nlohmann::json& config,
-                                                              std::string_view file);
-// Of a model's config.json; nothing where it has no quantization_config.
+                                                              std::string_view place);
+// Of a model's directory; nothing where that says nothing of quantization.
 absl::StatusOr<std::optional<PackedScheme>> PackedSchemeOf(const HfConfig& config);
 
 struct PackedModule {

@@ -85,8 +85,10 @@ void AddGptq(MemoryStore& store, const std::string& name, const QuantizedLinear&
   store.Add(name, *tensors);
 }
 
+constexpr std::string_view kPlace = "config.json: quantization_config";
+
 PackedScheme SchemeOf(const char* config) {
-  const auto scheme = ParsePackedScheme(json::parse(config), "config.json");
+  const auto scheme = ParsePackedScheme(json::parse(config), kPlace);
   EXPECT_TRUE(scheme.ok()) << scheme.status();
   EXPECT_TRUE(scheme->has_value());
   return **scheme;
@@ -162,6 +164,8 @@ TEST(PackedSchemeTest, FieldsThatCannotBeAreRefused) {
                 "checkpoint_format: found \"marlin\""},
            Case{R"({"bits": 4, "group_size": 1, "checkpoint_format": 2})", kBad,
                 "checkpoint_format: expected a name"},
+           Case{R"({"bits": 4, "group_size": 1, "is_marlin_format": true})", kOther,
+                "config.json: quantization_config.is_marlin_format: found true"},
            Case{R"({"bits": 4, "group_size": 1, "dynamic": []})", kBad, "dynamic: expected an obj"},
            Case{R"({"quant_method": "awq", "bits": 8, "group_size": 1})", kBad,
                 "bits: expected 4, found 8"},
@@ -173,7 +177,7 @@ TEST(PackedSchemeTest, FieldsThatCannotBeAreRefused) {
                 kOther, "zero_point: found false"},
        }) {
     SCOPED_TRACE(config);
-    const auto scheme = ParsePackedScheme(json::parse(config), "config.json");
+    const auto scheme = ParsePackedScheme(json::parse(config), kPlace);
     ASSERT_FALSE(scheme.ok());
     EXPECT_EQ(ErrorOf(scheme.status()), error);
     EXPECT_THAT(std::string(scheme.status().message()), HasSubstr(message));

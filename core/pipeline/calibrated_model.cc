@@ -17,6 +17,7 @@
 #include "core/rebuild/hf_files.h"
 #include "core/source/hf_summary.h"
 #include "core/source/locate.h"
+#include "core/source/quantization.h"
 
 namespace quantized {
 namespace {
@@ -43,12 +44,7 @@ absl::StatusOr<CalibratedModel> OpenDirectory(const std::filesystem::path& path)
                      StrCat("config.json: architectures: found '", model.hf_config.architecture(),
                             "', which this version does not run"));
   }
-  if (const auto quantized = model.hf_config.fields().find("quantization_config");
-      quantized != model.hf_config.fields().end() && !quantized->is_null()) {
-    return MakeError(Error::kNotImplemented,
-                     "config.json: quantization_config: the weights are quantized already",
-                     "Use convert, or the original checkpoint in float16, bfloat16 or float32");
-  }
+  RETURN_IF_ERROR(CheckIsOriginal(model.hf_config, path));
   ASSIGN_OR_RETURN(model.config, ForwardConfigOf(*model.architecture, model.hf_config));
   ASSIGN_OR_RETURN(std::unique_ptr<HfTensorSource> source,
                    HfTensorSource::Open(path, *model.architecture));

@@ -23,6 +23,7 @@
 #include "core/source/locate.h"
 #include "core/source/model_source.h"
 #include "core/source/packed_weights.h"
+#include "core/source/quantization.h"
 #include "core/tensor/text.h"
 #include "kernels/types/half.h"
 
@@ -249,17 +250,18 @@ absl::StatusOr<Conversion> ToPacked(const PackedWeights& packed, PackedMethod to
 absl::StatusOr<Conversion> OfDirectory(const fs::path& path, std::string_view to,
                                        std::string_view level) {
   ASSIGN_OR_RETURN(const HfConfig config, HfConfig::Read(path));
-  const auto quantization = config.fields().find("quantization_config");
-  if (quantization == config.fields().end() || quantization->is_null()) {
-    return NotQuantized(path, "it has no quantization_config", to);
-  }
+  const std::optional<HfQuantization>& quantization = config.quantization();
+  if (!quantization) return NotQuantized(path, "it has no quantization_config", to);
   ASSIGN_OR_RETURN(const std::optional<PackedScheme> scheme, PackedSchemeOf(config));
   if (!scheme) {
     return MakeError(Error::kUnsupportedConversion,
-                     StrCat(path.string(),
-                            "/config.json: quantization_config: the method is none "
-                            "of awq and gptq"),
+                     StrCat(path.string(), "/", quantization->place, ": the method is ",
+                            PrintableName(quantization->method), ", none of awq and gptq"),
                      "Quantize the original model");
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<HfWeights> weights, HfWeights::Open(path));
+  if (QuantizationOf(config, *weights) == nullptr) {
+    return NotQuantized(path, "it has no packed tensors", to);
   }
   const std::string_view from = NameOf(scheme->method);
   if (FindConversion(from, to) == nullptr) {
@@ -267,13 +269,12 @@ absl::StatusOr<Conversion> OfDirectory(const fs::path& path, std::string_view to
                      StrCat(path.string(), " is in format ", from, " already"),
                      "llm-quantize convert --list shows what can be made");
   }
-  ASSIGN_OR_RETURN(const std::unique_ptr<HfWeights> weights, HfWeights::Open(path));
   ASSIGN_OR_RETURN(const std::unique_ptr<PackedWeights> packed,
                    PackedWeights::Open(*weights, *scheme));
   if (packed->modules().empty()) {
-    return MakeError(Error::kValidationFailed,
-                     StrCat(path.string(), ": no tensor is quantized, although config.json has a ",
-                            "quantization_config"));
+    return MakeError(
+        Error::kValidationFailed,
+        StrCat(path.string(), ": no tensor is quantized, although it has ", quantization->place));
   }
   Conversion conversion;
   if (to == kGguf) {

@@ -27,6 +27,7 @@
 #include "core/source/hf_weights.h"
 #include "core/source/locate.h"
 #include "core/source/packed_weights.h"
+#include "core/source/quantization.h"
 #include "core/tensor/dtype.h"
 
 namespace quantized {
@@ -155,20 +156,55 @@ void AddTokenizerKeys(const std::filesystem::path& directory, Json& json) {
                           std::filesystem::exists(directory / "chat_template.jinja", ignored);
 }
 
-void AddQuantizationKeys(const PackedScheme& scheme, const HfConfig& config, Json& json) {
+// The first of `names` that is there with another value than null.
+Json Member(const nlohmann::json& object, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    const auto found = object.find(name);
+    if (found != object.end() && !found->is_null()) return *found;
+  }
+  return nullptr;
+}
+
+void AddSettings(const PackedScheme& scheme, const nlohmann::json& said, Json& json) {
   json["quantization_level"] = StrCat(scheme.bits, "bit");
   Json settings = {{"group_size", scheme.group_size}};
   if (scheme.method == PackedMethod::kGptq) {
     settings["symmetric"] = scheme.sym;
-    const auto order = config.fields().find("quantization_config")->find("desc_act");
-    settings["act_order"] = order != config.fields().find("quantization_config")->end() &&
-                            order->is_boolean() && order->get<bool>();
+    settings["act_order"] = Member(said, {"desc_act"}) == true;
     settings["version"] = scheme.tagged_version == GptqVersion::kV1 ? 1 : 2;
   } else {
     settings["symmetric"] = false;
     settings["version"] = "gemm";
   }
   json["quantization_settings"] = std::move(settings);
+}
+
+// Of a form of AWQ or GPTQ that is not read: what is said in plain values.
+void AddSaidSettings(const nlohmann::json& said, Json& json) {
+  const Json bits = Member(said, {"bits", "w_bit"});
+  if (bits.is_number_integer()) json["quantization_level"] = StrCat(bits.dump(), "bit");
+  Json settings = Json::object();
+  const Json group_size = Member(said, {"group_size", "q_group_size"});
+  if (group_size.is_number_integer()) settings["group_size"] = group_size;
+  const Json version = Member(said, {"version", "checkpoint_format", "format"});
+  if (version.is_string()) settings["version"] = version;
+  if (!settings.empty()) json["quantization_settings"] = std::move(settings);
+}
+
+// `format` and the keys on quantization. `scheme`: how the linears are packed, where it is read.
+void AddFormatKeys(const HfQuantization* quantization, const std::optional<PackedScheme>& scheme,
+                   Json& json) {
+  const std::string method = quantization == nullptr ? "" : quantization->method;
+  const bool is_ours =
+      method == NameOf(PackedMethod::kAwq) || method == NameOf(PackedMethod::kGptq);
+  json["format"] = is_ours ? method : "safetensors";
+  if (scheme) {
+    AddSettings(*scheme, quantization->fields, json);
+  } else if (is_ours) {
+    AddSaidSettings(quantization->fields, json);
+  } else if (!method.empty()) {
+    json["quantization_method"] = method;
+  }
 }
 
 // The tensors as they are stored, those of a packed linear as one.
@@ -202,7 +238,7 @@ std::vector<ListedTensor> TensorsOf(const HfWeights& weights, const PackedWeight
 absl::StatusOr<Json> InspectHf(const std::filesystem::path& directory, bool list) {
   ASSIGN_OR_RETURN(const HfConfig config, HfConfig::Read(directory));
   ASSIGN_OR_RETURN(const std::unique_ptr<HfWeights> weights, HfWeights::Open(directory));
-  ASSIGN_OR_RETURN(const std::optional<PackedScheme> scheme, PackedSchemeOf(config));
+  ASSIGN_OR_RETURN(const std::optional<PackedScheme> scheme, ReadableScheme(config, *weights));
   std::unique_ptr<PackedWeights> packed;
   if (scheme) {
     ASSIGN_OR_RETURN(packed, PackedWeights::Open(*weights, *scheme));
@@ -216,8 +252,7 @@ absl::StatusOr<Json> InspectHf(const std::filesystem::path& directory, bool list
   const std::vector<ListedTensor> tensors = TensorsOf(*weights, packed.get());
   for (const ListedTensor& tensor : tensors) ++facts.tensors_by_type[tensor.type];
   Json json = ContractKeys(facts.summary);
-  json["format"] = scheme ? NameOf(scheme->method) : "safetensors";
-  if (scheme) AddQuantizationKeys(*scheme, config, json);
+  AddFormatKeys(QuantizationOf(config, *weights), scheme, json);
   AddStorageKeys(facts, json);
   AddTokenizerKeys(directory, json);
   AddTensorKeys(facts, json);

@@ -116,6 +116,70 @@ TEST_F(InspectTest, HuggingFaceDirectoryOfAnUnknownArchitecture) {
   EXPECT_EQ(info->dump(1), expected.dump(1));
 }
 
+// Weights whose shapes do not tell how many parameters there are.
+TEST_F(InspectTest, OtherMethodsAreNamedAndNotCounted) {
+  Write("model/model.safetensors",
+        SafetensorsFile()
+            .Add("model.layers.0.mlp.up_proj.weight", "U8", {64, 1}, std::string(64, '\1'))
+            .Add("model.norm.weight", "BF16", {4}, std::string(8, '\0'))
+            .Bytes());
+  for (const char* method : {"fp8", "bitsandbytes", "compressed-tensors", "auto-round", "hqq"}) {
+    SCOPED_TRACE(method);
+    Write("model/config.json",
+          absl::StrCat(R"({"quantization_config": {"quant_method": ")", method, R"("}})"));
+    const auto info = InspectAt("model");
+    ASSERT_TRUE(info.ok()) << info.status();
+    EXPECT_EQ((*info)["format"], "safetensors");
+    EXPECT_EQ((*info)["quantization_method"], method);
+    EXPECT_EQ((*info)["parameter_count"], 0);
+    EXPECT_FALSE(info->contains("bits_per_weight"));
+    EXPECT_EQ((*info)["torch_dtype"], "bfloat16");
+    EXPECT_EQ((*info)["size_bytes"], 72);
+    EXPECT_TRUE(Inspect(folder_.path() / "model", {.verify = true}).ok());
+  }
+}
+
+TEST_F(InspectTest, FormsThatAreNotReadAreDescribed) {
+  Write("model/model.safetensors",
+        SafetensorsFile()
+            .Add("model.l.qweight", "I32", {64, 8}, std::string(2048, '\1'))
+            .Add("model.l.scales", "F16", {64, 2}, std::string(256, '\0'))
+            .Bytes());
+  struct Case {
+    const char *config, *format, *version;
+  };
+  for (const auto& [config, format, version] : {
+           Case{R"({"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemv"})", "awq",
+                "gemv"},
+           Case{R"({"bits": 4, "group_size": 32, "checkpoint_format": "marlin"})", "gptq",
+                "marlin"},
+       }) {
+    SCOPED_TRACE(config);
+    Write("model/config.json", absl::StrCat(R"({"quantization_config": )", config, "}"));
+    const auto info = Inspect(folder_.path() / "model", {.tensors = true, .verify = true});
+    ASSERT_TRUE(info.ok()) << info.status();
+    EXPECT_EQ((*info)["format"], format);
+    EXPECT_EQ((*info)["quantization_level"], "4bit");
+    EXPECT_EQ((*info)["quantization_settings"],
+              (nlohmann::ordered_json{{"group_size", 32}, {"version", version}}));
+    EXPECT_EQ((*info)["parameter_count"], 0);
+    EXPECT_EQ((*info)["torch_dtype"], "float16");
+    EXPECT_EQ((*info)["verified_tensors"], 2);
+  }
+}
+
+// An original that keeps the file stays one.
+TEST_F(InspectTest, AFileBesideConfigNeedsPackedTensors) {
+  Write("model/config.json", "{}");
+  Write("model/quantize_config.json", R"({"bits": 4, "group_size": 32})");
+  Write("model/model.safetensors",
+        SafetensorsFile().Add("norm.weight", "F32", {4}, std::string(16, '\0')).Bytes());
+  const auto info = InspectAt("model");
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_EQ((*info)["format"], "safetensors");
+  EXPECT_EQ((*info)["parameter_count"], 4);
+}
+
 TEST_F(InspectTest, ContractKeysAreThereEvenWhereTheModelDoesNotTell) {
   const auto layout =
       gguf::Plan(gguf::Metadata(), std::vector<gguf::PlannedTensor>{{"x", TypeId::kF16, {4}}});

@@ -19,6 +19,7 @@
 #include "core/source/locate.h"
 #include "core/source/model_source.h"
 #include "core/source/packed_weights.h"
+#include "core/source/quantization.h"
 #include "core/source/widen.h"
 #include "core/tensor/shape.h"
 #include "core/tensor/text.h"
@@ -99,7 +100,7 @@ absl::Status VerifyTensor(const CheckpointTensor& tensor) {
 absl::StatusOr<uint64_t> VerifyDirectory(const fs::path& path, ThreadPool& threads) {
   ASSIGN_OR_RETURN(const HfConfig config, HfConfig::Read(path));
   ASSIGN_OR_RETURN(const std::unique_ptr<HfWeights> weights, HfWeights::Open(path));
-  ASSIGN_OR_RETURN(const std::optional<PackedScheme> scheme, PackedSchemeOf(config));
+  ASSIGN_OR_RETURN(const std::optional<PackedScheme> scheme, ReadableScheme(config, *weights));
   if (scheme) {
     ASSIGN_OR_RETURN(const auto packed, PackedWeights::Open(*weights, *scheme));
     RETURN_IF_ERROR(ForEach(packed->modules().size(), threads,

@@ -12,9 +12,10 @@
 namespace quantized {
 
 // Reads every tensor of a GGUF file or a Hugging Face directory: floats and scales are finite,
-// packed linears can be unpacked, each in one way. That all lie
-// inside their files is checked when these are opened. Returns how many there are. Errors:
-// kValidationFailed, naming the first tensor that is not sound.
+// packed linears can be unpacked, each in one way. Of weights that are packed in a way that we do
+// not read (core/source/quantization.h) only the floats are looked at. That all lie inside their
+// files is checked when these are opened. Returns how many there are. Errors: kValidationFailed,
+// naming the first tensor that is not sound.
 absl::StatusOr<uint64_t> VerifyModel(const std::filesystem::path& path, ThreadPool& threads);
 
 struct TensorDifference {

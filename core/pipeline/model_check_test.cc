@@ -12,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/pipeline/conversion.h"
 #include "core/pipeline/convert.h"
 #include "core/pipeline/inspect.h"
 #include "core/pipeline/test_packed_directory.h"
@@ -259,6 +260,43 @@ TEST_F(ModelCheckTest, InspectTellsOfAPackedDirectory) {
   for (const auto& tensor : (*gptq)["tensors"]) bytes += tensor["size_bytes"].get<uint64_t>();
   EXPECT_EQ((*gptq)["size_bytes"], bytes);
   EXPECT_EQ((*gptq)["tensors"].size(), 30u);
+}
+
+// As older programs left it: what is said of the quantization stands in a file beside config.json.
+TEST_F(ModelCheckTest, AFileBesideConfigTellsOfThePacking) {
+  struct Case {
+    PackedMethod method;
+    const char *file, *text;
+  };
+  for (const auto& [method, file, text] : {
+           Case{PackedMethod::kGptq, "quantize_config.json",
+                R"({"bits": 4, "group_size": 32, "damp_percent": 0.01, "desc_act": false,
+                    "sym": true, "true_sequential": true, "model_name_or_path": null})"},
+           Case{PackedMethod::kAwq, "quant_config.json",
+                R"({"zero_point": true, "q_group_size": 32, "w_bit": 4, "version": "GEMM"})"},
+       }) {
+    SCOPED_TRACE(file);
+    fs::remove_all(model_);
+    WriteDirectoryModel(model_);
+    const auto plain = *Inspect(model_);
+    const std::string config = *ReadFile(model_ / "config.json", 1 << 20);
+    PackDirectory(model_, {.options = {.method = method, .group_size = 32}});
+    ASSERT_TRUE(WriteFileAtomically(model_ / "config.json", config).ok());
+    ASSERT_TRUE(WriteFileAtomically(model_ / file, text).ok());
+    const auto info = Inspect(model_, {.verify = true});
+    ASSERT_TRUE(info.ok()) << info.status();
+    EXPECT_EQ((*info)["format"], NameOf(method));
+    EXPECT_EQ((*info)["quantization_settings"]["group_size"], 32);
+    EXPECT_EQ((*info)["parameter_count"], plain["parameter_count"]);
+    const auto source = OpenModelSource(model_, {}).status();
+    EXPECT_EQ(ErrorOf(source), Error::kNotImplemented);
+    EXPECT_THAT(std::string(source.message()), HasSubstr("the weights are quantized already"));
+    for (const char* format : {"gptq", "awq"}) {
+      EXPECT_EQ(PlanConversion(model_, format, "").ok(), format != NameOf(method)) << format;
+    }
+    MakeGguf("Q8_0", /*is_packed=*/true);
+    EXPECT_TRUE(CompareTensors(gguf_, model_, threads_).ok());
+  }
 }
 
 }  // namespace

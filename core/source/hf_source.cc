@@ -31,6 +31,7 @@
 #include "core/source/hf_tensors.h"
 #include "core/source/hf_weights.h"
 #include "core/source/packed_weights.h"
+#include "core/source/quantization.h"
 #include "core/tensor/text.h"
 #include "simdjson.h"
 
@@ -136,34 +137,21 @@ absl::Status CheckConvertible(const Architecture& architecture, const HfConfig& 
   return absl::OkStatus();
 }
 
-absl::Status QuantizedAlready(const HfConfig& config) {
-  const json& quantization = *config.fields().find("quantization_config");
-  const json method =
-      quantization.is_object() ? quantization.value("quant_method", json()) : json();
-  const bool is_packed =
-      method == NameOf(PackedMethod::kAwq) || method == NameOf(PackedMethod::kGptq);
-  return MakeError(
-      Error::kNotImplemented,
-      StrCat("config.json: quantization_config: the weights are quantized already (",
-             JsonText(method), ")", is_packed ? "" : ", which this version does not read"),
-      is_packed ? "Use convert, or the original checkpoint in float16, bfloat16 or float32"
-                : "Use the original checkpoint in float16, bfloat16 or float32");
-}
-
 // Errors: kNotImplemented for a quantized checkpoint that is not to be read;
 // kUnsupportedConversion where blocks of `type` do not hold its linears.
 absl::StatusOr<Checkpoint> OpenCheckpoint(const std::filesystem::path& directory,
                                           const HfConfig& config, const SourceOptions& options) {
   const TypeId type = options.conversion_type;
-  const auto quantization = config.fields().find("quantization_config");
-  const bool is_quantized = quantization != config.fields().end() && !quantization->is_null();
-  std::optional<PackedScheme> scheme;
-  if (is_quantized && options.may_be_packed) {
-    ASSIGN_OR_RETURN(scheme, PackedSchemeOf(config));
+  if (!options.may_be_packed) {
+    RETURN_IF_ERROR(CheckIsOriginal(config, directory));
   }
-  if (is_quantized && !scheme) return QuantizedAlready(config);
   Checkpoint checkpoint;
   ASSIGN_OR_RETURN(checkpoint.weights, HfWeights::Open(directory));
+  std::optional<PackedScheme> scheme;
+  if (const HfQuantization* quantization = QuantizationOf(config, *checkpoint.weights)) {
+    ASSIGN_OR_RETURN(scheme, PackedSchemeOf(config));
+    if (!scheme) return QuantizedAlready(*quantization);
+  }
   if (!scheme) {
     checkpoint.tensors = PlainTensors(*checkpoint.weights);
     return checkpoint;

@@ -12,6 +12,7 @@
 #include "core/base/str_cat.h"
 #include "core/source/checkpoint_tensor.h"
 #include "core/source/packed_weights.h"
+#include "core/source/quantization.h"
 #include "core/tensor/dtype.h"
 #include "core/tensor/shape.h"
 
@@ -43,6 +44,14 @@ absl::StatusOr<uint32_t> Figure(const HfConfig& config, std::span<const std::str
   return value.value_or(0);
 }
 
+uint64_t ParameterCount(const std::vector<CheckpointTensor>& tensors) {
+  uint64_t count = 0;
+  for (const CheckpointTensor& tensor : tensors) {
+    if (!IsBuffer(tensor.name)) count += *ElementCount(tensor.shape);
+  }
+  return count;
+}
+
 }  // namespace
 
 std::string HfModelName(const std::filesystem::path& directory) {
@@ -67,26 +76,24 @@ absl::StatusOr<ModelSummary> SummarizeHf(const HfConfig& config, const HfWeights
   if (summary.architecture.empty() && type != config.file().end() && type->is_string()) {
     summary.architecture = type->get<std::string>();
   }
-  ASSIGN_OR_RETURN(const std::optional<PackedScheme> scheme, PackedSchemeOf(config));
-  std::map<DType, uint64_t> bytes_by_type;  // codes of packed linears do not count
+  const bool is_quantized = QuantizationOf(config, weights) != nullptr;
+  std::map<DType, uint64_t> bytes_by_type;  // codes of quantized weights do not count
   for (const HfWeights::Tensor& tensor : weights.tensors()) {
     if (IsBuffer(tensor.info->name)) continue;
     summary.size_bytes += tensor.info->size_bytes;
-    const bool is_code = scheme && tensor.info->dtype == DType::kI32;
+    const bool is_code = is_quantized && !RowOf(tensor.info->dtype).is_float;
     if (!is_code) bytes_by_type[tensor.info->dtype] += tensor.info->size_bytes;
   }
   if (const auto most = Most(bytes_by_type)) summary.dtype = RowOf(*most).torch_name;
-  std::vector<CheckpointTensor> tensors;
-  std::unique_ptr<PackedWeights> packed;
+  ASSIGN_OR_RETURN(const std::optional<PackedScheme> scheme, ReadableScheme(config, weights));
   if (scheme) {
-    ASSIGN_OR_RETURN(packed, PackedWeights::Open(weights, *scheme));
-    ASSIGN_OR_RETURN(tensors, packed->Tensors(kernels::TypeId::kF32));
+    ASSIGN_OR_RETURN(const auto packed, PackedWeights::Open(weights, *scheme));
+    ASSIGN_OR_RETURN(const std::vector<CheckpointTensor> tensors,
+                     packed->Tensors(kernels::TypeId::kF32));
     summary.packing = PackingOf(*packed);
-  } else {
-    tensors = PlainTensors(weights);
-  }
-  for (const CheckpointTensor& tensor : tensors) {
-    if (!IsBuffer(tensor.name)) summary.parameter_count += *ElementCount(tensor.shape);
+    summary.parameter_count = ParameterCount(tensors);
+  } else if (!is_quantized) {
+    summary.parameter_count = ParameterCount(PlainTensors(weights));
   }
   ASSIGN_OR_RETURN(summary.num_layers, Figure(config, kLayerCountNames));
   ASSIGN_OR_RETURN(summary.hidden_size, Figure(config, kHiddenNames));

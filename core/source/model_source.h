@@ -42,7 +42,7 @@ struct ModelSummary {
   std::string architecture;      // "LlamaForCausalLM"; the GGUF name where there is no HF term
   std::string dtype;             // "float16", of most of the weights; "Q4_K" for a quantized GGUF
   std::string packing;           // "gptq 4bit", of most packed linears; empty where none are
-  uint64_t parameter_count = 0;  // from tensor shapes, packed linears unpacked
+  uint64_t parameter_count = 0;  // from tensor shapes, packed linears unpacked; 0: not known
   uint64_t size_bytes = 0;       // of the source's tensors as stored
   uint32_t num_layers = 0;
   uint64_t hidden_size = 0;

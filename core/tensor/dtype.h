@@ -27,8 +27,9 @@ enum class DType {
 
 struct DTypeRow {
   DType dtype;
-  std::string_view name;        // in a safetensors header: "BF16"
-  uint32_t size_bytes;          // of one element
+  std::string_view name;  // in a safetensors header: "BF16"
+  uint32_t size_bytes;    // of one element
+  bool is_float;
   std::string_view torch_name;  // as Hugging Face's `torch_dtype` says it: "bfloat16"
 };
 

@@ -129,7 +129,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), static_cast<size_t>(end - data));
   const auto config = ParseJson(text, "config.json");
   if (!config.ok()) return 0;
-  const auto scheme = ParsePackedScheme(*config, "config.json");
+  const auto scheme = ParsePackedScheme(*config, "config.json: quantization_config");
   if (!scheme.ok() || !scheme->has_value()) return 0;
   FuzzStore store;
   if (end == data + size || !store.Fill(Input(std::span(end + 1, data + size)))) return 0;

@@ -180,6 +180,27 @@ TEST_F(InspectTest, AFileBesideConfigNeedsPackedTensors) {
   EXPECT_EQ((*info)["parameter_count"], 4);
 }
 
+TEST_F(InspectTest, AStoredHeadThatIsTiedCountsOnce) {
+  const auto count = [&](const char* config, const char* embedding, uint64_t head_rows) {
+    Write("model/config.json", config);
+    Write("model/model.safetensors",
+          SafetensorsFile()
+              .Add("lm_head.weight", "F16", {head_rows, 2}, std::string(head_rows * 4, '\0'))
+              .Add(embedding, "F16", {3, 2}, std::string(12, '\0'))
+              .Add("norm.weight", "F16", {2}, std::string(4, '\0'))
+              .Bytes());
+    const auto info = InspectAt("model");
+    EXPECT_TRUE(info.ok()) << info.status();
+    return (*info)["parameter_count"].get<uint64_t>();
+  };
+  constexpr const char* kTied = R"({"tie_word_embeddings": true})";
+  EXPECT_EQ(count(kTied, "model.embed_tokens.weight", 3), 8u);
+  EXPECT_EQ(count(kTied, "transformer.wte.weight", 3), 8u);
+  EXPECT_EQ(count(kTied, "model.embed_tokens.weight", 4), 16u) << "of another shape";
+  EXPECT_EQ(count(R"({"tie_word_embeddings": false})", "model.embed_tokens.weight", 3), 14u);
+  EXPECT_EQ(count("{}", "model.embed_tokens.weight", 3), 14u);
+}
+
 TEST_F(InspectTest, ContractKeysAreThereEvenWhereTheModelDoesNotTell) {
   const auto layout =
       gguf::Plan(gguf::Metadata(), std::vector<gguf::PlannedTensor>{{"x", TypeId::kF16, {4}}});

@@ -15,7 +15,8 @@ std::string_view HfDTypeName(kernels::TypeId type);
 // Mistral is a Llama here; the name as the file has it where we know none of that name. Figures
 // come from tensor shapes where they can, else from the metadata; what neither tells is 0.
 // Generated tensors (rope factors) are no parameters, so that a model has the same number of them
-// as its Hugging Face directory.
+// as its Hugging Face directory; but a tied head that is stored counts, as no key tells that it is
+// one.
 ModelSummary Summarize(const gguf::GgufReader& reader, std::string_view name);
 
 }  // namespace quantized

@@ -52,6 +52,30 @@ uint64_t ParameterCount(const std::vector<CheckpointTensor>& tensors) {
   return count;
 }
 
+// Elements of an output head that is stored although the configuration makes it the embedding:
+// loaders use the one for the other, so they are parameters once (transformers' num_parameters). A
+// head that is quantized, or of another shape, is its own.
+uint64_t TiedHeadElements(const HfConfig& config, const HfWeights& weights) {
+  constexpr std::string_view kHead = "lm_head.weight";
+  constexpr std::string_view kEmbeddings[] = {"embed_tokens.weight", "wte.weight",
+                                              "word_embeddings.weight"};
+  const auto tied = config.fields().find("tie_word_embeddings");
+  if (tied == config.fields().end() || *tied != true) return 0;
+  const auto tensors = weights.tensors();
+  const auto is_head = [&](const HfWeights::Tensor& tensor) {
+    return tensor.info->name == kHead || tensor.info->name.ends_with(StrCat(".", kHead));
+  };
+  const auto head = std::ranges::find_if(tensors, is_head);
+  if (head == tensors.end()) return 0;
+  const auto is_embedding = [&](const HfWeights::Tensor& tensor) {
+    return tensor.info->shape == head->info->shape &&
+           std::ranges::any_of(kEmbeddings, [&](std::string_view name) {
+             return tensor.info->name.ends_with(name);
+           });
+  };
+  return std::ranges::any_of(tensors, is_embedding) ? *ElementCount(head->info->shape) : 0;
+}
+
 }  // namespace
 
 std::string HfModelName(const std::filesystem::path& directory) {
@@ -94,6 +118,9 @@ absl::StatusOr<ModelSummary> SummarizeHf(const HfConfig& config, const HfWeights
     summary.parameter_count = ParameterCount(tensors);
   } else if (!is_quantized) {
     summary.parameter_count = ParameterCount(PlainTensors(weights));
+  }
+  if (summary.parameter_count > 0) {
+    summary.parameter_count -= TiedHeadElements(config, weights);
   }
   ASSIGN_OR_RETURN(summary.num_layers, Figure(config, kLayerCountNames));
   ASSIGN_OR_RETURN(summary.hidden_size, Figure(config, kHiddenNames));

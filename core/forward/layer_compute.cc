@@ -16,7 +16,7 @@ constexpr size_t kLeastSlots = 4;
 class ProcessorCompute : public LayerCompute {
  public:
   ProcessorCompute(const ForwardConfig& config, ThreadPool& threads)
-      : config_(config), threads_(threads), slots_(std::max(kLeastSlots, threads.size())) {}
+      : config_(config), threads_(threads), slots_(ProcessorSlots(threads.size())) {}
 
   size_t slots() const override { return slots_.size(); }
   StatisticsKind most() const override { return StatisticsKind::kGram; }
@@ -103,8 +103,12 @@ class ProcessorCompute : public LayerCompute {
     std::vector<float> input, inner;  // grow as needed
   };
 
+  // No more of it than that: what is planned (walk_needs.h) counts on it.
   static float* Room(std::vector<float>& values, size_t count) {
-    if (values.size() < count) values.resize(count);
+    if (values.size() < count) {
+      std::vector<float>().swap(values);
+      values.resize(count);
+    }
     return values.data();
   }
   size_t hidden() const { return config_.geometry.hidden; }
@@ -124,6 +128,8 @@ class ProcessorCompute : public LayerCompute {
 };
 
 }  // namespace
+
+size_t ProcessorSlots(size_t threads) { return std::max(kLeastSlots, threads); }
 
 std::unique_ptr<LayerCompute> MakeProcessorCompute(const ForwardConfig& config,
                                                    ThreadPool& threads) {

@@ -62,6 +62,9 @@ class LayerCompute {
   virtual absl::StatusOr<InputStatistics> FinishInner() = 0;
 };
 
+// Pieces that the processor has on their way at once, with so many threads.
+size_t ProcessorSlots(size_t threads);
+
 // OpenBLAS and the kernels' Highway forms, each step on the thread that asks for it; `threads` are
 // for the sums. The arguments must outlive the result.
 std::unique_ptr<LayerCompute> MakeProcessorCompute(const ForwardConfig& config,

@@ -10,6 +10,7 @@
 #include "core/base/str_cat.h"
 #include "core/forward/compute_check.h"
 #include "core/forward/layer_steps.h"
+#include "core/forward/walk_needs.h"
 
 namespace quantized {
 namespace {
@@ -64,10 +65,10 @@ absl::StatusOr<std::unique_ptr<LayerWalk>> LayerWalk::Start(
   const size_t length = windows[0].size();
   const uint64_t tokens = uint64_t{windows.size()} * length;
   const uint64_t bytes = tokens * config.geometry.hidden * sizeof(float);
-  ASSIGN_OR_RETURN(
-      ActivationStore hidden,
-      ActivationStore::Create(tokens, config.geometry.hidden,
-                              bytes > options.memory_budget_bytes ? options.spill_folder : ""));
+  ASSIGN_OR_RETURN(ActivationStore hidden,
+                   ActivationStore::Create(
+                       tokens, config.geometry.hidden,
+                       GoToDisk(bytes, /*held_bytes=*/0, options) ? options.spill_folder : ""));
   std::unique_ptr<LayerWalk> walk(new LayerWalk(config, std::move(options), context,
                                                 std::move(hidden), windows.size(), length));
   const auto positions = static_cast<uint32_t>(length);
@@ -118,22 +119,16 @@ absl::Status LayerWalk::Embed(const TensorSource& source,
   return FirstFailure(statuses);
 }
 
-// A store beside the hidden activations: in a file where both exceed the budget.
-absl::StatusOr<ActivationStore> LayerWalk::NewStore(uint64_t rows, uint64_t width) const {
-  const uint64_t bytes =
-      (rows * width + (hidden_.spilled() ? 0 : hidden_.rows() * hidden_.width())) * sizeof(float);
-  return ActivationStore::Create(rows, width,
-                                 bytes > options_.memory_budget_bytes ? options_.spill_folder : "");
-}
-
-uint64_t LayerWalk::MemoryBytes(const ForwardConfig& config, uint64_t tokens,
-                                const WalkOptions& options) {
-  const uint64_t inner = std::max({config.query_size(), uint64_t{config.geometry.feed_forward},
-                                   uint64_t{config.expert_feed_forward}});
-  const uint64_t hidden_bytes = tokens * config.geometry.hidden * sizeof(float);
-  const uint64_t both_bytes = hidden_bytes + tokens * inner * sizeof(float);
-  if (both_bytes <= options.memory_budget_bytes) return both_bytes;
-  return hidden_bytes <= options.memory_budget_bytes ? hidden_bytes : 0;
+absl::StatusOr<ActivationStore> LayerWalk::NewStore(uint64_t rows, uint64_t width,
+                                                    const ActivationStore* beside) const {
+  uint64_t held_bytes = 0;
+  for (const ActivationStore* store : {&hidden_, beside}) {
+    if (store == nullptr || store->spilled()) continue;
+    held_bytes += store->rows() * store->width() * sizeof(float);
+  }
+  return ActivationStore::Create(
+      rows, width,
+      GoToDisk(rows * width * sizeof(float), held_bytes, options_) ? options_.spill_folder : "");
 }
 
 absl::Status LayerWalk::ForEachBatch(std::span<const uint32_t> rows, const Step& step,
@@ -298,7 +293,8 @@ absl::Status LayerWalk::RunHalf(const Half& half, LayerVisitor& visitor) {
     return ForEachBatch(half.rows, run_through);
   }
   // What the changed weights make of the inputs waits for those of the projection.
-  ASSIGN_OR_RETURN(ActivationStore between, NewStore(half.rows.size(), half.inner_width));
+  ASSIGN_OR_RETURN(ActivationStore between,
+                   NewStore(half.rows.size(), half.inner_width, half.mixed));
   const Step keep = [&](std::span<const uint32_t> rows, size_t slot) -> absl::Status {
     RETURN_IF_ERROR(make_inner(rows, slot));
     std::vector<float> inner(rows.size() * half.inner_width);
@@ -387,7 +383,7 @@ absl::Status LayerWalk::RunFeedForward(uint32_t layer, const TensorSource& sourc
     ASSIGN_OR_RETURN(column_scales, visitor.OnMixture(input, shared, load));
   }
   ASSIGN_OR_RETURN(const std::vector<ExpertRows> experts, RouteAll(shared));
-  ASSIGN_OR_RETURN(ActivationStore mixed, NewStore(all_rows_.size(), hidden));
+  ASSIGN_OR_RETURN(ActivationStore mixed, NewStore(all_rows_.size(), hidden, nullptr));
   for (uint32_t expert = 0; expert < shared.experts; ++expert) {
     ASSIGN_OR_RETURN(ExpertWeights weights, load(expert));
     for (size_t i = 0; i < weights.gate_up.size() && !column_scales.empty(); ++i) {

@@ -123,10 +123,6 @@ class LayerWalk {
   size_t windows() const { return windows_; }
   size_t window_length() const { return window_length_; }
 
-  // Memory that the walk takes besides weights, for the plan.
-  static uint64_t MemoryBytes(const ForwardConfig& config, uint64_t tokens,
-                              const WalkOptions& options);
-
  private:
   struct ExpertRows;
   struct Half;
@@ -144,7 +140,9 @@ class LayerWalk {
         window_length_(window_length) {}
 
   absl::Status Embed(const TensorSource& source, std::span<const std::vector<uint32_t>> windows);
-  absl::StatusOr<ActivationStore> NewStore(uint64_t rows, uint64_t width) const;
+  // `beside`: another store that is there at the same time, with hidden_; or null.
+  absl::StatusOr<ActivationStore> NewStore(uint64_t rows, uint64_t width,
+                                           const ActivationStore* beside) const;
   const RotaryTable& RotationOf(uint32_t layer) const {
     return config_.layers[layer].local_rotation ? *local_rotation_ : rotation_;
   }

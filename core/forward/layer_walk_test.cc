@@ -413,15 +413,5 @@ TEST(LayerWalkErrorsTest, AVisitorsErrorEndsTheLayer) {
   EXPECT_EQ(ErrorOf((*walk)->RunLayer(0, model.source(), refuser)), Error::kDiskFull);
 }
 
-TEST(LayerWalkMemoryTest, CountsWhatStaysInMemory) {
-  const OpenModel model("llama");  // hidden 32, widest inner 48
-  const auto bytes = [&](uint64_t budget) {
-    return LayerWalk::MemoryBytes(model.config(), 100, {.memory_budget_bytes = budget});
-  };
-  EXPECT_EQ(bytes(1 << 20), 100u * (32 + 48) * 4);
-  EXPECT_EQ(bytes(100 * 80 * 4 - 1), 100u * 32 * 4);
-  EXPECT_EQ(bytes(100 * 32 * 4 - 1), 0u);
-}
-
 }  // namespace
 }  // namespace quantized

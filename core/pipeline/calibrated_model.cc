@@ -11,7 +11,7 @@
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/forward/hf_tensor_source.h"
-#include "core/forward/layer_walk.h"
+#include "core/forward/layer_weights.h"
 #include "core/pipeline/gguf_model.h"
 #include "core/pipeline/room.h"
 #include "core/rebuild/hf_files.h"
@@ -119,29 +119,39 @@ absl::StatusOr<CalibrationSet> LoadHeldOutSet(const CalibrationRequest& request,
   return set;
 }
 
-uint64_t WalkMemoryBytes(const ForwardConfig& config, uint64_t tokens) {
+uint64_t WalkMemoryBytes(const ForwardConfig& config, const WalkNeeds& walk) {
   constexpr uint64_t kProgramBytes = 96 << 20;
   const uint64_t hidden = config.geometry.hidden;
   const uint64_t attention = 2 * hidden * (config.query_size() + config.key_size());
-  const uint64_t width =
-      config.experts > 0 ? config.expert_feed_forward : config.geometry.feed_forward;
+  const uint64_t width = FeedForwardWidth(config);
   // Twice: a linear is read before it is put in its place.
   return kProgramBytes + 2 * std::max(attention, 3 * hidden * width) * sizeof(float) +
-         LayerWalk::MemoryBytes(config, tokens, {.memory_budget_bytes = ActivationBudgetBytes()});
+         walk.memory_bytes;
 }
 
-absl::Status CheckWalkMemory(const ForwardConfig& config, uint64_t tokens, std::string_view what) {
-  return CheckMemory(WalkMemoryBytes(config, tokens), what, "Free memory, or use fewer samples");
+absl::Status CheckWalkMemory(const ForwardConfig& config, const WalkNeeds& walk,
+                             std::string_view what) {
+  return CheckMemory(WalkMemoryBytes(config, walk), what,
+                     "Free memory, or use fewer samples or --threads");
+}
+
+WalkSize WalkSizeOf(const CalibrationSet& calibration, size_t threads, bool changes_weights) {
+  return {.windows = calibration.windows.size(),
+          .window_length = calibration.windows[0].size(),
+          .threads = threads,
+          .changes_weights = changes_weights};
+}
+
+WalkSize WalkSizeOf(const CalibrationRequest& request, size_t threads, bool changes_weights) {
+  return {.windows = request.samples,
+          .window_length = request.sequence_length,
+          .threads = threads,
+          .changes_weights = changes_weights};
 }
 
 CalibrationSummary SummaryOf(const CalibrationSet& calibration) {
   return {calibration.description, calibration.hash, calibration.windows.size(),
           calibration.windows[0].size()};
-}
-
-uint64_t WalkDiskBytes(const ForwardConfig& config, uint64_t tokens, bool is_saved) {
-  const uint64_t hidden_bytes = tokens * config.geometry.hidden * sizeof(float);
-  return ((hidden_bytes > ActivationBudgetBytes() ? 3 : 0) + (is_saved ? 2 : 0)) * hidden_bytes;
 }
 
 uint64_t ActivationBudgetBytes() {

@@ -18,6 +18,7 @@
 #include "core/calibrate/calibration_set.h"
 #include "core/forward/forward_config.h"
 #include "core/forward/tensor_source.h"
+#include "core/forward/walk_needs.h"
 #include "core/hf/config.h"
 #include "core/pipeline/quantize.h"
 #include "core/source/model_source.h"
@@ -57,16 +58,18 @@ absl::StatusOr<CalibrationSet> LoadCalibrationSet(const CalibrationRequest& requ
 absl::StatusOr<CalibrationSet> LoadHeldOutSet(const CalibrationRequest& request, uint32_t windows,
                                               const CalibratedModel& model, JobContext& context);
 
-// Host memory that running the model on so many tokens takes: the program, the weights of the
-// larger half of a layer as floats, and the activations.
-uint64_t WalkMemoryBytes(const ForwardConfig& config, uint64_t tokens);
+// Host memory that running the model takes: the program, the weights of the larger half of a layer
+// as floats, and what the walk needs.
+uint64_t WalkMemoryBytes(const ForwardConfig& config, const WalkNeeds& walk);
 
 // kOutOfMemory where it is more than is available; `what` is to be done: "measuring the quality".
-absl::Status CheckWalkMemory(const ForwardConfig& config, uint64_t tokens, std::string_view what);
+absl::Status CheckWalkMemory(const ForwardConfig& config, const WalkNeeds& walk,
+                             std::string_view what);
 
-// Disk that it takes for a while: activations that do not fit memory and, where the walk is saved
-// between layers, it and the one that replaces it.
-uint64_t WalkDiskBytes(const ForwardConfig& config, uint64_t tokens, bool is_saved);
+// Of a walk over the calibration's windows.
+WalkSize WalkSizeOf(const CalibrationSet& calibration, size_t threads, bool changes_weights);
+// The same before there are windows: as many as are asked for.
+WalkSize WalkSizeOf(const CalibrationRequest& request, size_t threads, bool changes_weights);
 
 CalibrationSummary SummaryOf(const CalibrationSet& calibration);
 

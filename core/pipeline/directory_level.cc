@@ -12,7 +12,6 @@
 #include "core/packed/model_card.h"
 #include "core/pipeline/calibrated_model.h"
 #include "core/pipeline/directory_files.h"
-#include "core/pipeline/room.h"
 #include "core/pipeline/walk_snapshot.h"
 
 namespace quantized {
@@ -50,10 +49,19 @@ absl::Status DirectoryLevel::Prepare() {
     output_->RemoveLeftovers();
     return absl::OkStatus();
   }
-  RETURN_IF_ERROR(CheckLayerQuantizerMemory(
-      request_, LayerQuantizerMemoryBytes(model_.config, plan_, tokens(), Walk())));
-  const uint64_t walk_bytes = WalkDiskBytes(model_.config, tokens(), request_.checkpoint.enabled);
-  return CheckDisk(output_->MissingDiskBytes() + walk_bytes, output_->folder().Existing());
+  return CheckLayerQuantizerMemory(
+      request_, LayerQuantizerMemoryBytes(plan_, context_.threads.size(), NeedsOfWalk()));
+}
+
+DiskNeeds DirectoryLevel::lasting_disk() const {
+  DiskNeeds needs;
+  if (!done_) needs.Add(output_->part_path(), output_->MissingDiskBytes());
+  return needs;
+}
+
+DiskNeeds DirectoryLevel::passing_disk() const {
+  return done_ ? DiskNeeds()
+               : PassingDiskNeeds(request_, model_.config, plan_, SizeOfWalk(), NeedsOfWalk());
 }
 
 CheckpointOwner DirectoryLevel::owner() const {
@@ -101,14 +109,18 @@ std::string DirectoryLevel::Fingerprint() const {
 }
 
 WalkOptions DirectoryLevel::Walk() const {
-  return {.memory_budget_bytes = ActivationBudgetBytes(),
+  return {.memory_budget_bytes = activation_budget_bytes_,
           .spill_folder = output_->part_path(),
           .all_tokens_to_experts = request_.calibration.all_tokens_to_experts,
           .compute = device_.compute()};
 }
 
-uint64_t DirectoryLevel::tokens() const {
-  return calibration_.windows.size() * calibration_.windows[0].size();
+WalkSize DirectoryLevel::SizeOfWalk() const {
+  return WalkSizeOf(calibration_, context_.threads.size(), /*changes_weights=*/true);
+}
+
+WalkNeeds DirectoryLevel::NeedsOfWalk() const {
+  return NeedsOf(model_.config, SizeOfWalk(), Walk());
 }
 
 absl::Status DirectoryLevel::Make(const CheckpointOptions& checkpoint, const QualityMeter* meter) {

@@ -20,6 +20,7 @@
 #include "core/forward/layer_walk.h"
 #include "core/forward/packed_tensor_source.h"
 #include "core/forward/tensor_source.h"
+#include "core/pipeline/calibrated_model.h"
 #include "core/pipeline/checkpoint.h"
 #include "core/pipeline/directory_method.h"
 #include "core/pipeline/directory_output.h"
@@ -27,6 +28,7 @@
 #include "core/pipeline/layer_output.h"
 #include "core/pipeline/quality.h"
 #include "core/pipeline/quantize.h"
+#include "core/pipeline/room.h"
 #include "core/pipeline/walk_device.h"
 #include "core/quantize/layer_quantizer.h"
 
@@ -43,9 +45,13 @@ class DirectoryLevel {
   DirectoryLevel& operator=(const DirectoryLevel&) = delete;
 
   // Comes first, and before any work: finds out whether the output is there already, made by the
-  // same job; else whether memory and disk suffice. Errors: those of DirectoryOutput::FindExisting;
-  // kOutOfMemory, kDiskFull, kIo.
+  // same job; else whether memory suffices. Errors: those of DirectoryOutput::FindExisting;
+  // kOutOfMemory.
   absl::Status Prepare();
+  // Of disk, where the output is not there already: what stays, and what goes again before the next
+  // level.
+  DiskNeeds lasting_disk() const;
+  DiskNeeds passing_disk() const;
   // The output was there already: nothing is to be run.
   bool is_done() const { return done_; }
   CheckpointOwner owner() const;
@@ -64,7 +70,8 @@ class DirectoryLevel {
  private:
   std::string Fingerprint() const;
   WalkOptions Walk() const;
-  uint64_t tokens() const;  // of calibration
+  WalkSize SizeOfWalk() const;
+  WalkNeeds NeedsOfWalk() const;
   absl::Status Make(const CheckpointOptions& checkpoint, const QualityMeter* meter);
   absl::Status QuantizeLayers(const HalfTensorSource& half, LayerOutput& sink);
   absl::Status Replay(LayerWalk& walk);
@@ -81,6 +88,8 @@ class DirectoryLevel {
   const WalkDevice& device_;
   JobContext& context_;
   DirectoryPlan plan_;
+  // Chosen once: what is planned holds for the walk.
+  const uint64_t activation_budget_bytes_ = ActivationBudgetBytes();
   std::optional<DirectoryOutput> output_;
   bool done_ = false;
   std::optional<QualitySummary> quality_;

@@ -8,8 +8,11 @@
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/packed/companion_files.h"
-#include "core/pipeline/room.h"
+#include "core/pipeline/checkpoint.h"
+#include "core/pipeline/part_file.h"
+#include "core/pipeline/walk_snapshot.h"
 #include "core/quantize/gptq.h"
+#include "core/quantize/gptq_factor.h"
 
 namespace quantized {
 namespace {
@@ -80,23 +83,38 @@ std::string LayerQuantizerSettings(const QuantizeRequest& request, const Directo
                                            : Describe(GptqOptionsOf(request, plan));
 }
 
-uint64_t LayerQuantizerMemoryBytes(const ForwardConfig& config, const DirectoryPlan& plan,
-                                   uint64_t tokens, const WalkOptions& walk) {
+uint64_t LayerQuantizerMemoryBytes(const DirectoryPlan& plan, size_t threads,
+                                   const WalkNeeds& walk) {
   constexpr uint64_t kProgramBytes = 96 << 20;
   constexpr uint64_t kLargestLinears = 8;  // of a layer, and copies while one is worked on
-  constexpr uint64_t kGrams = 4;           // as summed, damped, factorized, in double
   uint64_t widest = 0, largest = 0;
   for (const LinearShape& linear : plan.linears) {
     widest = std::max<uint64_t>(widest, linear.in);
     largest = std::max<uint64_t>(largest, uint64_t{linear.out} * linear.in);
   }
-  return kProgramBytes + (kLargestLinears * largest + kGrams * widest * widest) * sizeof(float) +
-         LayerWalk::MemoryBytes(config, tokens, walk);
+  const uint64_t gram_bytes = widest * widest * sizeof(float);
+  return kProgramBytes + kLargestLinears * largest * sizeof(float) + gram_bytes +
+         std::max(FactorMemoryBytes(widest), gram_bytes + threads * GptqTileMemoryBytes(widest)) +
+         walk.memory_bytes;
+}
+
+DiskNeeds PassingDiskNeeds(const QuantizeRequest& request, const ForwardConfig& config,
+                           const DirectoryPlan& plan, const WalkSize& size, const WalkNeeds& walk) {
+  DiskNeeds needs;
+  needs.Add(PartPath(plan.output_path), walk.disk_bytes);
+  if (!request.checkpoint.enabled || config.geometry.layers < 2) return needs;
+  // Where the checkpoint is or will be; of one that is not where the request says another is made.
+  const CheckpointOwner owner = {plan.fingerprint, request.model_name, plan.level.name,
+                                 plan.output_path.string()};
+  const absl::StatusOr<fs::path> located = LocateCheckpoint(request.checkpoint, owner);
+  const fs::path folder = located.ok() ? *located : request.checkpoint.resume_from;
+  needs.Add(SavedWalkNeeds(folder / kSavedWalkFile, size.tokens(), config.geometry.hidden));
+  return needs;
 }
 
 absl::Status CheckLayerQuantizerMemory(const QuantizeRequest& request, uint64_t needed_bytes) {
   return CheckMemory(needed_bytes, StrCat("quantizing ", request.model_name),
-                     "Free memory, or use fewer --calibration-samples");
+                     "Free memory, or use fewer --calibration-samples or --threads");
 }
 
 }  // namespace quantized

@@ -3,6 +3,7 @@
 // Methods: docs/design/awq.md, docs/design/gptq.md. Functions may be called from any thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -15,10 +16,12 @@
 #include "core/base/thread_pool.h"
 #include "core/forward/forward_config.h"
 #include "core/forward/layer_walk.h"
+#include "core/forward/walk_needs.h"
 #include "core/packed/checkpoint_config.h"
 #include "core/pipeline/calibrated_model.h"
 #include "core/pipeline/directory_plan.h"
 #include "core/pipeline/quantize.h"
+#include "core/pipeline/room.h"
 #include "core/quantize/layer_quantizer.h"
 
 namespace quantized {
@@ -52,9 +55,14 @@ std::unique_ptr<LayerVisitor> MakeLayerQuantizer(const QuantizeRequest& request,
 std::string LayerQuantizerSettings(const QuantizeRequest& request, const DirectoryPlan& plan);
 
 // What a layer takes while it is quantized: its weights as floats, the Gram matrix of its widest
-// inputs with what GPTQ makes of it, and the activations of so many tokens of calibration.
-uint64_t LayerQuantizerMemoryBytes(const ForwardConfig& config, const DirectoryPlan& plan,
-                                   uint64_t tokens, const WalkOptions& walk);
+// inputs with what GPTQ makes of it, the rows that `threads` are at, and what the walk needs.
+uint64_t LayerQuantizerMemoryBytes(const DirectoryPlan& plan, size_t threads,
+                                   const WalkNeeds& walk);
+
+// Disk that a level takes while it is made, beside its output: activations beside it, and the saved
+// walk in its checkpoint.
+DiskNeeds PassingDiskNeeds(const QuantizeRequest& request, const ForwardConfig& config,
+                           const DirectoryPlan& plan, const WalkSize& size, const WalkNeeds& walk);
 
 // Errors: kOutOfMemory where it is more than is available.
 absl::Status CheckLayerQuantizerMemory(const QuantizeRequest& request, uint64_t needed_bytes);

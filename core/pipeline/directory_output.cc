@@ -18,6 +18,7 @@
 #include "core/packed/reader.h"
 #include "core/pipeline/output_guard.h"
 #include "core/pipeline/part_file.h"
+#include "core/pipeline/walk_snapshot.h"
 #include "core/source/hf_weights.h"
 #include "core/source/weights_store.h"
 #include "xxhash.h"
@@ -98,7 +99,7 @@ absl::Status DirectoryOutput::RemoveForeignFiles() const {
 }
 
 fs::path DirectoryOutput::walk_path() const {
-  return checkpoint_ == nullptr ? "" : checkpoint_folder_ / "walk";
+  return checkpoint_ == nullptr ? "" : checkpoint_folder_ / kSavedWalkFile;
 }
 
 uint64_t DirectoryOutput::MissingDiskBytes() const {

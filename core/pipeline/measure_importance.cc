@@ -114,8 +114,6 @@ class Measurement {
   }
 
  private:
-  uint64_t tokens() const { return calibration_.windows.size() * calibration_.windows[0].size(); }
-
   absl::StatusOr<ImportanceFile> Walk(const fs::path& snapshot, const fs::path& folder) {
     const uint32_t layers = model_.config.geometry.layers;
     const WalkOptions options = {
@@ -123,7 +121,7 @@ class Measurement {
         .spill_folder = folder.empty() ? fs::temp_directory_path() : folder,
         .all_tokens_to_experts = request_.calibration.all_tokens_to_experts,
         .compute = device_.compute()};
-    RETURN_IF_ERROR(CheckRoom(options, !snapshot.empty()));
+    RETURN_IF_ERROR(CheckRoom(options, snapshot));
     context_.progress.OnMessage(StrCat("Measuring importance: ", calibration_.windows.size(),
                                        " samples of ", calibration_.windows[0].size(), " tokens, ",
                                        calibration_.description));
@@ -157,9 +155,17 @@ class Measurement {
     return file;
   }
 
-  absl::Status CheckRoom(const WalkOptions& options, bool is_saved) const {
-    RETURN_IF_ERROR(CheckWalkMemory(model_.config, tokens(), "measuring importance"));
-    return CheckDisk(WalkDiskBytes(model_.config, tokens(), is_saved), options.spill_folder);
+  absl::Status CheckRoom(const WalkOptions& options, const fs::path& snapshot) const {
+    const WalkSize size =
+        WalkSizeOf(calibration_, context_.threads.size(), /*changes_weights=*/false);
+    const WalkNeeds needs = NeedsOf(model_.config, size, options);
+    RETURN_IF_ERROR(CheckWalkMemory(model_.config, needs, "measuring importance"));
+    DiskNeeds disk;
+    disk.Add(options.spill_folder, needs.disk_bytes);
+    if (!snapshot.empty()) {
+      disk.Add(SavedWalkNeeds(snapshot, size.tokens(), model_.config.geometry.hidden));
+    }
+    return disk.Check();
   }
 
   const QuantizeRequest& request_;
@@ -203,8 +209,9 @@ absl::StatusOr<ImportanceForecast> ForecastImportance(const QuantizeRequest& req
                                                       size_t thread_count) {
   const CalibrationRequest& calibration = request.calibration;
   ImportanceForecast forecast;
-  forecast.memory_bytes =
-      WalkMemoryBytes(model.config, uint64_t{calibration.samples} * calibration.sequence_length);
+  const WalkSize size = WalkSizeOf(calibration, thread_count, /*changes_weights=*/false);
+  forecast.memory_bytes = WalkMemoryBytes(
+      model.config, NeedsOf(model.config, size, {.memory_budget_bytes = ActivationBudgetBytes()}));
   ThreadPool threads(thread_count);
   ImportanceFile file;
   ImportanceCollector collector(file);

@@ -15,6 +15,8 @@
 #include "core/forward/model_comparison.h"
 #include "core/report/html_report.h"
 #include "core/report/module_errors.h"
+#include "core/forward/walk_needs.h"
+#include "core/pipeline/room.h"
 
 namespace quantized {
 namespace {
@@ -43,8 +45,7 @@ absl::StatusOr<QualityMeter> QualityMeter::Open(const QuantizeRequest& request,
   QualityMeter meter(request, model, device, context);
   ASSIGN_OR_RETURN(meter.text_,
                    LoadHeldOutSet(request.calibration, request.quality.samples, model, context));
-  const uint64_t tokens = meter.text_.windows.size() * meter.text_.windows[0].size();
-  RETURN_IF_ERROR(CheckWalkMemory(model.config, 2 * tokens, "measuring the quality"));
+  RETURN_IF_ERROR(meter.CheckRoom());
   RETURN_IF_ERROR(device.Open(model.config, meter.text_.windows[0].size(), StatisticsKind::kNone,
                               context.progress));
   return meter;
@@ -56,9 +57,6 @@ absl::StatusOr<QualitySummary> QualityMeter::Measure(const TensorSource& quantiz
   context_->progress.OnMessage(StrCat("Measuring quality of ", facts.level, ": ",
                                       text.windows.size(), " samples of ", text.windows[0].size(),
                                       " tokens, ", text.description));
-  const WalkOptions walk = {.memory_budget_bytes = ActivationBudgetBytes() / 2,
-                            .spill_folder = fs::temp_directory_path(),
-                            .compute = device_->compute()};
   QualityReport report = {.model = model_->summary.name,
                           .architecture = model_->summary.architecture,
                           .format = request_->format,
@@ -76,7 +74,7 @@ absl::StatusOr<QualitySummary> QualityMeter::Measure(const TensorSource& quantiz
   }
   ASSIGN_OR_RETURN(report.comparison,
                    CompareModels(model_->config, model_->hf_config, *model_->source, quantized,
-                                 text.windows, walk, *context_));
+                                 text.windows, Walk(), *context_));
   if (request_->quality.report) {
     ASSIGN_OR_RETURN(report.modules,
                      MeasureTensorErrors(model_->config, *model_->source, quantized, *context_));
@@ -90,6 +88,22 @@ absl::StatusOr<QualitySummary> QualityMeter::Measure(const TensorSource& quantiz
                             .perplexity = comparison.perplexity,
                             .kl_divergence = comparison.kl_divergence,
                             .kl_standard_error = comparison.kl_standard_error,
+// Half of what there is for each of the two models.
+WalkOptions QualityMeter::Walk() const {
+  return {.memory_budget_bytes = activation_budget_bytes_ / 2,
+          .spill_folder = fs::temp_directory_path(),
+          .compute = device_->compute()};
+}
+
+absl::Status QualityMeter::CheckRoom() const {
+  const WalkSize size = WalkSizeOf(text_, context_->threads.size(), /*changes_weights=*/false);
+  WalkNeeds needs = NeedsOf(model_->config, size, Walk());
+  needs.memory_bytes *= 2;
+  needs.disk_bytes *= 2;
+  RETURN_IF_ERROR(CheckWalkMemory(model_->config, needs, "measuring the quality"));
+  return CheckDisk(needs.disk_bytes, Walk().spill_folder);
+}
+
                             .top1_agreement = comparison.top1_agreement,
                             .report_files = {},
                             .table = ToTable(report)};

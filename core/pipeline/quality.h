@@ -3,6 +3,7 @@
 // docs/design/quality-report.md.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "core/base/job_context.h"
 #include "core/calibrate/calibration_set.h"
+#include "core/forward/layer_walk.h"
 #include "core/forward/tensor_source.h"
 #include "core/pipeline/calibrated_model.h"
 #include "core/pipeline/quantize.h"
@@ -26,7 +28,8 @@ class QualityMeter {
   // Loads the held-out windows: of the job's calibration data where these have any left, else of
   // the built-in text; and opens `device`, where both models are run. `model`, `device` and
   // `context` must outlive the result. Errors: those of LoadCalibrationData and WalkDevice;
-  // kInvalidArgument where no text is left.
+  // kInvalidArgument where no text is left, or a file that is none of our reports has the name of
+  // one; kOutOfMemory, kDiskFull.
   static absl::StatusOr<QualityMeter> Open(const QuantizeRequest& request,
                                            const CalibratedModel& model, WalkDevice& device,
                                            JobContext& context);
@@ -53,11 +56,15 @@ class QualityMeter {
                const WalkDevice& device, JobContext& context)
       : request_(&request), model_(&model), device_(&device), context_(&context) {}
 
+  WalkOptions Walk() const;
+  absl::Status CheckRoom() const;
+
   const QuantizeRequest* request_;
   const CalibratedModel* model_;
   const WalkDevice* device_;
   JobContext* context_;
   CalibrationSet text_;
+  uint64_t activation_budget_bytes_ = ActivationBudgetBytes();  // chosen once: see CheckRoom
 };
 
 // OUTPUT without ".gguf", and `suffix`: ".report.json".

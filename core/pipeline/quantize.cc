@@ -136,7 +136,7 @@ class QuantizeJob {
   absl::Status MeasureImportanceFor(const std::vector<const Recipe*>& recipes) {
     plan_options_.selection.has_importance = true;
     ASSIGN_OR_RETURN(const std::vector<QuantizePlan> plans, MakePlans(recipes));
-    uint64_t needed_bytes = 0;
+    DiskNeeds disk;
     for (size_t i = 0; i < plans.size(); ++i) {
       const bool may_be_ours = request_.outputs[i].previous || request_.retried;
       for (const OutputFile& file : plans[i].files) {
@@ -145,11 +145,10 @@ class QuantizeJob {
           if (!may_be_ours) return OutputIsThere(file.path);
           continue;
         }
-        needed_bytes += MissingBytes(PartPath(file.path), file.size_bytes);
+        disk.Add(file.path.parent_path(), MissingBytes(PartPath(file.path), file.size_bytes));
       }
     }
-    RETURN_IF_ERROR(
-        CheckDisk(needed_bytes, OutputFolder(plans[0].output_path.parent_path()).Existing()));
+    RETURN_IF_ERROR(disk.Check());
     if (!model_) {
       ASSIGN_OR_RETURN(model_, OpenMeasuredModel(request_));
     }
@@ -217,12 +216,11 @@ class QuantizeJob {
       RETURN_IF_ERROR(
           CheckThreadsMemory(PlannedMemoryBytes(plans, threads), "quantizing", threads));
     }
-    std::map<fs::path, uint64_t> needed_bytes;
+    DiskNeeds disk;
     for (const auto& output : outputs_) {
-      needed_bytes[output->folder().Existing()] += output->MissingDiskBytes();
+      disk.Add(output->folder().Existing(), output->MissingDiskBytes());
     }
-    for (const auto& [folder, bytes] : needed_bytes) RETURN_IF_ERROR(CheckDisk(bytes, folder));
-    return absl::OkStatus();
+    return disk.Check();
   }
 
   absl::Status OpenDevice() {

@@ -83,35 +83,38 @@ absl::StatusOr<QuantizeForecast> ForecastToDirectory(const QuantizeRequest& requ
                                                      size_t threads) {
   RETURN_IF_ERROR(CheckOutputs(request));
   ASSIGN_OR_RETURN(const UnquantizedModel model, OpenUnquantizedModel(request));
-  const uint64_t tokens =
-      uint64_t{request.calibration.samples} * request.calibration.sequence_length;
   QuantizeForecast forecast;
   forecast.model = model.summary;
   forecast.threads = threads;
   forecast.memory_available_bytes = AvailableMemoryBytes();
-  const WalkOptions walk = {.memory_budget_bytes = ActivationBudgetBytes()};
+  const WalkSize size = WalkSizeOf(request.calibration, threads, /*changes_weights=*/true);
+  const WalkNeeds walk =
+      NeedsOf(model.config, size,
+              {.memory_budget_bytes = ActivationBudgetBytes(),
+               .all_tokens_to_experts = request.calibration.all_tokens_to_experts});
+  DiskNeeds disk, passing_disk;
   for (const OutputRequest& output : request.outputs) {
     ASSIGN_OR_RETURN(const DirectoryPlan plan, DirectoryPlanOf(request, output, model));
-    forecast.disk_needed_bytes += forecast.outputs.emplace_back(ForecastOf(plan)).size_bytes;
+    disk.Add(plan.output_path, forecast.outputs.emplace_back(ForecastOf(plan)).size_bytes);
+    passing_disk.AddInTurn(PassingDiskNeeds(request, model.config, plan, size, walk));
     ASSIGN_OR_RETURN(const WalkForecast walk_forecast,
                      ForecastWalkOf(request, model, plan, threads));
     if (!forecast.walk) forecast.walk.emplace();
     forecast.walk->seconds += walk_forecast.seconds;
     forecast.walk->device_memory_bytes =
         std::max(forecast.walk->device_memory_bytes, walk_forecast.device_memory_bytes);
-    forecast.memory_needed_bytes = std::max(
-        forecast.memory_needed_bytes, LayerQuantizerMemoryBytes(model.config, plan, tokens, walk));
+    forecast.memory_needed_bytes =
+        std::max(forecast.memory_needed_bytes, LayerQuantizerMemoryBytes(plan, threads, walk));
     WarnOf(plan, forecast);
   }
-  // One level is walked after the other.
-  forecast.disk_needed_bytes += WalkDiskBytes(model.config, tokens, request.checkpoint.enabled);
+  disk.Add(passing_disk);
   const fs::path folder =
       OutputFolder(fs::absolute(request.outputs[0].path).parent_path()).Existing();
+  forecast.disk_needed_bytes = disk.BytesAt(folder);
   ASSIGN_OR_RETURN(forecast.disk_free_bytes, FreeDiskBytes(folder));
   for (const absl::Status& status :
        {CheckOutputFolders(request),
-        CheckLayerQuantizerMemory(request, forecast.memory_needed_bytes),
-        CheckDisk(forecast.disk_needed_bytes, folder)}) {
+        CheckLayerQuantizerMemory(request, forecast.memory_needed_bytes), disk.Check()}) {
     if (!status.ok()) forecast.warnings.push_back(std::string(status.message()));
   }
   return forecast;
@@ -146,12 +149,17 @@ QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& 
       ASSIGN_OR_RETURN(meter, QualityMeter::Open(request, *model, device, context));
     }
     std::vector<CheckpointOwner> owners;
+    DiskNeeds disk, passing_disk;
     for (DirectoryPlan& plan : plans) {
       levels.push_back(std::make_unique<DirectoryLevel>(request, *model, calibration, device,
                                                         std::move(plan), context));
       RETURN_IF_ERROR(levels.back()->Prepare());
       if (!levels.back()->is_done()) owners.push_back(levels.back()->owner());
+      disk.Add(levels.back()->lasting_disk());
+      passing_disk.AddInTurn(levels.back()->passing_disk());
     }
+    disk.Add(passing_disk);
+    RETURN_IF_ERROR(disk.Check());
     return OptionsOfEach(request.checkpoint, owners);
   };
   const absl::StatusOr<std::vector<CheckpointOptions>> options = prepare();

@@ -18,6 +18,7 @@
 #include "core/base/thread_pool.h"
 #include "core/pipeline/test_directory_distance.h"
 #include "core/pipeline/test_quantize_directory.h"
+#include "core/pipeline/walk_snapshot.h"
 #include "core/source/hf_weights.h"
 #include "tests/support/recording_sink.h"
 
@@ -220,8 +221,28 @@ TEST_F(QuantizeDirectoryTest, DiskForASavedWalkIsAskedWhereOneIsSaved) {
   request.checkpoint.enabled = false;
   const auto not_saved = ForecastToDirectory(request, 1);
   ASSERT_TRUE(saved.ok() && not_saved.ok()) << saved.status() << not_saved.status();
-  const uint64_t walk_bytes = 8 * 32 * saved->model.hidden_size * sizeof(float);
-  EXPECT_EQ(saved->disk_needed_bytes, not_saved->disk_needed_bytes + 2 * walk_bytes);
+  const uint64_t walk_bytes =
+      SavedWalkNeeds(checkpoints_ / "walk", 8 * 32, saved->model.hidden_size).BytesAt(dir_.path());
+  EXPECT_GT(walk_bytes, 2 * 8 * 32 * saved->model.hidden_size * sizeof(float));
+  EXPECT_EQ(saved->disk_needed_bytes, not_saved->disk_needed_bytes + walk_bytes);
+  // Where the checkpoints lie, not where the output does.
+  request.checkpoint = {.enabled = true, .directory = "/proc/checkpoints"};
+  const auto elsewhere = ForecastToDirectory(request, 1);
+  ASSERT_TRUE(elsewhere.ok()) << elsewhere.status();
+  EXPECT_EQ(elsewhere->disk_needed_bytes, not_saved->disk_needed_bytes);
+  EXPECT_THAT(elsewhere->warnings, Contains(HasSubstr("of disk in /proc")));
+  // A job says so before any work.
+  ExpectError(RunJob(request), Error::kDiskFull, HasSubstr("of disk in /proc"));
+  EXPECT_FALSE(fs::exists(output_.parent_path()));
+}
+
+TEST_F(QuantizeDirectoryTest, DiskOfAllLevelsIsAddedUpAndOneWalkOfThem) {
+  QuantizeRequest request = Request();
+  const auto one = ForecastToDirectory(request, 1);
+  request.outputs.push_back({.level = "8bit", .path = dir_.path() / "elsewhere" / "model-8"});
+  const auto both = ForecastToDirectory(request, 1);
+  ASSERT_TRUE(one.ok() && both.ok()) << one.status() << both.status();
+  EXPECT_EQ(both->disk_needed_bytes, one->disk_needed_bytes + both->outputs[1].size_bytes);
 }
 
 TEST_F(QuantizeDirectoryTest, AByteThatChangedBeforeValidationIsSeen) {

@@ -1,5 +1,8 @@
 #include "core/pipeline/room.h"
 
+#include <sys/stat.h>
+
+#include <algorithm>
 #include <string>
 
 #include "core/base/error.h"
@@ -7,9 +10,20 @@
 #include "core/base/machine.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/pipeline/output_folder.h"
 #include "core/tensor/text.h"
 
 namespace quantized {
+namespace {
+
+// Of the file system of a folder that is there; one that cannot be looked at stands for itself, and
+// CheckDisk says why.
+uint64_t DeviceOf(const std::filesystem::path& folder) {
+  struct stat info;
+  return ::stat(folder.c_str(), &info) == 0 ? info.st_dev : std::filesystem::hash_value(folder);
+}
+
+}  // namespace
 
 absl::Status CheckMemory(uint64_t needed_bytes, std::string_view what,
                          std::string_view suggestion) {
@@ -34,6 +48,36 @@ absl::Status CheckDisk(uint64_t needed_bytes, const std::filesystem::path& folde
                           " bytes) of disk in ", folder.string(), ", ", HumanBytes(free), " (",
                           free, " bytes) are free"),
                    "Free some space, or choose another output folder");
+}
+
+void DiskNeeds::Add(const std::filesystem::path& folder, uint64_t bytes) {
+  const std::filesystem::path existing = OutputFolder(folder).Existing();
+  by_device_.try_emplace(DeviceOf(existing), Need{existing}).first->second.bytes += bytes;
+}
+
+void DiskNeeds::Add(const DiskNeeds& other) {
+  for (const auto& [device, need] : other.by_device_) {
+    by_device_.try_emplace(device, Need{need.folder}).first->second.bytes += need.bytes;
+  }
+}
+
+void DiskNeeds::AddInTurn(const DiskNeeds& other) {
+  for (const auto& [device, need] : other.by_device_) {
+    uint64_t& bytes = by_device_.try_emplace(device, Need{need.folder}).first->second.bytes;
+    bytes = std::max(bytes, need.bytes);
+  }
+}
+
+uint64_t DiskNeeds::BytesAt(const std::filesystem::path& folder) const {
+  const auto found = by_device_.find(DeviceOf(OutputFolder(folder).Existing()));
+  return found == by_device_.end() ? 0 : found->second.bytes;
+}
+
+absl::Status DiskNeeds::Check() const {
+  for (const auto& [device, need] : by_device_) {
+    RETURN_IF_ERROR(CheckDisk(need.bytes, need.folder));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace quantized

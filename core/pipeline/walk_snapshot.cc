@@ -15,6 +15,7 @@
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/pipeline/part_file.h"
 
 namespace quantized {
 namespace {
@@ -108,6 +109,13 @@ absl::Status SaveWalk(const std::filesystem::path& path, const SavedWalk& walk,
   absl::Status status = write();
   if (!status.ok()) RemoveAll(unfinished).IgnoreError();
   return status;
+}
+
+DiskNeeds SavedWalkNeeds(const std::filesystem::path& path, uint64_t rows, uint64_t width) {
+  const uint64_t bytes = sizeof(Header) + rows * width * sizeof(float) + sizeof(uint64_t);
+  DiskNeeds needs;
+  needs.Add(path.parent_path(), bytes + MissingBytes(path, bytes));
+  return needs;
 }
 
 absl::StatusOr<std::optional<SavedWalk>> LoadWalk(const std::filesystem::path& path,

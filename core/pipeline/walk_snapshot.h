@@ -12,8 +12,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/forward/activation_store.h"
+#include "core/pipeline/room.h"
 
 namespace quantized {
+
+// Its name in a checkpoint.
+inline constexpr std::string_view kSavedWalkFile = "walk";
 
 struct SavedWalk {
   uint32_t layers_done = 0;
@@ -23,6 +27,10 @@ struct SavedWalk {
 // Replaces the file at `path` durably, or leaves it as it was. Errors: kIo, kDiskFull.
 absl::Status SaveWalk(const std::filesystem::path& path, const SavedWalk& walk,
                       const ActivationStore& hidden);
+
+// Disk for a walk of such activations, saved time and again at `path`: the file, and the one that
+// replaces it; less what is there of an earlier attempt. Without what is learned.
+DiskNeeds SavedWalkNeeds(const std::filesystem::path& path, uint64_t rows, uint64_t width);
 
 // Fills `hidden`, which has the size of the saved one. Nothing, and `hidden` as it was, where there
 // is no such file, or none that is whole, of this size and of at most `most_layers`. Errors: kIo.

@@ -221,6 +221,16 @@ GptqFactorOptions FactorOptions(const GptqOptions& options) {
           .search = options.search};
 }
 
+// A tile as it was, as it is worked on, decoded, and for the refinement how it changed and the
+// gradient; codes, scales and zero points; and squares of the Gram matrix for two blocks.
+uint64_t GptqTileMemoryBytes(uint64_t cols) {
+  constexpr uint64_t kFloatTiles = 5;
+  constexpr uint64_t kBlockFloats = 2 * kBlockColumns * (kBlockColumns + 2 * kTileRows);
+  // Groups are of 32 columns at least, with a scale and a zero point.
+  constexpr uint64_t kOfEachValue = kFloatTiles * sizeof(float) + 1 + 2 * sizeof(float) / 4;
+  return cols * kTileRows * kOfEachValue + kBlockFloats * sizeof(float);
+}
+
 absl::StatusOr<GptqResult> Gptq(const Matrix& weight, const Matrix& gram,
                                 const GptqOptions& options, ThreadPool& threads) {
   RETURN_IF_ERROR(CheckWeight(weight, GridOf(options)));

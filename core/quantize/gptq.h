@@ -64,4 +64,7 @@ absl::StatusOr<GptqResult> Gptq(const Matrix& weight, const Matrix& gram,
 absl::StatusOr<GptqResult> Gptq(const Matrix& weight, const Matrix& gram, const GptqFactor& factor,
                                 const GptqOptions& options, ThreadPool& threads);
 
+// The most that each thread holds at once while a weight of so many columns is quantized.
+uint64_t GptqTileMemoryBytes(uint64_t cols);
+
 }  // namespace quantized

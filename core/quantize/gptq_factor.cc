@@ -136,6 +136,13 @@ void WeighRanges(const Matrix& gram, RangeSearch search, GptqFactor& factor) {
 
 }  // namespace
 
+// In double precision, which some matrices need: as damped, and as kernels::InverseCholesky has it
+// for LAPACK. What is there for each column is small beside it.
+uint64_t FactorMemoryBytes(uint64_t cols) {
+  constexpr uint64_t kOfEachColumn = 64;
+  return 2 * cols * cols * sizeof(double) + kOfEachColumn * cols;
+}
+
 absl::StatusOr<GptqFactor> MakeGptqFactor(const Matrix& gram, const GptqFactorOptions& options) {
   const size_t n = gram.cols;
   RETURN_IF_ERROR(CheckGramShape(gram, n));

@@ -38,4 +38,7 @@ struct GptqFactor {
 // `upper` empty. Errors: kInvalidArgument for options that do not fit.
 absl::StatusOr<GptqFactor> MakeGptqFactor(const Matrix& gram, const GptqFactorOptions& options);
 
+// The most that it holds at once beside the gram matrix of so many columns.
+uint64_t FactorMemoryBytes(uint64_t cols);
+
 }  // namespace quantized

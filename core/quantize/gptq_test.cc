@@ -15,6 +15,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kernels/types/half.h"
+#include "tests/support/allocation_count.h"
 
 namespace quantized {
 namespace {
@@ -23,6 +24,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using testing::GoldenLayer;
 using ::testing::HasSubstr;
+using testing::PeakOf;
 
 constexpr ColumnOrder kOrders[] = {ColumnOrder::kNatural, ColumnOrder::kGroupAware,
                                    ColumnOrder::kStaticActivation, ColumnOrder::kActivation};
@@ -243,21 +245,47 @@ TEST(GptqTest, AGramMatrixOfZerosIsRounding) {
   EXPECT_EQ(result->relative_error, 0);
 }
 
-// What each rung of the ladder is for.
 // Sums of whole numbers, of rank 20: exact in both precisions, so that nothing but the damping
 // makes the matrix definite, and single precision loses that.
-TEST(GptqFactorTest, DoublePrecisionBeforeMoreDamping) {
-  constexpr size_t kColumns = 64, kRank = 20;
-  Matrix gram(kColumns, kColumns);
+Matrix GramOfLowRank(size_t columns) {
+  constexpr size_t kRank = 20;
+  Matrix gram(columns, columns);
   std::mt19937 random(13);
   for (size_t input = 0; input < kRank; ++input) {
-    std::vector<float> x(kColumns);
+    std::vector<float> x(columns);
     for (float& value : x) value = static_cast<float>(random() % 17) - 8;
-    for (size_t i = 0; i < kColumns; ++i) {
-      for (size_t j = i; j < kColumns; ++j) gram.at(i, j) += x[i] * x[j];
+    for (size_t i = 0; i < columns; ++i) {
+      for (size_t j = i; j < columns; ++j) gram.at(i, j) += x[i] * x[j];
     }
   }
-  const auto factor = MakeGptqFactor(gram, {.group_size = 32, .damping = 1e-9});
+  return gram;
+}
+
+TEST(GptqMemoryTest, IsNoMoreThanPlanned) {
+  constexpr size_t kColumns = 768, kRows = 256, kThreads = 3;
+  const Matrix low_rank = GramOfLowRank(kColumns);
+  const size_t for_factor = PeakOf([&] {
+    const auto factor = MakeGptqFactor(low_rank, {.group_size = 32, .damping = 1e-9});
+    ASSERT_TRUE(factor.ok());
+    EXPECT_THAT(factor->notes, ElementsAre("the gram matrix needed double precision"));
+  });
+  EXPECT_LE(for_factor, FactorMemoryBytes(kColumns));
+  EXPECT_GE(for_factor, 2 * kColumns * kColumns * sizeof(double));
+
+  ThreadPool threads(kThreads);
+  const Matrix weight = NormalMatrix(kRows, kColumns, 1), gram = Gram(kColumns, 64, 2);
+  const GptqOptions options = {.group_size = 32};
+  const auto factor = MakeGptqFactor(gram, FactorOptions(options));
+  ASSERT_TRUE(factor.ok());
+  const size_t for_tiles =
+      PeakOf([&] { ASSERT_TRUE(Gptq(weight, gram, *factor, options, threads).ok()); });
+  const size_t result_bytes = kRows * kColumns * 2;  // codes, and a scale for 32 of them
+  EXPECT_LE(for_tiles, kThreads * GptqTileMemoryBytes(kColumns) + result_bytes);
+}
+
+// What each rung of the ladder is for.
+TEST(GptqFactorTest, DoublePrecisionBeforeMoreDamping) {
+  const auto factor = MakeGptqFactor(GramOfLowRank(64), {.group_size = 32, .damping = 1e-9});
   ASSERT_TRUE(factor.ok());
   EXPECT_FALSE(factor->upper.empty());
   EXPECT_EQ(factor->damping_used, 1e-9);

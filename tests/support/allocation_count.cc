@@ -1,0 +1,46 @@
+#include "tests/support/allocation_count.h"
+
+#include <malloc.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+namespace quantized::testing {
+namespace {
+
+std::atomic<size_t> allocated_bytes{0}, peak_bytes{0};
+
+void* Allocate(size_t size) {
+  void* memory = std::malloc(size == 0 ? 1 : size);
+  if (memory == nullptr) return nullptr;
+  const size_t bytes = malloc_usable_size(memory);
+  const size_t now = allocated_bytes.fetch_add(bytes) + bytes;
+  size_t peak = peak_bytes.load();
+  while (peak < now && !peak_bytes.compare_exchange_weak(peak, now)) {
+  }
+  return memory;
+}
+
+void Free(void* memory) {
+  if (memory == nullptr) return;
+  allocated_bytes.fetch_sub(malloc_usable_size(memory));
+  std::free(memory);
+}
+
+}  // namespace
+
+size_t AllocatedBytes() { return allocated_bytes.load(); }
+size_t PeakAllocatedBytes() { return peak_bytes.load(); }
+void StartPeak() { peak_bytes.store(allocated_bytes.load()); }
+
+}  // namespace quantized::testing
+
+// The other forms call these.
+void* operator new(size_t size) {
+  void* memory = quantized::testing::Allocate(size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+void operator delete(void* memory) noexcept { quantized::testing::Free(memory); }
+void operator delete(void* memory, size_t /*size*/) noexcept { quantized::testing::Free(memory); }

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "absl/strings/ascii.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
@@ -31,6 +32,10 @@ namespace fs = std::filesystem;
 constexpr uint64_t kMaxProvenanceBytes = 64 << 20;
 constexpr size_t kReadBytes = 4 << 20;
 
+// In OUTPUT.part while it is one: whose it is.
+constexpr char kOwnerFile[] = ".job";
+constexpr uint64_t kMaxOwnerBytes = 1 << 10;
+
 bool Exists(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path, ignored);
@@ -45,6 +50,11 @@ absl::Status Rename(const fs::path& part, const fs::path& path) {
   }
   RETURN_IF_ERROR(SyncDirectory(path.parent_path()));
   return RemoveAll(part);
+}
+
+// What a unit is to people.
+std::string NameOfUnit(size_t unit) {
+  return unit == 0 ? std::string("what lies outside the layers") : StrCat("layer ", unit - 1);
 }
 
 }  // namespace
@@ -89,13 +99,21 @@ absl::Status DirectoryOutput::RemoveForeignFiles() const {
   std::vector<fs::path> foreign;
   for (fs::directory_iterator it(part_path(), error), end; !error && it != end;
        it.increment(error)) {
-    const bool is_planned = std::ranges::any_of(
-        plan_.layout.files, [&](const auto& file) { return it->path().filename() == file.name; });
-    if (!is_planned) foreign.push_back(it->path());
+    const bool stays = it->path().filename() == kOwnerFile ||
+                       std::ranges::any_of(plan_.layout.files, [&](const auto& file) {
+                         return it->path().filename() == file.name;
+                       });
+    if (!stays) foreign.push_back(it->path());
   }
   if (error) return ErrnoError(error.value(), "list", part_path().string());
   for (const fs::path& path : foreign) RETURN_IF_ERROR(RemoveAll(path));
   return absl::OkStatus();
+}
+
+// The fingerprint of the job that OUTPUT.part is of; empty where it does not say.
+std::string DirectoryOutput::PartOwner() const {
+  const absl::StatusOr<std::string> text = ReadFile(part_path() / kOwnerFile, kMaxOwnerBytes);
+  return text.ok() ? std::string(absl::StripAsciiWhitespace(*text)) : "";
 }
 
 fs::path DirectoryOutput::walk_path() const {
@@ -121,11 +139,22 @@ absl::Status DirectoryOutput::Start(const CheckpointOptions& options) {
     ASSIGN_OR_RETURN(File opened, OpenLocked(part_path() / file.name, context_));
     files_.push_back(std::move(opened));
   }
+  const std::string owner = PartOwner();
+  const bool is_foreign = !owner.empty() && owner != plan_.fingerprint;
   std::vector<UnitRecord> kept;
   if (options.enabled) {
-    RETURN_IF_ERROR(TakeOver(kept));
+    RETURN_IF_ERROR(TakeOver(is_foreign, kept));
   }
   part_is_ours_ = true;
+  if (is_foreign) {
+    context_.progress.OnWarning(StrCat(part_path().string(), ", the unfinished output of another ",
+                                       "job (fingerprint ", owner.substr(0, 12),
+                                       "), is replaced: that job will start anew"));
+  }
+  // Before the first byte of that goes.
+  if (owner != plan_.fingerprint) {
+    RETURN_IF_ERROR(WriteFile(kOwnerFile, plan_.fingerprint + "\n"));
+  }
   if (kept.empty()) {
     RETURN_IF_ERROR(RemoveForeignFiles());
   }
@@ -152,7 +181,7 @@ absl::Status DirectoryOutput::Start(const CheckpointOptions& options) {
 
 // The units of the checkpoint that can be used: the walk goes layer by layer, so those before the
 // first that is missing.
-absl::Status DirectoryOutput::TakeOver(std::vector<UnitRecord>& kept) {
+absl::Status DirectoryOutput::TakeOver(bool is_foreign, std::vector<UnitRecord>& kept) {
   ASSIGN_OR_RETURN(const std::optional<JournalContents> found,
                    LoadCheckpoint(checkpoint_folder_, owner_));
   if (!found || found->units.empty()) return absl::OkStatus();
@@ -162,15 +191,22 @@ absl::Status DirectoryOutput::TakeOver(std::vector<UnitRecord>& kept) {
         StrCat(part_path().string(), ": ", what, " (checkpoint ", checkpoint_folder_.string(), ")"),
         "Remove the checkpoint folder to start anew");
   };
+  const auto start_anew = [&](const std::string& why) {
+    context_.progress.OnWarning(StrCat("the checkpoint ", checkpoint_folder_.string(), " lists ",
+                                       found->units.size() - 1, " finished layers, but ", why,
+                                       "; starting anew"));
+    return absl::OkStatus();
+  };
+  const bool may_start_anew = checkpoint_options_.resume_from.empty();
+  if (is_foreign) {
+    if (may_start_anew) return start_anew("another job has begun to write over them since");
+    return damaged("another job has begun to write over it since");
+  }
   for (size_t i = 0; i < files_.size(); ++i) {
     ASSIGN_OR_RETURN(const uint64_t bytes, files_[i].SizeBytes());
     if (bytes == plan_.layout.files[i].size_bytes) continue;
-    if (bytes == 0 && checkpoint_options_.resume_from.empty()) {
-      context_.progress.OnWarning(StrCat("the checkpoint ", checkpoint_folder_.string(), " lists ",
-                                         found->units.size(), " finished layers, but ",
-                                         files_[i].path().string(),
-                                         ", which held them, is gone; starting anew"));
-      return absl::OkStatus();
+    if (bytes == 0 && may_start_anew) {
+      return start_anew(StrCat(files_[i].path().string(), ", which held them, is gone"));
     }
     return damaged(StrCat(files_[i].path().filename().string(), " has ", bytes, " bytes, expected ",
                           plan_.layout.files[i].size_bytes));
@@ -184,7 +220,7 @@ absl::Status DirectoryOutput::TakeOver(std::vector<UnitRecord>& kept) {
     ASSIGN_OR_RETURN(const uint64_t hash, HashOfUnit(i));
     if (hash != unit.hash) {
       if (i < found->synced_units) {
-        return damaged(StrCat("layer ", i, " is not what the checkpoint says"));
+        return damaged(StrCat(NameOfUnit(i), " is not what the checkpoint says"));
       }
       break;
     }
@@ -273,11 +309,9 @@ absl::Status DirectoryOutput::Validate() {
     const absl::StatusOr<uint64_t> hash = HashOfUnit(unit);
     statuses[unit] = hash.status();
     if (hash.ok() && *hash != hashes_[unit]) {
-      statuses[unit] =
-          MakeError(Error::kValidationFailed,
-                    StrCat(part_path().string(), ": the tensors of ",
-                           unit == 0 ? std::string("no layer") : StrCat("layer ", unit - 1),
-                           " are not what was written"));
+      statuses[unit] = MakeError(
+          Error::kValidationFailed,
+          StrCat(part_path().string(), ": ", NameOfUnit(unit), " is not what was written"));
     }
   });
   for (const absl::Status& status : statuses) RETURN_IF_ERROR(status);
@@ -317,6 +351,7 @@ absl::Status DirectoryOutput::Publish() {
   // It may have changed while the output was made.
   RETURN_IF_ERROR(CheckReplaceable(plan_.output_path, OutputKind::kFolder));
   for (File& file : files_) RETURN_IF_ERROR(file.Sync());
+  RETURN_IF_ERROR(RemoveAll(part_path() / kOwnerFile));
   RETURN_IF_ERROR(SyncDirectory(part_path()));
   RETURN_IF_ERROR(Rename(part_path(), plan_.output_path));
   if (!checkpoint_) return absl::OkStatus();

@@ -78,7 +78,9 @@ class DirectoryOutput {
 
  private:
   absl::StatusOr<uint64_t> HashOfUnit(size_t unit) const;
-  absl::Status TakeOver(std::vector<UnitRecord>& kept);
+  // `is_foreign`: the part is another job's.
+  absl::Status TakeOver(bool is_foreign, std::vector<UnitRecord>& kept);
+  std::string PartOwner() const;
   absl::Status RemoveForeignFiles() const;
   uint64_t UnitBytes(size_t unit) const;
 

@@ -270,7 +270,47 @@ class DamagedCheckpointTest : public QuantizeDirectoryTest {
 TEST_F(DamagedCheckpointTest, BytesOfAFinishedLayer) {
   // Unit by unit: what is outside layers comes first, half the file.
   FlipByte(part_ / "model.safetensors", fs::file_size(part_ / "model.safetensors") * 9 / 16);
-  ExpectDamage(HasSubstr("is not what the checkpoint says"));
+  ExpectDamage(HasSubstr(": layer 0 is not what the checkpoint says"));
+}
+
+TEST_F(DamagedCheckpointTest, BytesOutsideTheLayers) {
+  FlipByte(part_ / "model.safetensors", fs::file_size(part_ / "model.safetensors") / 4);
+  ExpectDamage(HasSubstr("outside the layers is not what the checkpoint says"));
+}
+
+// With another checkpoint folder, so that this job's is not removed as stale.
+TEST_F(DamagedCheckpointTest, AnotherJobsPartIsNoDamage) {
+  QuantizeRequest other = Request("gptq", "8bit");
+  other.checkpoint.directory = dir_.path() / "other-checkpoints";
+  RecordingSink sink;
+  std::stop_source stop;
+  sink.on_progress = [&](const RecordingSink::Progress& progress) {
+    if (progress.done == 1) stop.request_stop();
+  };
+  ExpectError(RunJob(other, sink, 2, stop.get_token()), Error::kCancelled, _);
+  EXPECT_THAT(sink.warnings, Contains(AllOf(HasSubstr(part_.string()), HasSubstr("another job"),
+                                            HasSubstr("is replaced"))));
+
+  QuantizeRequest resumed = Request();
+  resumed.checkpoint.resume_from = checkpoints_;
+  ExpectError(RunJob(resumed), Error::kCheckpoint, HasSubstr("another job"));
+
+  RecordingSink again;
+  const auto result = RunJob(Request(), again);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->units_reused, 0u);
+  EXPECT_THAT(again.warnings, Contains(AllOf(HasSubstr("lists 2 finished layers"),
+                                             HasSubstr("another job"), HasSubstr("anew"))));
+  EXPECT_FALSE(fs::exists(output_ / ".job"));
+}
+
+// As an earlier version left it, or a crash before it was written.
+TEST_F(DamagedCheckpointTest, APartThatDoesNotSayWhoseItIsGoesByItsBytes) {
+  EXPECT_EQ(fs::file_size(part_ / ".job"), 65u);
+  fs::remove(part_ / ".job");
+  const auto result = RunJob(Request());
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->units_reused, 2u);
 }
 
 TEST_F(DamagedCheckpointTest, TheJournal) {

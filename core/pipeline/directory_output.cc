@@ -1,10 +1,6 @@
 #include "core/pipeline/directory_output.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <system_error>
@@ -19,6 +15,7 @@
 #include "core/packed/reader.h"
 #include "core/pipeline/output_guard.h"
 #include "core/pipeline/part_file.h"
+#include "core/pipeline/replace_folder.h"
 #include "core/pipeline/walk_snapshot.h"
 #include "core/source/hf_weights.h"
 #include "core/source/weights_store.h"
@@ -39,17 +36,6 @@ constexpr uint64_t kMaxOwnerBytes = 1 << 10;
 bool Exists(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path, ignored);
-}
-
-// Gives `part` the name `path`; what had it is gone afterwards. The name never stands for nothing
-// or for half a folder.
-absl::Status Rename(const fs::path& part, const fs::path& path) {
-  if (!Exists(path)) return RenameDurably(part, path);
-  if (::renameat2(AT_FDCWD, part.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) != 0) {
-    return ErrnoError(errno, "replace", path.string());
-  }
-  RETURN_IF_ERROR(SyncDirectory(path.parent_path()));
-  return RemoveAll(part);
 }
 
 // What a unit is to people.
@@ -87,9 +73,12 @@ void DirectoryOutput::RemoveLeftovers() {
   if (!request_.checkpoint.enabled) return;
   const absl::StatusOr<fs::path> folder = LocateCheckpoint(request_.checkpoint, owner_);
   if (!folder.ok() || !Exists(*folder)) return;
-  // Where an output was replaced, the old one has the part's name now. Another process that is at
-  // work there is of another job: this one's is done.
-  if (request_.overwrite) RemoveAll(part_path()).IgnoreError();
+  // Where an output was replaced, the old one has the part's name now, or that of what was moved
+  // aside. Another process that is at work there is of another job: this one's is done.
+  if (request_.overwrite) {
+    RemoveAll(part_path()).IgnoreError();
+    RemoveAll(ReplacedPath(part_path())).IgnoreError();
+  }
   if (!Exists(part_path())) RemoveCheckpoint(*folder).IgnoreError();
 }
 
@@ -353,7 +342,7 @@ absl::Status DirectoryOutput::Publish() {
   for (File& file : files_) RETURN_IF_ERROR(file.Sync());
   RETURN_IF_ERROR(RemoveAll(part_path() / kOwnerFile));
   RETURN_IF_ERROR(SyncDirectory(part_path()));
-  RETURN_IF_ERROR(Rename(part_path(), plan_.output_path));
+  RETURN_IF_ERROR(ReplaceFolder(part_path(), plan_.output_path));
   if (!checkpoint_) return absl::OkStatus();
   checkpoint_.reset();
   // The output stands: a checkpoint that stays beside it is no reason to fail.

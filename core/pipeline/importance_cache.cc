@@ -20,6 +20,13 @@ constexpr uint64_t kMaxMatrixBytes = uint64_t{1} << 30;  // of all together
 constexpr std::chrono::days kMaxWalkAge{7};
 constexpr std::chrono::days kPatience{30};
 
+// A walk, or what a job that died while it wrote one or another file left of it: nothing that
+// another job needs, however long it takes.
+bool IsOfAWalk(const fs::path& path) {
+  return path.extension() == ".walk" || path.extension() == ".tmp" ||
+         path.filename().string().starts_with("activations-");
+}
+
 // Removes walks that nobody came back to, and the matrices that were not used for the longest time.
 void Prune(const fs::path& folder) {
   struct Kept {
@@ -35,8 +42,7 @@ void Prune(const fs::path& folder) {
     if (entry.path().extension() == ".gguf") {
       matrices.push_back({used, entry.file_size(ignored), entry.path()});
       total += matrices.back().bytes;
-    } else if (entry.path().extension() == ".walk" &&
-               used + kMaxWalkAge < fs::file_time_type::clock::now()) {
+    } else if (IsOfAWalk(entry.path()) && used + kMaxWalkAge < fs::file_time_type::clock::now()) {
       fs::remove(entry.path(), ignored);
     }
   }

@@ -105,9 +105,20 @@ TEST_F(ImportanceCacheTest, WalksThatNobodyCameBackToGo) {
   }
   Age("old.walk", days(8));
   Age("young.walk", days(6));
+  // What was being written as its job died.
+  for (const std::string name : {"x.walk.tmp", "activations-1", "y.gguf"}) {
+    std::ofstream(Path(name)) << "a part";
+    std::ofstream(Path("young-" + name)) << "a part";
+    Age(name, days(8));
+  }
+  std::ofstream(Path("activations-2")) << "a part";
   ASSERT_TRUE(Open("a")->Keep(Matrix()).ok());
   EXPECT_FALSE(fs::exists(Path("old.walk")));
   EXPECT_TRUE(fs::exists(Path("young.walk")));
+  for (const char* name : {"x.walk.tmp", "activations-1"}) EXPECT_FALSE(fs::exists(Path(name)));
+  for (const char* name : {"young-x.walk.tmp", "activations-2", "y.gguf"}) {
+    EXPECT_TRUE(fs::exists(Path(name)));
+  }
   EXPECT_TRUE(fs::exists(Path("a.gguf")));
 }
 

@@ -105,6 +105,8 @@ class Measurement {
                      ImportanceCache::Open(request_.cache_directory, key, context_));
     if (std::optional<ImportanceFile> known = cache.Find()) {
       context_.progress.OnMessage("Importance matrix: measured before, taken from the cache");
+      // The text by the name that it has here: whoever measured it may have another for it.
+      known->datasets = {calibration_.description};
       return *std::move(known);
     }
     const fs::path snapshot = request_.checkpoint.enabled ? cache.snapshot_path() : "";

@@ -259,6 +259,28 @@ TEST_F(MeasureImportanceTest, AMatrixIsMeasuredOnce) {
   EXPECT_THAT(other.messages, Not(Contains(known)));
 }
 
+// What the cache has is told with the name that its text has in this job.
+TEST_F(MeasureImportanceTest, ANameOfAnotherJobsTextDoesNotShow) {
+  QuantizeRequest request = Request();
+  request.gguf.imatrix_out = matrix_;
+  ASSERT_TRUE(RunQuantize(request).ok());
+  const std::string measured = Contents(matrix_);
+  fs::remove_all(dir_.path() / "cache");
+  fs::remove(matrix_);
+
+  QuantizeRequest first = Request();
+  first.calibration.data = dir_.path() / "private.txt";
+  first.calibration.name = "private.txt";
+  fs::copy_file(request.calibration.data, first.calibration.data);
+  first.outputs[0].path = dir_.path() / "first.gguf";
+  ASSERT_TRUE(RunQuantize(first).ok());
+  request.overwrite = true;
+  RecordingSink sink;
+  ASSERT_TRUE(RunQuantize(request, sink).ok());
+  EXPECT_THAT(sink.messages, Contains(HasSubstr("taken from the cache")));
+  EXPECT_TRUE(Contents(matrix_) == measured);
+}
+
 TEST_F(MeasureImportanceTest, ADamagedCacheIsMeasuredAgain) {
   QuantizeRequest request = Request();
   request.overwrite = true;

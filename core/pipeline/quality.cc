@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "core/base/error.h"
@@ -13,10 +15,10 @@
 #include "core/base/str_cat.h"
 #include "core/base/version.h"
 #include "core/forward/model_comparison.h"
-#include "core/report/html_report.h"
-#include "core/report/module_errors.h"
 #include "core/forward/walk_needs.h"
 #include "core/pipeline/room.h"
+#include "core/report/html_report.h"
+#include "core/report/module_errors.h"
 
 namespace quantized {
 namespace {
@@ -37,11 +39,49 @@ void AddOutputErrors(std::span<const ModuleReport> reports, bool weights_are_sca
   }
 }
 
+constexpr std::string_view kJsonSuffix = ".report.json", kHtmlSuffix = ".report.html";
+constexpr uint64_t kMaxReportBytes = 256 << 20;
+
+bool Exists(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+// Whether `path` is a report of ours on such a model, as an earlier attempt of a job leaves it.
+bool IsReportOn(const fs::path& path, const std::string& model, const std::string& format) {
+  const absl::StatusOr<std::string> text = ReadFile(path, kMaxReportBytes);
+  const auto json = text.ok() ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
+  const auto is = [&](const char* key, const std::string& value) {
+    const auto found = json.find(key);
+    return found != json.end() && found->is_string() &&
+           found->get_ref<const std::string&>() == value;
+  };
+  return json.is_object() && json.contains("report_version") && is("model", model) &&
+         is("format", format);
+}
+
+// The names of the reports are taken by nothing else, or it may be replaced.
+absl::Status CheckReportFiles(const QuantizeRequest& request, const std::string& model) {
+  if (!request.quality.report || request.overwrite) return absl::OkStatus();
+  for (const OutputRequest& output : request.outputs) {
+    if (IsReportOn(ReportPath(output.path, kJsonSuffix), model, request.format)) continue;
+    for (const std::string_view suffix : {kJsonSuffix, kHtmlSuffix}) {
+      const fs::path path = ReportPath(output.path, suffix);
+      if (!Exists(path)) continue;
+      return MakeError(Error::kInvalidArgument,
+                       StrCat("the report ", path.string(), " would replace a file that is there"),
+                       "Use --overwrite to replace it, or choose another output name");
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<QualityMeter> QualityMeter::Open(const QuantizeRequest& request,
                                                 const CalibratedModel& model, WalkDevice& device,
                                                 JobContext& context) {
+  RETURN_IF_ERROR(CheckReportFiles(request, model.summary.name));
   QualityMeter meter(request, model, device, context);
   ASSIGN_OR_RETURN(meter.text_,
                    LoadHeldOutSet(request.calibration, request.quality.samples, model, context));
@@ -49,6 +89,22 @@ absl::StatusOr<QualityMeter> QualityMeter::Open(const QuantizeRequest& request,
   RETURN_IF_ERROR(device.Open(model.config, meter.text_.windows[0].size(), StatisticsKind::kNone,
                               context.progress));
   return meter;
+}
+
+// Half of what there is for each of the two models.
+WalkOptions QualityMeter::Walk() const {
+  return {.memory_budget_bytes = activation_budget_bytes_ / 2,
+          .spill_folder = fs::temp_directory_path(),
+          .compute = device_->compute()};
+}
+
+absl::Status QualityMeter::CheckRoom() const {
+  const WalkSize size = WalkSizeOf(text_, context_->threads.size(), /*changes_weights=*/false);
+  WalkNeeds needs = NeedsOf(model_->config, size, Walk());
+  needs.memory_bytes *= 2;
+  needs.disk_bytes *= 2;
+  RETURN_IF_ERROR(CheckWalkMemory(model_->config, needs, "measuring the quality"));
+  return CheckDisk(needs.disk_bytes, Walk().spill_folder);
 }
 
 absl::StatusOr<QualitySummary> QualityMeter::Measure(const TensorSource& quantized,
@@ -88,28 +144,12 @@ absl::StatusOr<QualitySummary> QualityMeter::Measure(const TensorSource& quantiz
                             .perplexity = comparison.perplexity,
                             .kl_divergence = comparison.kl_divergence,
                             .kl_standard_error = comparison.kl_standard_error,
-// Half of what there is for each of the two models.
-WalkOptions QualityMeter::Walk() const {
-  return {.memory_budget_bytes = activation_budget_bytes_ / 2,
-          .spill_folder = fs::temp_directory_path(),
-          .compute = device_->compute()};
-}
-
-absl::Status QualityMeter::CheckRoom() const {
-  const WalkSize size = WalkSizeOf(text_, context_->threads.size(), /*changes_weights=*/false);
-  WalkNeeds needs = NeedsOf(model_->config, size, Walk());
-  needs.memory_bytes *= 2;
-  needs.disk_bytes *= 2;
-  RETURN_IF_ERROR(CheckWalkMemory(model_->config, needs, "measuring the quality"));
-  return CheckDisk(needs.disk_bytes, Walk().spill_folder);
-}
-
                             .top1_agreement = comparison.top1_agreement,
                             .report_files = {},
                             .table = ToTable(report)};
   if (request_->quality.report) {
     const std::pair<std::string_view, std::string> files[] = {
-        {".report.json", ToJson(report).dump(1) + "\n"}, {".report.html", ToHtml(report)}};
+        {kJsonSuffix, ToJson(report).dump(1) + "\n"}, {kHtmlSuffix, ToHtml(report)}};
     for (const auto& [suffix, contents] : files) {
       const fs::path path = ReportPath(facts.output_path, suffix);
       RETURN_IF_ERROR(WriteFileAtomically(path, contents));

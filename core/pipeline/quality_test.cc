@@ -241,6 +241,33 @@ TEST_F(QualityTest, WhatCannotBeMeasuredIsRefusedBeforeAnyWork) {
   EXPECT_FALSE(fs::exists(dir_.path() / "out"));
 }
 
+TEST_F(QualityTest, AFileInTheWayOfAReportIsRefusedBeforeAnyWork) {
+  for (const char* suffix : {"json", "html"}) {
+    for (const auto& [format, level] : {std::pair("gguf", "Q4_0"), std::pair("gptq", "4bit")}) {
+      SCOPED_TRACE(std::string(format) + " " + suffix);
+      fs::remove_all(dir_.path() / "out");
+      fs::create_directories(dir_.path() / "out");
+      ASSERT_TRUE(WriteFileAtomically(Report(suffix), "{\"mine\": 1}").ok());
+      QuantizeRequest request = Request(format, level);
+      const absl::Status status = Run(request).status;
+      EXPECT_EQ(ErrorOf(status), Error::kInvalidArgument) << status;
+      EXPECT_THAT(std::string(status.message()), HasSubstr(Report(suffix).string()));
+      EXPECT_EQ(Contents(Report(suffix)), "{\"mine\": 1}");
+      EXPECT_FALSE(fs::exists(OutputOf(format)));
+      request.overwrite = true;
+      EXPECT_TRUE(Run(request).status.ok());
+      EXPECT_NE(Contents(Report(suffix)), "{\"mine\": 1}");
+      // An earlier report on the same model is in nobody's way.
+      fs::remove_all(OutputOf(format));
+      request.overwrite = false;
+      EXPECT_TRUE(Run(request).status.ok());
+      ASSERT_TRUE(fs::remove(Report("json")));
+      fs::remove_all(OutputOf(format));
+      EXPECT_EQ(ErrorOf(Run(request).status), Error::kInvalidArgument);
+    }
+  }
+}
+
 TEST(ReportPathTest, IsTheOutputsNameWithAnotherEnd) {
   EXPECT_EQ(ReportPath("/a/m-Q4_K_M.gguf", ".report.json"), "/a/m-Q4_K_M.report.json");
   EXPECT_EQ(ReportPath("/a/m-1.5B-gptq-4bit", ".report.html"), "/a/m-1.5B-gptq-4bit.report.html");

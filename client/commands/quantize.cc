@@ -145,6 +145,11 @@ absl::Status CheckDevice(const std::string& device) {
 absl::Status CheckOptions(const Values& values) {
   RETURN_IF_ERROR(CheckJobOptions(values));
   RETURN_IF_ERROR(CheckOpposites(values, kOpposites));
+  if (values.Text(kFormatArgument) == kAwq && values.Text("--act-order") == "full") {
+    return MakeError(Error::kInvalidArgument,
+                     "option '--act-order': files of format awq cannot hold the order 'full'",
+                     "Leave out --act-order, or quantize to gptq");
+  }
   return CheckDevice(values.Text("--device"));
 }
 
@@ -153,6 +158,8 @@ constexpr std::string_view kTextOptions[] = {"--calibration-samples", "--sequenc
                                              "--all-experts"};
 constexpr std::string_view kPackedOptions[] = {"--group-size", "--asymmetric", "--act-order",
                                                "--damping"};
+// Of these what awq has only one answer to.
+constexpr std::string_view kGptqOptions[] = {"--asymmetric", "--act-order", "--damping"};
 
 void WarnOfOptionsWithoutEffect(const Values& values, Output& output) {
   const auto warn = [&](std::string_view name, std::string_view why) {
@@ -160,6 +167,9 @@ void WarnOfOptionsWithoutEffect(const Values& values, Output& output) {
   };
   const std::string& format = values.Text(kFormatArgument);
   const std::string on_levels = fmt::format("on {} levels", format);
+  if (format == kAwq) {
+    for (const std::string_view name : kGptqOptions) warn(name, on_levels);
+  }
   if (format != kGguf) {
     for (const OptionRow& row : kGgufOptions) warn(row.name, on_levels);
     return;

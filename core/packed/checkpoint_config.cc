@@ -95,7 +95,9 @@ absl::Status CheckOptions(const PackedOptions& options) {
         StrCat("found group size ", options.group_size, ", expected -1 or a multiple of 32"));
   }
   if (is_awq && options.desc_act) {
-    return Invalid("found desc_act for awq, expected natural groups");
+    return MakeError(Error::kInvalidArgument,
+                     "quantization_config: found desc_act for awq, expected natural groups",
+                     "Leave out the order of columns by activation, or quantize to gptq");
   }
   if (!(options.damp_percent >= 0 && options.damp_percent < 1)) {
     return Invalid(StrCat("found damp_percent ", options.damp_percent,

@@ -1,6 +1,7 @@
 #include "core/pipeline/layer_output.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <iterator>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "kernels/codecs/codec.h"
+#include "kernels/types/half.h"
 
 namespace quantized {
 namespace {
@@ -143,7 +145,14 @@ bool LayerOutput::TakeProvenance() {
   return true;
 }
 
+// Scales that moved between matrices may have left what float16 cannot hold.
 absl::Status LayerOutput::WriteHalves(const std::string& name, std::span<const float> values) {
+  for (const float value : values) {
+    if (std::isfinite(kernels::F16ToF32(kernels::F32ToF16(value)))) continue;
+    return MakeError(Error::kValidationFailed,
+                     StrCat("tensor ", name, ": found ", value,
+                            ", expected values that float16 can hold (up to 65504)"));
+  }
   written_.insert(name);
   bytes_written_ += values.size() * sizeof(uint16_t);
   return output_.Write(name, Halves(values));

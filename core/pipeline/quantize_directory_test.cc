@@ -16,6 +16,11 @@
 
 #include "core/base/error.h"
 #include "core/base/thread_pool.h"
+#include "core/forward/half_tensor_source.h"
+#include "core/pipeline/calibrated_model.h"
+#include "core/pipeline/directory_output.h"
+#include "core/pipeline/directory_plan.h"
+#include "core/pipeline/layer_output.h"
 #include "core/pipeline/test_directory_distance.h"
 #include "core/pipeline/test_quantize_directory.h"
 #include "core/pipeline/walk_snapshot.h"
@@ -243,6 +248,31 @@ TEST_F(QuantizeDirectoryTest, DiskOfAllLevelsIsAddedUpAndOneWalkOfThem) {
   const auto both = ForecastToDirectory(request, 1);
   ASSERT_TRUE(one.ok() && both.ok()) << one.status() << both.status();
   EXPECT_EQ(both->disk_needed_bytes, one->disk_needed_bytes + both->outputs[1].size_bytes);
+}
+
+// As scales could leave it that were moved into a norm.
+TEST_F(QuantizeDirectoryTest, WhatFloat16CannotHoldIsNotWritten) {
+  const QuantizeRequest request = Request("awq");
+  const auto model = OpenCalibratedModel(model_);
+  ASSERT_TRUE(model.ok()) << model.status();
+  auto plan = MakeDirectoryPlan(model->config, model->hf_config, model->tensors, PackedMethod::kAwq,
+                                "4bit", request.calibrated, output_);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  plan->fingerprint = "f";
+  RecordingSink sink;
+  ThreadPool threads(1);
+  JobContext context{{}, sink, threads};
+  DirectoryOutput output(request, *plan, context);
+  ASSERT_TRUE(output.Start(request.checkpoint).ok());
+  const HalfTensorSource half(*model->source);
+  LayerOutput layers(output, *plan, *model->architecture, half, sink);
+  const std::string norm = "model.layers.0.input_layernorm.weight";
+  std::vector<float> values(model->config.geometry.hidden, 1);
+  EXPECT_TRUE(layers.OnTensor(0, norm, values).ok());
+  values.back() = 65520;
+  const absl::Status status = layers.OnTensor(0, norm, values);
+  EXPECT_EQ(ErrorOf(status), Error::kValidationFailed) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("tensor " + norm + ": found 65520"));
 }
 
 TEST_F(QuantizeDirectoryTest, AByteThatChangedBeforeValidationIsSeen) {

@@ -1,6 +1,7 @@
 // Quantizes the linears of a model while it runs (core/forward/layer_walk.h): what GPTQ and AWQ do
 // at each site of a layer, and in which order. Each linear is quantized under inputs that come out
-// of what was quantized before it. docs/design/gptq.md, "The walk"; docs/design/awq.md, "Folding".
+// of what was quantized before it. docs/design/forward.md, "The walk"; docs/design/awq.md,
+// "Folding".
 #pragma once
 
 #include <cstdint>

@@ -4,12 +4,14 @@
 #include <cmath>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/forward/layer_weights.h"
 #include "core/forward/output_head.h"
 #include "kernels/divergence/divergence.h"
 
@@ -49,14 +51,16 @@ void KeepColumns(size_t cols, Matrix& logits) {
   logits.cols = cols;
 }
 
-absl::Status CheckIds(std::span<const std::vector<uint32_t>> windows, uint64_t vocabulary) {
+// `whose`: "of the embedding".
+absl::Status CheckIds(std::span<const std::vector<uint32_t>> windows, uint64_t vocabulary,
+                      std::string_view whose) {
   for (const std::vector<uint32_t>& window : windows) {
     const uint32_t largest = std::ranges::max(window);
     if (largest < vocabulary) continue;
-    return MakeError(Error::kValidationFailed,
-                     StrCat("token id ", largest, ": expected less than the ", vocabulary,
-                            " tokens that both models have"),
-                     "Check that tokenizer and weights belong together");
+    return MakeError(
+        Error::kValidationFailed,
+        StrCat("token id ", largest, ": expected less than the ", vocabulary, " ", whose),
+        "Check that tokenizer and weights belong together");
   }
   return absl::OkStatus();
 }
@@ -156,6 +160,23 @@ void LogHistogram::Add(double value) {
   }
 }
 
+absl::Status CheckPredictable(const ForwardConfig& config, const TensorSource& source,
+                              std::span<const std::vector<uint32_t>> windows) {
+  if (windows[0].size() < 2) {
+    return MakeError(Error::kInvalidArgument,
+                     "found samples of 1 token, expected 2 at least: each but the first of a "
+                     "sample is predicted",
+                     "Use a longer --sequence-length");
+  }
+  ASSIGN_OR_RETURN(const OutputHead head, OutputHead::Open(config, source));
+  RETURN_IF_ERROR(CheckIds(windows, head.vocabulary(), "rows of the output head"));
+  const TensorSource::Tensor* embedding = FindByRole(config, source, "token_embd");
+  if (embedding == nullptr || embedding->shape.empty()) {
+    return MakeError(Error::kValidationFailed, "tensor embed_tokens.weight: found nothing");
+  }
+  return CheckIds(windows, embedding->shape[0], "rows of the embedding");
+}
+
 absl::StatusOr<ModelComparison> CompareModels(const ForwardConfig& config,
                                               const HfConfig& hf_config, const TensorSource& source,
                                               const TensorSource& quantized,
@@ -165,7 +186,7 @@ absl::StatusOr<ModelComparison> CompareModels(const ForwardConfig& config,
   ASSIGN_OR_RETURN(const OutputHead source_head, OutputHead::Open(config, source));
   ASSIGN_OR_RETURN(const OutputHead quantized_head, OutputHead::Open(config, quantized));
   const uint64_t vocabulary = std::min(source_head.vocabulary(), quantized_head.vocabulary());
-  RETURN_IF_ERROR(CheckIds(windows, vocabulary));
+  RETURN_IF_ERROR(CheckIds(windows, vocabulary, "tokens that both models have"));
 
   Side sides[] = {{source, nullptr}, {quantized, nullptr}};
   const uint64_t layers = config.geometry.layers;

@@ -51,10 +51,17 @@ struct ModelComparison {
   double perplexity_ratio() const { return perplexity / source_perplexity; }
 };
 
-// `windows` are equally long, of two ids at least. Both sources have the tensors of `config`; where
-// one has a smaller vocabulary, which has to hold all ids, predictions are those among the tokens
-// of both. Standard errors take tokens as independent. Holds 8 bytes per token besides the walks.
-// Tells the context's progress: layers done of both models together ("layers").
+// Whether a model can predict such windows: what CompareModels would find out of one side after
+// much work. `windows` are not empty. Errors: those of OutputHead; kInvalidArgument for windows of
+// one id, which leave nothing to predict; kValidationFailed for an id beyond the rows of embedding
+// or head.
+absl::Status CheckPredictable(const ForwardConfig& config, const TensorSource& source,
+                              std::span<const std::vector<uint32_t>> windows);
+
+// `windows` are equally long, as CheckPredictable accepts them. Both sources have the tensors of
+// `config`; where one has a smaller vocabulary, which has to hold all ids, predictions are those
+// among the tokens of both. Standard errors take tokens as independent. Holds 8 bytes per token
+// besides the walks. Tells the context's progress: layers done of both models together ("layers").
 // Errors: those of LayerWalk and OutputHead; kValidationFailed where logits are not finite.
 absl::StatusOr<ModelComparison> CompareModels(const ForwardConfig& config,
                                               const HfConfig& hf_config, const TensorSource& source,

@@ -317,6 +317,18 @@ TEST(ModelComparisonTest, AHeadOfAnotherShapeIsRefused) {
   EXPECT_THAT(std::string(got.status().message()), HasSubstr("output head"));
 }
 
+TEST(CheckPredictableTest, WantsIdsOfTheModelAndTwoInAWindow) {
+  const OpenModel model("llama");
+  auto windows = TestWindows(2, 4);
+  EXPECT_TRUE(CheckPredictable(model.config(), model.source(), windows).ok());
+  windows[1][3] = 1 << 20;
+  const absl::Status beyond = CheckPredictable(model.config(), model.source(), windows);
+  EXPECT_EQ(ErrorOf(beyond), Error::kValidationFailed) << beyond;
+  EXPECT_THAT(std::string(beyond.message()), HasSubstr("token id 1048576: expected less than"));
+  const absl::Status alone = CheckPredictable(model.config(), model.source(), TestWindows(2, 1));
+  EXPECT_EQ(ErrorOf(alone), Error::kInvalidArgument) << alone;
+}
+
 TEST(ModelComparisonTest, StopsWhenAsked) {
   const OpenModel model("llama");
   std::stop_source stop;

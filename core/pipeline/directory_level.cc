@@ -70,7 +70,7 @@ CheckpointOwner DirectoryLevel::owner() const {
 
 absl::Status DirectoryLevel::Run(const CheckpointOptions& checkpoint, const QualityMeter* meter) {
   absl::Status status = Make(checkpoint, meter);
-  output_->CleanUp(status, is_too_bad_);
+  output_->CleanUp(status, is_whole_);
   return status;
 }
 
@@ -133,8 +133,10 @@ absl::Status DirectoryLevel::Make(const CheckpointOptions& checkpoint, const Qua
   RETURN_IF_ERROR(QuantizeLayers(half, sink));
   if (meter != nullptr) {
     context_.progress.OnPhase(Phase::kAssess);
+    is_whole_ = true;
     ASSIGN_OR_RETURN(const auto written, OpenPacked(output_->part_path()));
     RETURN_IF_ERROR(Assess(*meter, *written, sink.reports()));
+    is_whole_ = false;  // validation decides
   }
 
   context_.progress.OnPhase(Phase::kValidate);
@@ -205,9 +207,7 @@ absl::Status DirectoryLevel::Assess(const QualityMeter& meter, const TensorSourc
                    {"Zero points", plan_.packed.sym ? "none (symmetric)" : "of their own"}},
       .modules = modules};
   ASSIGN_OR_RETURN(quality_, meter.Measure(quantized, facts));
-  const absl::Status status = meter.CheckLimit(*quality_, plan_.level.name);
-  is_too_bad_ = !status.ok();
-  return status;
+  return meter.CheckLimit(*quality_, plan_.level.name);
 }
 
 absl::Status DirectoryLevel::WriteCompanions(const LayerOutput& sink) {

@@ -93,7 +93,7 @@ class DirectoryLevel {
   std::optional<DirectoryOutput> output_;
   bool done_ = false;
   std::optional<QualitySummary> quality_;
-  bool is_too_bad_ = false;  // for the request's limit: what is made may still be wanted
+  bool is_whole_ = false;  // all is made, and sound: whatever measuring it comes to, it stays
   uint64_t reused_layers_ = 0;
   double mean_error_ = 0;
   std::vector<std::string> notes_;

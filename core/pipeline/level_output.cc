@@ -267,12 +267,11 @@ void LevelOutput::Assess(const QualityMeter& meter, const CalibratedModel& model
                                                           .size_bytes = plan_.SizeBytes(),
                                                           .calibration = calibration}));
     if (result_) result_->quality = quality_;
-    const absl::Status status = meter.CheckLimit(*quality_, std::string(plan_.recipe->name));
-    is_too_bad_ = !status.ok();
-    return status;
+    return meter.CheckLimit(*quality_, std::string(plan_.recipe->name));
   };
   if (!status_.ok()) return;
   if (absl::Status status = assess(); !status.ok()) {
+    is_whole_ = true;
     result_.reset();
     Fail(std::move(status));
   }
@@ -321,7 +320,7 @@ absl::Status LevelOutput::RemoveParts() {
 void LevelOutput::CleanUp() {
   if (status_.ok()) return;
   const bool resumable = checkpoint_ || has_reused_;
-  if (resumable && (is_too_bad_ || ErrorOf(status_) != Error::kValidationFailed)) {
+  if (resumable && (is_whole_ || ErrorOf(status_) != Error::kValidationFailed)) {
     if (checkpoint_) checkpoint_->Sync().IgnoreError();
     return;
   }

@@ -119,7 +119,7 @@ class LevelOutput {
   bool has_reused_ = false;       // tensors of an earlier run are in them
   std::vector<uint64_t> hashes_;  // of each tensor that is in parts_
   std::optional<QualitySummary> quality_;
-  bool is_too_bad_ = false;  // for the request's limit: what is made may still be wanted
+  bool is_whole_ = false;  // all is made, and sound: whatever measuring it comes to, it stays
   std::string device_ = "cpu";
   uint64_t device_memory_bytes_ = 0;
   std::vector<uint8_t> reused_;             // a flag for each tensor taken from the checkpoint

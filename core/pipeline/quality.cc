@@ -85,6 +85,8 @@ absl::StatusOr<QualityMeter> QualityMeter::Open(const QuantizeRequest& request,
   QualityMeter meter(request, model, device, context);
   ASSIGN_OR_RETURN(meter.text_,
                    LoadHeldOutSet(request.calibration, request.quality.samples, model, context));
+  RETURN_IF_ERROR(CheckPredictable(model.config, *model.source, meter.text_.windows))
+      << "measuring the quality on " << meter.text_.description;
   RETURN_IF_ERROR(meter.CheckRoom());
   RETURN_IF_ERROR(device.Open(model.config, meter.text_.windows[0].size(), StatisticsKind::kNone,
                               context.progress));

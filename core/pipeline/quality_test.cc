@@ -168,6 +168,30 @@ TEST_F(QualityTest, WithoutCheckpointsNothingStaysOfARefusedResult) {
   }
 }
 
+// An error of the measuring is none of what was made.
+TEST_F(QualityTest, WhatWasMadeStaysWhereItCannotBeMeasured) {
+  sink_.on_phase = [&](Phase phase) {
+    if (phase != Phase::kAssess) return;
+    // The embedding comes last in the file; these are NaN as float16.
+    std::fstream weights(model_ / "model.safetensors", std::ios::in | std::ios::out);
+    weights.seekp(-int64_t{testing::kDirectoryVocabulary} * 64 * 2, std::ios::end);
+    weights << std::string(testing::kDirectoryVocabulary * 64 * 2, '\xff');
+  };
+  for (const auto& [format, level] : {std::pair("gguf", "Q4_0"), std::pair("gptq", "4bit")}) {
+    SCOPED_TRACE(format);
+    fs::remove_all(model_);
+    testing::WriteDirectoryModel(model_, {.layers = 2});
+    const QuantizeRequest request = Request(format, level);
+    const QuantizeOutcome outcome = Run(request);
+    EXPECT_EQ(ErrorOf(outcome.status), Error::kValidationFailed) << outcome.status;
+    EXPECT_THAT(std::string(outcome.status.message()), HasSubstr("not finite"));
+    EXPECT_FALSE(fs::exists(OutputOf(format)));
+    EXPECT_TRUE(fs::exists(OutputOf(format).string() + ".part"));
+    EXPECT_FALSE(fs::is_empty(checkpoints_));
+    fs::remove_all(checkpoints_);
+  }
+}
+
 TEST_F(QualityTest, AResultThatIsThereIsMeasuredToo) {
   for (const auto& [format, level] : {std::pair("gguf", "Q4_0"), std::pair("gptq", "4bit")}) {
     SCOPED_TRACE(format);
@@ -266,6 +290,38 @@ TEST_F(QualityTest, AFileInTheWayOfAReportIsRefusedBeforeAnyWork) {
       EXPECT_EQ(ErrorOf(Run(request).status), Error::kInvalidArgument);
     }
   }
+}
+
+TEST_F(QualityTest, TextThatCannotBePredictedIsRefusedBeforeAnyWork) {
+  QuantizeRequest request = Request("gptq", "4bit");
+  // The tokenizer puts nothing before a text, so that a window may be of one id.
+  nlohmann::json tokenizer = nlohmann::json::parse(Contents(model_ / "tokenizer.json"));
+  tokenizer.erase("post_processor");
+  std::ofstream(model_ / "tokenizer.json") << tokenizer.dump();
+  request.calibration.sequence_length = 1;
+  absl::Status status = Run(request).status;
+  EXPECT_EQ(ErrorOf(status), Error::kInvalidArgument) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("found samples of 1 token"));
+  EXPECT_FALSE(fs::exists(dir_.path() / "out"));
+
+  // An id without a row of the embedding, behind what calibration looks at.
+  fs::remove_all(model_);
+  constexpr uint32_t kLast = testing::kDirectoryVocabulary - 1;
+  testing::WriteDirectoryModel(model_, {.layers = 2, .vocabulary = kLast});
+  std::vector<uint32_t> ids;
+  for (uint32_t i = 0; i < 300; ++i) ids.push_back(i * 7 % kLast);
+  ids.push_back(kLast);
+  for (uint32_t i = 0; i < 300; ++i) ids.push_back(i * 5 % kLast);
+  request = Request("gptq", "4bit");
+  request.calibration.data = dir_.path() / "ids.jsonl";
+  std::ofstream(request.calibration.data) << nlohmann::json{{"input_ids", ids}};
+  status = Run(request).status;
+  EXPECT_EQ(ErrorOf(status), Error::kValidationFailed) << status;
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("token id 405: expected less than the 405 rows"));
+  EXPECT_FALSE(fs::exists(dir_.path() / "out"));
+  request.quality = {};
+  EXPECT_TRUE(Run(request).status.ok());
 }
 
 TEST(ReportPathTest, IsTheOutputsNameWithAnotherEnd) {

@@ -20,16 +20,17 @@
 
 namespace quantized::testing {
 
+inline constexpr uint32_t kDirectoryVocabulary = 406;  // tokens of the tokenizer
+
 struct DirectoryModel {
   uint32_t layers = 3, hidden = 64, feed_forward = 96, heads = 4, kv_heads = 2, head_dim = 16;
-  uint32_t experts = 0;  // more than 0: Mixtral, else Llama
-  bool biases = false;   // of attention
-  bool tied = false;     // lm_head is there all the same
+  uint32_t experts = 0;                        // more than 0: Mixtral, else Llama
+  bool biases = false;                         // of attention
+  bool tied = false;                           // lm_head is there all the same
+  uint32_t vocabulary = kDirectoryVocabulary;  // rows of embedding and head
   // Called with each tensor before it is rounded to float16.
   std::function<void(const std::string&, std::span<float>)> alter;
 };
-
-inline constexpr uint32_t kDirectoryVocabulary = 406;
 
 // Short documents that differ, as calibration data.
 inline void WriteDocuments(const std::filesystem::path& path, int count) {
@@ -60,7 +61,7 @@ inline void WriteDirectoryModel(const std::filesystem::path& directory,
       {"head_dim", model.head_dim},
       {"max_position_embeddings", 2048},
       {"rms_norm_eps", 1e-5},
-      {"vocab_size", kDirectoryVocabulary},
+      {"vocab_size", model.vocabulary},
       {"bos_token_id", 1},
       {"eos_token_id", 2},
       {"rope_theta", 10000.0},
@@ -120,9 +121,9 @@ inline void WriteDirectoryModel(const std::filesystem::path& directory,
       linear(name + "w3", width, hidden);
     }
   }
-  add("lm_head.weight", {kDirectoryVocabulary, hidden}, 0, 0.3f);
+  add("lm_head.weight", {model.vocabulary, hidden}, 0, 0.3f);
   add("model.norm.weight", {hidden}, 1, 0.2f);
-  add("model.embed_tokens.weight", {kDirectoryVocabulary, hidden}, 0, 1);
+  add("model.embed_tokens.weight", {model.vocabulary, hidden}, 0, 1);
   file.WriteTo(directory / "model.safetensors");
 }
 

@@ -1,6 +1,7 @@
 #include "core/pipeline/calibrated_model.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
@@ -26,8 +27,10 @@ namespace {
 absl::StatusOr<TokenizedDocuments> LoadDocuments(const std::filesystem::path& data,
                                                  const CalibratedModel& model,
                                                  JobContext& context) {
+  // May be null, and of a model of several parts anything.
+  const nlohmann::json type = model.hf_config.fields().value("model_type", nlohmann::json());
   return LoadCalibrationData(data.empty() ? std::nullopt : std::optional(data), model.path,
-                             model.hf_config.fields().value("model_type", ""), context);
+                             type.is_string() ? type.get<std::string>() : "", context);
 }
 
 CalibrationOptions OptionsOf(const CalibrationRequest& request) {

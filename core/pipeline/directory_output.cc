@@ -63,7 +63,9 @@ absl::StatusOr<std::optional<std::string>> DirectoryOutput::FindExisting() {
     const auto text = ReadFile(plan_.output_path / kProvenanceFile, kMaxProvenanceBytes);
     const auto json = text.ok() ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
     // The file is written before the folder gets its name: where it is, the rest is.
-    if (json.is_object() && json.value("fingerprint", "") == plan_.fingerprint) return *text;
+    if (json.is_object() && json.value("fingerprint", nlohmann::json()) == plan_.fingerprint) {
+      return *text;
+    }
   }
   if (request_.overwrite) return std::nullopt;
   return OutputIsThere(plan_.output_path);

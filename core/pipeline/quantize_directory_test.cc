@@ -371,6 +371,22 @@ TEST_F(QuantizeDirectoryTest, AFolderThatAppearsMeanwhileIsLookedAtToo) {
   EXPECT_TRUE(fs::exists(part_)) << "is whole: the job given again has only to name it";
 }
 
+// JSON that others wrote may have any value where a text is looked for.
+TEST_F(QuantizeDirectoryTest, MembersOfOtherTypesAreAsIfTheyWereNotThere) {
+  fs::create_directories(output_);
+  for (const char* fingerprint : {"5", "null", "[]"}) {
+    SCOPED_TRACE(fingerprint);
+    std::ofstream(output_ / "llm-quantize.json") << "{\"fingerprint\": " << fingerprint << "}";
+    ExpectError(RunJob(Request()), Error::kInvalidArgument, HasSubstr("exists"));
+  }
+  fs::remove_all(output_);
+  auto config = nlohmann::json::parse(Contents(model_ / "config.json"));
+  config["model_type"] = nullptr;
+  std::ofstream(model_ / "config.json") << config.dump();
+  const auto result = RunJob(Request());
+  EXPECT_TRUE(result.ok()) << result.status();
+}
+
 TEST_F(QuantizeDirectoryTest, LevelsOfAJobDoNotPullEachOtherDown) {
   QuantizeRequest request = Request();
   request.outputs.push_back({.level = "4-bit", .path = dir_.path() / "out" / "twice"});

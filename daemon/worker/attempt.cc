@@ -8,7 +8,6 @@
 
 #include <cstdio>
 #include <fstream>
-#include <new>
 #include <string>
 
 #include "absl/status/status.h"
@@ -18,6 +17,7 @@
 #include "daemon/worker/crash_report.h"
 #include "daemon/worker/daemon_channel.h"
 #include "daemon/worker/error_detail.h"
+#include "daemon/worker/guarded_work.h"
 #include "daemon/worker/json_log.h"
 #include "daemon/worker/out_of_memory.h"
 #include "daemon/worker/progress_reporter.h"
@@ -56,15 +56,6 @@ v1::WorkerFrame HelloFrame() {
   hello.set_api_version(kApiVersion);
   hello.set_pid(getpid());
   return frame;
-}
-
-JobOutcome RunOrOutOfMemory(AttemptWork work, const v1::StartAttempt& start, std::stop_token stop,
-                            ProgressReporter& reporter) {
-  try {
-    return work(start, std::move(stop), reporter);
-  } catch (const std::bad_alloc&) {
-    return {AllocationFailed(), {}};
-  }
 }
 
 // Sends the last word; returns the exit code.
@@ -112,7 +103,7 @@ int Work(DaemonChannel& channel, std::string_view program, AttemptWork work,
   bool interrupted = false;
   {
     Watch watch(channel, reporter);
-    outcome = RunOrOutOfMemory(work, start, watch.stop(), reporter);
+    outcome = RunGuarded(work, start, watch.stop(), reporter);
     interrupted = !outcome.status.ok() && ErrorOf(outcome.status) == Error::kCancelled &&
                   !watch.stopped_by_daemon();
   }

@@ -3,18 +3,11 @@
 // docs/design/worker.md.
 #pragma once
 
-#include <stop_token>
 #include <string_view>
 
-#include "core/base/job_context.h"
-#include "daemon/worker/job_outcome.h"
-#include "quantized/v1/worker.pb.h"
+#include "daemon/worker/guarded_work.h"
 
 namespace quantized {
-
-// Does the work of `start`. Errors are those of the job; kCancelled once `stop` was requested.
-using AttemptWork = JobOutcome (*)(const v1::StartAttempt& start, std::stop_token stop,
-                                   ProgressSink& progress);
 
 // `program` is for messages: "quantize-worker". Returns the exit code: 0 after a result, else that
 // of the error's row; does nothing but return once the last word was sent. 2 when the descriptor is

@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <iterator>
+#include <string_view>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/quantize/awq_clip.h"
 #include "core/quantize/awq_scale.h"
+#include "core/quantize/group_range.h"
 #include "core/quantize/round_to_nearest.h"
 #include "kernels/types/half.h"
 
@@ -33,12 +36,29 @@ constexpr uint64_t kLeastTokens = 32;
 // Of a mixture as many experts, evenly spread, choose the scales of all.
 constexpr uint32_t kSearchedExperts = 16;
 
-void DivideRows(std::span<const float> scales, size_t first_row, Linear& linear) {
+// False, and all is as it was, where a bias would leave float16's range.
+bool DivideRows(std::span<const float> scales, size_t first_row, Linear& linear) {
+  for (size_t i = 0; i < scales.size() && !linear.bias.empty(); ++i) {
+    const float bias = linear.bias[first_row + i];
+    if (std::isfinite(bias) && !std::isfinite(RoundedToHalf(bias / scales[i]))) return false;
+  }
   for (size_t i = 0; i < scales.size(); ++i) {
     float* row = linear.weight.row(first_row + i);
     for (size_t col = 0; col < linear.weight.cols; ++col) row[col] /= scales[i];
     if (!linear.bias.empty()) linear.bias[first_row + i] /= scales[i];
   }
+  return true;
+}
+
+bool IsFinite(const InputStatistics& inputs) {
+  return CheckGramFinite(inputs.gram).ok() &&
+         std::ranges::all_of(Floats(inputs.magnitudes), [](float x) { return std::isfinite(x); });
+}
+
+constexpr std::string_view kNotScaledInputs = "not scaled: statistics of its inputs are not finite";
+
+std::string NotScaledBias(const Linear& linear) {
+  return StrCat("not scaled: the bias of ", linear.module, " would leave float16's range");
 }
 
 }  // namespace
@@ -90,7 +110,17 @@ absl::Status GptqQuantizer::Quantize(const SiteInputs& inputs, const GptqFactor*
   }
   linear.weight = Decoded(quantized);
   for (float& bias : linear.bias) bias = RoundedToHalf(bias);
+  MoveNotes(linear.module, report.notes);
   return sink_.OnModule(inputs.layer, linear, quantized, std::move(report));
+}
+
+void GptqQuantizer::Note(const std::string& module, std::string note) {
+  notes_[module].push_back(std::move(note));
+}
+
+void GptqQuantizer::MoveNotes(const std::string& module, std::vector<std::string>& to) {
+  const auto found = notes_.extract(module);
+  if (!found.empty()) std::ranges::move(found.mapped(), std::back_inserter(to));
 }
 
 absl::Status GptqQuantizer::OnLayerDone(uint32_t layer, const AttentionWeights& /*attention*/,
@@ -130,14 +160,21 @@ AwqScaleOptions AwqQuantizer::ScaleOptions() const {
           .search_rows = awq_.search_rows};
 }
 
-absl::StatusOr<std::vector<float>> AwqQuantizer::Search(std::span<const Matrix* const> linears,
+// Empty where there is nothing to search by.
+absl::StatusOr<std::vector<float>> AwqQuantizer::Search(std::span<const Linear* const> linears,
                                                         const InputStatistics& inputs,
                                                         std::vector<uint32_t> same_scale) {
+  if (!IsFinite(inputs)) {
+    for (const Linear* linear : linears) Note(linear->module, std::string(kNotScaledInputs));
+    return std::vector<float>();
+  }
   AwqScaleOptions options = ScaleOptions();
   options.same_scale = std::move(same_scale);
+  std::vector<const Matrix*> weights;
+  for (const Linear* linear : linears) weights.push_back(&linear->weight);
   ASSIGN_OR_RETURN(
       AwqScaleResult result,
-      SearchAwqScale(linears, inputs.gram, Floats(inputs.magnitudes), options, threads()));
+      SearchAwqScale(weights, inputs.gram, Floats(inputs.magnitudes), options, threads()));
   return std::move(result.scales);
 }
 
@@ -161,9 +198,10 @@ std::vector<float> AwqQuantizer::DivideNorm(std::span<const float> scales, Norm&
 // Moves scales from the inputs of `linears` into the norm before them.
 absl::Status AwqQuantizer::ScaleNorm(Norm& norm, const InputStatistics& inputs,
                                      std::vector<Linear>& linears) {
-  std::vector<const Matrix*> weights;
-  for (const Linear& linear : linears) weights.push_back(&linear.weight);
-  ASSIGN_OR_RETURN(const std::vector<float> scales, Search(weights, inputs, {}));
+  std::vector<const Linear*> scaled;
+  for (const Linear& linear : linears) scaled.push_back(&linear);
+  ASSIGN_OR_RETURN(const std::vector<float> scales, Search(scaled, inputs, {}));
+  if (scales.empty()) return absl::OkStatus();
   const std::vector<float> moved = DivideNorm(scales, norm);
   if (moved.empty()) return absl::OkStatus();
   for (Linear& linear : linears) linear.weight = ScaleColumns(std::move(linear.weight), moved);
@@ -182,13 +220,16 @@ absl::Status AwqQuantizer::OnAttention(uint32_t /*layer*/, const InputStatistics
     for (size_t col = 0; col < value_row.size(); ++col) {
       value_row[col] = static_cast<uint32_t>(col / head_dim / group * head_dim + col % head_dim);
     }
-    const Matrix* const projection[] = {&weights.output.weight};
+    const Linear* const projection[] = {&weights.output};
     ASSIGN_OR_RETURN(const std::vector<float> scales, Search(projection, output, value_row));
     std::vector<float> row_scales(config_.key_size(), 1);
     for (size_t col = 0; col < scales.size(); ++col) row_scales[value_row[col]] = scales[col];
     Linear& values = weights.qkv.back();
-    DivideRows(row_scales, values.weight.rows - row_scales.size(), values);
-    weights.output.weight = ScaleColumns(std::move(weights.output.weight), scales);
+    if (!DivideRows(row_scales, values.weight.rows - row_scales.size(), values)) {
+      Note(weights.output.module, NotScaledBias(values));
+    } else if (!scales.empty()) {
+      weights.output.weight = ScaleColumns(std::move(weights.output.weight), scales);
+    }
   }
   if (!config_.architecture->forward.scales_attention_inputs) return absl::OkStatus();
   return ScaleNorm(weights.input_norm, input, weights.qkv);
@@ -199,6 +240,8 @@ absl::Status AwqQuantizer::OnAttention(uint32_t /*layer*/, const InputStatistics
 absl::StatusOr<std::vector<float>> AwqQuantizer::OnMixture(const InputStatistics& input,
                                                            FeedForwardWeights& shared,
                                                            const LoadExpertOf& load) {
+  mixture_is_finite_ = IsFinite(input);
+  if (!mixture_is_finite_) return std::vector<float>();
   AwqScaleOptions options = ScaleOptions();
   options.powers_of_two = true;
   ASSIGN_OR_RETURN(AwqScaleSearch search,
@@ -226,18 +269,27 @@ absl::StatusOr<std::vector<float>> AwqQuantizer::OnMixture(const InputStatistics
 absl::Status AwqQuantizer::OnExpert(uint32_t /*layer*/, uint32_t /*expert*/,
                                     const InputStatistics& input, const InputStatistics& down,
                                     FeedForwardWeights& shared, ExpertWeights& weights) {
+  if (shared.is_mixture() && !mixture_is_finite_) {
+    for (const Linear& linear : weights.gate_up) {
+      Note(linear.module, std::string(kNotScaledInputs));
+    }
+  }
   if (down.tokens < kLeastTokens) return absl::OkStatus();
-  const Matrix* const projection[] = {&weights.down.weight};
+  const Linear* const projection[] = {&weights.down};
   ASSIGN_OR_RETURN(const std::vector<float> scales, Search(projection, down, {}));
   Linear& up = weights.gate_up.back();
-  DivideRows(scales, up.weight.rows - scales.size(), up);
-  weights.down.weight = ScaleColumns(std::move(weights.down.weight), scales);
+  if (!DivideRows(scales, up.weight.rows - scales.size(), up)) {
+    Note(weights.down.module, NotScaledBias(up));
+  } else if (!scales.empty()) {
+    weights.down.weight = ScaleColumns(std::move(weights.down.weight), scales);
+  }
   if (shared.is_mixture()) return absl::OkStatus();  // OnMixture did
   return ScaleNorm(shared.input_norm, input, weights.gate_up);
 }
 
 absl::Status AwqQuantizer::OnInputs(const SiteInputs& inputs, std::span<Linear* const> linears) {
-  if (awq_.gptq_codes || inputs.statistics.tokens < kLeastTokens) {
+  if (awq_.gptq_codes || inputs.statistics.tokens < kLeastTokens ||
+      !CheckGramFinite(inputs.statistics.gram).ok()) {
     return GptqQuantizer::OnInputs(inputs, linears);
   }
   const AwqClipOptions options = {.group_size = awq_.group_size};
@@ -259,6 +311,7 @@ absl::Status AwqQuantizer::OnInputs(const SiteInputs& inputs, std::span<Linear* 
     report.module = linear->module;
     report.layer = inputs.layer;
     report.tokens = inputs.statistics.tokens;
+    MoveNotes(linear->module, report.notes);
     RETURN_IF_ERROR(sink().OnModule(inputs.layer, *linear, quantized, std::move(report)));
   }
   return absl::OkStatus();

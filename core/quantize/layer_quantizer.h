@@ -64,6 +64,9 @@ class GptqQuantizer : public LayerVisitor {
   QuantizedLayerSink& sink() { return sink_; }
   ThreadPool& threads() { return threads_; }
   const GptqOptions& options() const { return options_; }
+  // Goes into the linear's report when it is quantized.
+  void Note(const std::string& module, std::string note);
+  void MoveNotes(const std::string& module, std::vector<std::string>& to);
 
  private:
   absl::Status Quantize(const SiteInputs& inputs, const GptqFactor* factor, Linear& linear);
@@ -71,6 +74,7 @@ class GptqQuantizer : public LayerVisitor {
   const GptqOptions options_;
   QuantizedLayerSink& sink_;
   ThreadPool& threads_;
+  std::map<std::string, std::vector<std::string>> notes_;  // by module
 };
 
 struct AwqOptions {
@@ -87,7 +91,8 @@ struct AwqOptions {
 std::string Describe(const AwqOptions& options);  // as that of GptqOptions
 
 // AWQ (arXiv 2306.00978): before a block is quantized, scales that suit its weights and inputs are
-// moved into what comes before: a norm, the value projection, the up projection.
+// moved into what comes before: a norm, the value projection, the up projection. Where statistics
+// or what they would make of a bias are not finite, the linears stay as they are, with a note.
 class AwqQuantizer : public GptqQuantizer {
  public:
   // `config`, `sink` and `threads` must outlive *this.
@@ -108,7 +113,7 @@ class AwqQuantizer : public GptqQuantizer {
                            const FeedForwardWeights& feed_forward) override;
 
  private:
-  absl::StatusOr<std::vector<float>> Search(std::span<const Matrix* const> linears,
+  absl::StatusOr<std::vector<float>> Search(std::span<const Linear* const> linears,
                                             const InputStatistics& inputs,
                                             std::vector<uint32_t> same_scale);
   absl::Status ScaleNorm(Norm& norm, const InputStatistics& inputs, std::vector<Linear>& linears);
@@ -117,6 +122,7 @@ class AwqQuantizer : public GptqQuantizer {
 
   const ForwardConfig& config_;
   const AwqOptions awq_;
+  bool mixture_is_finite_ = true;  // what OnMixture saw
   // Of the layer, as they are stored: norms and routers by name.
   std::map<std::string, std::vector<float>> changed_tensors_;
 };

@@ -395,6 +395,75 @@ TEST(LayerQuantizerErrorsTest, ASinksErrorEndsTheWalk) {
   }
 }
 
+// The products of gate and up are floats, their squares are not: GPTQ rounds under such inputs, and
+// AWQ leaves the scale out.
+TEST(AwqQuantizerTest, StatisticsThatAreNotFiniteEndNothing) {
+  for (const std::string_view name : {"llama", "mixtral"}) {
+    const OpenModel model(name);
+    const bool is_mixture = model.config().experts > 0;
+    AlteredSource source(model.source());
+    source.alter = [&](const std::string& tensor, std::span<float> values) {
+      const bool is_gate_or_up = tensor.find("gate_proj") != std::string::npos ||
+                                 tensor.find("up_proj") != std::string::npos ||
+                                 tensor.ends_with(".w1.weight") || tensor.ends_with(".w3.weight");
+      if (!tensor.starts_with("model.layers.0.") || !is_gate_or_up) return;
+      for (float& value : values) value *= 1e11f;
+    };
+    for (const Method method : {Method::kGptq, Method::kAwqWithGptqCodes, Method::kAwqClipped}) {
+      SCOPED_TRACE(::testing::Message() << name << " " << static_cast<int>(method));
+      Keeper kept;
+      const auto hidden = Quantize(model, source, TestWindows(7, 24), method, kept);
+      ASSERT_TRUE(hidden.ok()) << hidden.status();
+      EXPECT_EQ(kept.modules.size(), LinearsOf(model).size());
+      if (method == Method::kGptq) continue;
+      size_t noted = 0;
+      for (const auto& [module, one] : kept.modules) {
+        const bool is_down = module.ends_with("down_proj") || module.ends_with(".w2");
+        for (const std::string& note : one.report.notes) {
+          if (note.find("not scaled: statistics") == std::string::npos) continue;
+          EXPECT_TRUE(is_down && module.starts_with("model.layers.0.")) << module;
+          ++noted;
+        }
+      }
+      EXPECT_GE(noted, 1u);
+      EXPECT_LE(noted, is_mixture ? 4u : 1u);
+    }
+  }
+}
+
+TEST(AwqQuantizerTest, InputsOfAMixtureThatAreNotFiniteEndNothing) {
+  const OpenModel model("mixtral");
+  AlteredSource source(model.source());
+  source.alter = [&](const std::string& tensor, std::span<float> values) {
+    if (!tensor.starts_with("model.layers.0.")) return;
+    const bool is_norm = tensor.ends_with("post_attention_layernorm.weight");
+    const bool is_expert = tensor.ends_with(".w1.weight") || tensor.ends_with(".w3.weight");
+    for (float& value : values) value *= is_norm ? 1e20f : is_expert ? 1e-12f : 1;
+  };
+  Keeper kept;
+  const auto hidden = Quantize(model, source, TestWindows(7, 24), Method::kAwqWithGptqCodes, kept);
+  ASSERT_TRUE(hidden.ok()) << hidden.status();
+  const auto& notes = kept.modules.at("model.layers.0.block_sparse_moe.experts.0.w1").report.notes;
+  EXPECT_THAT(notes, ::testing::Contains(HasSubstr("not scaled: statistics of its inputs")));
+}
+
+TEST(AwqQuantizerTest, ABiasStaysInFloat16) {
+  const OpenModel model("qwen2");
+  AlteredSource source(model.source());
+  source.alter = [&](const std::string& tensor, std::span<float> values) {
+    if (tensor == "model.layers.0.self_attn.v_proj.bias") std::ranges::fill(values, 65000.0f);
+  };
+  Keeper kept;
+  const auto hidden = Quantize(model, source, TestWindows(7, 24), Method::kAwqWithGptqCodes, kept);
+  ASSERT_TRUE(hidden.ok()) << hidden.status();
+  for (const float bias : kept.modules.at("model.layers.0.self_attn.v_proj").linear.bias) {
+    EXPECT_EQ(bias, 65000.0f - 8);  // as float16
+  }
+  EXPECT_THAT(kept.modules.at("model.layers.0.self_attn.o_proj").report.notes,
+              ElementsAre("not scaled: the bias of model.layers.0.self_attn.v_proj would leave "
+                          "float16's range"));
+}
+
 TEST(LayerQuantizerErrorsTest, AWeightThatIsNotFiniteIsRefusedByName) {
   const OpenModel model("llama");
   for (const std::string module :

@@ -212,13 +212,15 @@ absl::Status DirectoryLevel::Assess(const QualityMeter& meter, const TensorSourc
 
 absl::Status DirectoryLevel::WriteCompanions(const LayerOutput& sink) {
   double sum = 0;
+  size_t known = 0;
   for (const ModuleReport& report : sink.reports()) {
-    sum += report.relative_error;
+    sum += report.relative_error.value_or(0);
+    known += report.relative_error ? 1 : 0;
     for (const std::string& note : report.notes) {
       notes_.push_back(StrCat(report.module, ": ", note));
     }
   }
-  if (!sink.reports().empty()) mean_error_ = sum / static_cast<double>(sink.reports().size());
+  if (known > 0) mean_error_ = sum / static_cast<double>(known);
   DirectoryFiles files = {.companions_from = model_.path,
                           .companions = model_.companions,
                           .config = model_.hf_config.file(),

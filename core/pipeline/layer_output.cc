@@ -38,7 +38,8 @@ bool ReportsFromJson(const nlohmann::json& modules, std::vector<ModuleReport>& r
   for (const nlohmann::json& one : modules) {
     const bool sound = one.is_object() && one.contains("module") && one["module"].is_string() &&
                        one.contains("tokens") && one["tokens"].is_number_unsigned() &&
-                       one.contains("relative_error") && one["relative_error"].is_number() &&
+                       one.contains("relative_error") &&
+                       (one["relative_error"].is_number() || one["relative_error"].is_null()) &&
                        one.contains("damping") && one["damping"].is_number() &&
                        one.contains("rounded") && one["rounded"].is_boolean() &&
                        one.contains("notes") && one["notes"].is_array();
@@ -46,7 +47,9 @@ bool ReportsFromJson(const nlohmann::json& modules, std::vector<ModuleReport>& r
     ModuleReport report;
     report.module = one["module"];
     report.tokens = one["tokens"];
-    report.relative_error = one["relative_error"];
+    if (one["relative_error"].is_number()) {
+      report.relative_error = one["relative_error"].get<double>();
+    }
     report.damping = one["damping"];
     report.rounded = one["rounded"];
     for (const nlohmann::json& note : one["notes"]) {
@@ -63,12 +66,14 @@ bool ReportsFromJson(const nlohmann::json& modules, std::vector<ModuleReport>& r
 nlohmann::json ReportsToJson(std::span<const ModuleReport> reports) {
   nlohmann::json modules = nlohmann::json::array();
   for (const ModuleReport& report : reports) {
-    modules.push_back({{"module", report.module},
-                       {"tokens", report.tokens},
-                       {"relative_error", report.relative_error},
-                       {"damping", report.damping},
-                       {"rounded", report.rounded},
-                       {"notes", report.notes}});
+    modules.push_back(
+        {{"module", report.module},
+         {"tokens", report.tokens},
+         {"relative_error",
+          report.relative_error ? nlohmann::json(*report.relative_error) : nlohmann::json()},
+         {"damping", report.damping},
+         {"rounded", report.rounded},
+         {"notes", report.notes}});
   }
   return modules;
 }

@@ -26,10 +26,11 @@ namespace {
 namespace fs = std::filesystem;
 
 // The errors that the quantizer found, beside those of the weights. AWQ moves scale between
-// matrices, so that a weight by itself says nothing there.
+// matrices, so that a weight by itself says nothing there: also where the output's error is not
+// known, since a mixture's scales are moved into all its experts.
 void AddOutputErrors(std::span<const ModuleReport> reports, bool weights_are_scaled,
                      std::vector<ModuleError>& modules) {
-  std::map<std::string_view, double> errors;
+  std::map<std::string_view, std::optional<double>> errors;
   for (const ModuleReport& report : reports) errors[report.module] = report.relative_error;
   for (ModuleError& module : modules) {
     const auto found = errors.find(module.module);

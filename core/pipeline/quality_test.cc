@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -154,6 +155,43 @@ TEST_F(QualityTest, BeyondTheLimitAResultIsNotPublishedAndNotLost) {
                                                         ? accepted.finished[0].tensors
                                                         : accepted.finished[0].layers_processed);
     EXPECT_TRUE(fs::exists(OutputOf(format)));
+  }
+}
+
+// Experts that few tokens reach are rounded, and nobody knows what that does to their outputs.
+TEST_F(QualityTest, AnOutputErrorThatIsNotKnownIsNone) {
+  for (const std::string format : {"gptq", "awq"}) {
+    SCOPED_TRACE(format);
+    fs::remove_all(dir_.path() / "out");
+    fs::remove_all(model_);
+    testing::WriteDirectoryModel(model_, {.layers = 1, .experts = 8});
+    QuantizeRequest request = Request(format, "4bit");
+    request.calibration.samples = 2;
+    request.quality.max_kld = 0;  // a second job goes on with the first one's reports
+    EXPECT_EQ(ErrorOf(Run(request).status), Error::kValidationFailed);
+    request.quality.max_kld.reset();
+    const QuantizeOutcome outcome = Run(request);
+    ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+    EXPECT_EQ(outcome.finished.at(0).units_reused, 1u);
+
+    const auto provenance = nlohmann::json::parse(Contents(OutputOf(format) / "llm-quantize.json"));
+    std::map<std::string, bool> is_known;
+    double sum = 0, count = 0;
+    for (const auto& module : provenance["modules"]) {
+      is_known[module["module"]] = module["tokens"] >= 32;
+      EXPECT_EQ(module["relative_error"].is_null(), module["tokens"] < 32) << module;
+      if (module["relative_error"].is_null()) continue;
+      sum += module["relative_error"].get<double>();
+      ++count;
+    }
+    EXPECT_LT(count, provenance["modules"].size());
+    EXPECT_GT(count, 0);
+    EXPECT_DOUBLE_EQ(provenance["mean_module_error"].get<double>(), sum / count);
+    for (const auto& module : nlohmann::json::parse(Contents(Report("json")))["modules"]) {
+      if (!is_known.contains(module["module"])) continue;
+      EXPECT_EQ(module["output_error"].is_number(), is_known[module["module"]]) << module;
+      EXPECT_EQ(module["weight_error"].is_number(), format == "gptq") << module;
+    }
   }
 }
 

@@ -99,7 +99,7 @@ struct QuantizeResult {
   std::string fidelity;  // of a conversion: "exact", "rounded", "requantized"; else empty
   // Of awq and gptq.
   int64_t group_size = 0;
-  double mean_module_error = 0;  // of ModuleReport::relative_error
+  double mean_module_error = 0;  // of ModuleReport::relative_error, as far as known
 };
 
 // One level to make.

@@ -103,7 +103,12 @@ absl::Status GptqQuantizer::Quantize(const SiteInputs& inputs, const GptqFactor*
                      Gptq(linear.weight, inputs.statistics.gram, *factor, options_, threads_),
                      << linear.module);
     quantized = std::move(result.linear);
-    report.relative_error = result.relative_error;
+    // Under a Gram matrix that is not finite it is the weight's error, not the output's.
+    const bool is_measured =
+        !result.fell_back_to_rounding || CheckGramFinite(inputs.statistics.gram).ok();
+    if (is_measured && std::isfinite(result.relative_error)) {
+      report.relative_error = result.relative_error;
+    }
     report.damping = result.damping_used;
     report.rounded = result.fell_back_to_rounding;
     report.notes = std::move(result.notes);

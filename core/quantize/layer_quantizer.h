@@ -27,10 +27,12 @@ namespace quantized {
 struct ModuleReport {
   std::string module;  // "model.layers.0.self_attn.q_proj"
   uint32_t layer = 0;
-  uint64_t tokens = 0;        // that its statistics are of
-  double relative_error = 0;  // GptqResult::relative_error
-  double damping = 0;         // 0: none was used
-  bool rounded = false;       // to nearest, for want of statistics
+  uint64_t tokens = 0;  // that its statistics are of
+  // GptqResult::relative_error; none where the statistics cannot tell: too few tokens reach the
+  // linear, or sums are not finite.
+  std::optional<double> relative_error;
+  double damping = 0;    // 0: none was used
+  bool rounded = false;  // to nearest, for want of statistics
   std::vector<std::string> notes;
 };
 

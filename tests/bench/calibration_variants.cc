@@ -64,7 +64,7 @@ class ChangedSource : public TensorSource, public QuantizedLayerSink {
                         ModuleReport report) override {
     changed_[linear.module + ".weight"] = linear.weight.values;
     if (!linear.bias.empty()) changed_[linear.module + ".bias"] = linear.bias;
-    error_ += report.relative_error;
+    error_ += report.relative_error.value_or(0);
     return absl::OkStatus();
   }
   absl::Status OnTensor(uint32_t, const std::string& name, std::span<const float> values) override {

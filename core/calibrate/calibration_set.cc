@@ -115,8 +115,7 @@ absl::Status CheckOption(std::string_view name, uint32_t value) {
                    StrCat(name, ": found ", value, ", expected 1 to ", kMaxOption));
 }
 
-absl::Status CheckOptions(const TokenizedDocuments& data, const CalibrationOptions& options) {
-  RETURN_IF_ERROR(CheckOption("calibration samples", options.samples));
+absl::Status CheckLength(const TokenizedDocuments& data, const CalibrationOptions& options) {
   RETURN_IF_ERROR(CheckOption("calibration sequence length", options.sequence_length));
   if (data.marks.prefix.size() < options.sequence_length) return absl::OkStatus();
   return MakeError(Error::kInvalidArgument,
@@ -306,7 +305,8 @@ absl::StatusOr<TokenizedDocuments> LoadCalibrationData(
 
 absl::StatusOr<CalibrationSet> MakeCalibrationSet(const TokenizedDocuments& data,
                                                   const CalibrationOptions& options) {
-  RETURN_IF_ERROR(CheckOptions(data, options));
+  RETURN_IF_ERROR(CheckOption("calibration samples", options.samples));
+  RETURN_IF_ERROR(CheckLength(data, options));
   CalibrationSet set = SetOf(data);
   set.windows = Cutter(data, options).Cut(options.samples);
   if (set.windows.empty()) {
@@ -329,7 +329,10 @@ absl::StatusOr<CalibrationSet> MakeCalibrationSet(const TokenizedDocuments& data
 absl::StatusOr<CalibrationSet> MakeHeldOutSet(const TokenizedDocuments& data,
                                               const CalibrationOptions& options,
                                               uint32_t held_out) {
-  RETURN_IF_ERROR(CheckOptions(data, options));
+  if (options.samples > 0) {
+    RETURN_IF_ERROR(CheckOption("calibration samples", options.samples));
+  }
+  RETURN_IF_ERROR(CheckLength(data, options));
   RETURN_IF_ERROR(CheckOption("held-out windows", held_out));
   CalibrationSet set = SetOf(data);
   Cutter cutter(data, options);
@@ -337,10 +340,10 @@ absl::StatusOr<CalibrationSet> MakeHeldOutSet(const TokenizedDocuments& data,
   cutter.SkipStarted();
   set.windows = cutter.Cut(held_out);
   if (set.windows.size() < held_out) {
-    set.warnings.push_back(StrCat("calibration data ", set.description, ": ", set.windows.size(),
-                                  " held-out windows of ", options.sequence_length,
-                                  " tokens instead of ", held_out,
-                                  ": the calibration takes the rest"));
+    set.warnings.push_back(StrCat(
+        "calibration data ", set.description, ": ", set.windows.size(), " held-out windows of ",
+        options.sequence_length, " tokens instead of ", held_out, ": ",
+        options.samples > 0 ? "the calibration takes the rest" : "the data have no more"));
   }
   set.hash = HashOf(set.windows);
   return set;

@@ -73,8 +73,9 @@ absl::StatusOr<CalibrationSet> MakeCalibrationSet(const TokenizedDocuments& data
                                                   const CalibrationOptions& options);
 
 // `held_out` windows of documents that MakeCalibrationSet with the same options does not touch; of
-// a single document, from what lies behind its last window. Fewer than wanted is a warning, none
-// too: then `windows` is empty. Errors: kInvalidArgument for an option, as above.
+// a single document, from what lies behind its last window. With 0 samples it touches none. Fewer
+// than wanted is a warning, none too: then `windows` is empty. Errors: kInvalidArgument for an
+// option, as above.
 absl::StatusOr<CalibrationSet> MakeHeldOutSet(const TokenizedDocuments& data,
                                               const CalibrationOptions& options, uint32_t held_out);
 

@@ -144,6 +144,15 @@ TEST(CalibrationSetTest, HeldOutWindowsOfASingleDocumentAreItsTail) {
                           "the calibration takes the rest"));
 }
 
+TEST(CalibrationSetTest, WithoutSamplesAllIsHeldOut) {
+  const auto held_out = MakeHeldOutSet(Numbered({6, 6}), {.samples = 0, .sequence_length = 4}, 4);
+  ASSERT_TRUE(held_out.ok()) << held_out.status();
+  EXPECT_THAT(held_out->windows, SizeIs(3));
+  EXPECT_THAT(held_out->warnings,
+              ElementsAre("calibration data d.txt: 3 held-out windows of 4 tokens instead of 4: "
+                          "the data have no more"));
+}
+
 TEST(CalibrationSetTest, RefusesTooLittleAndBadOptions) {
   const auto refusal = [](const TokenizedDocuments& data, CalibrationOptions options) {
     const auto set = MakeCalibrationSet(data, options);

@@ -103,23 +103,38 @@ absl::StatusOr<CalibrationSet> LoadCalibrationSet(const CalibrationRequest& requ
 }
 
 absl::StatusOr<CalibrationSet> LoadHeldOutSet(const CalibrationRequest& request, uint32_t windows,
-                                              const CalibratedModel& model, JobContext& context) {
+                                              bool is_calibrated, const CalibratedModel& model,
+                                              JobContext& context) {
   CalibrationSet set;
+  bool is_seen = false;  // the text, by the calibration
   for (std::filesystem::path data = request.data;; data.clear()) {
+    is_seen = is_calibrated && data == request.data;
     ASSIGN_OR_RETURN(const TokenizedDocuments documents, LoadDocuments(data, model, context));
-    ASSIGN_OR_RETURN(set, MakeHeldOutSet(documents, OptionsOf(request), windows));
+    CalibrationOptions options = OptionsOf(request);
+    ASSIGN_OR_RETURN(set, MakeHeldOutSet(documents, options, windows));
+    if (!is_seen && set.windows.size() < windows) {
+      options.samples = 0;
+      ASSIGN_OR_RETURN(set, MakeHeldOutSet(documents, options, windows));
+    }
     if (!set.windows.empty() || data.empty()) break;
-    context.progress.OnWarning(StrCat("calibration takes all of ", set.description,
-                                      ": quality is measured on the built-in text"));
+    context.progress.OnWarning(
+        is_seen ? StrCat("calibration takes all of ", set.description,
+                         ": quality is measured on the built-in text")
+                : StrCat(set.description, " has no sample of ", request.sequence_length,
+                         " tokens: quality is measured on the built-in text"));
   }
   for (const std::string& warning : set.warnings) context.progress.OnWarning(warning);
-  if (set.windows.empty()) {
+  if (!set.windows.empty()) return set;
+  if (!is_seen) {
     return MakeError(Error::kInvalidArgument,
-                     StrCat("calibration takes all of the ", set.description,
-                            ": none is left to measure quality on"),
-                     "Use fewer --calibration-samples, or calibrate with a text of your own");
+                     StrCat("the ", set.description, " has no sample of ", request.sequence_length,
+                            " tokens to measure quality on"),
+                     "Use a shorter --sequence-length");
   }
-  return set;
+  return MakeError(Error::kInvalidArgument,
+                   StrCat("calibration takes all of the ", set.description,
+                          ": none is left to measure quality on"),
+                   "Use fewer --calibration-samples, or calibrate with a text of your own");
 }
 
 uint64_t WalkMemoryBytes(const ForwardConfig& config, const WalkNeeds& walk) {

@@ -53,10 +53,14 @@ absl::StatusOr<CalibrationSet> LoadCalibrationSet(const CalibrationRequest& requ
                                                   JobContext& context);
 
 // `windows` windows that a calibration by the same request does not see; of the built-in text where
-// the request's data have none left. Errors: those of LoadCalibrationData and MakeHeldOutSet;
-// kInvalidArgument where nothing is left of the built-in text either.
+// the request's data have none left. A text that nothing is calibrated with (any where
+// `is_calibrated` is false, the built-in one in place of another) may serve from its start: it does
+// where the windows behind those of a calibration are too few, so that all levels of a model are
+// measured on the same ones if possible. Errors: those of LoadCalibrationData and MakeHeldOutSet;
+// kInvalidArgument where there is no window at all.
 absl::StatusOr<CalibrationSet> LoadHeldOutSet(const CalibrationRequest& request, uint32_t windows,
-                                              const CalibratedModel& model, JobContext& context);
+                                              bool is_calibrated, const CalibratedModel& model,
+                                              JobContext& context);
 
 // Host memory that running the model takes: the program, the weights of the larger half of a layer
 // as floats, and what the walk needs.

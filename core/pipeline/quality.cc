@@ -79,13 +79,13 @@ absl::Status CheckReportFiles(const QuantizeRequest& request, const std::string&
 
 }  // namespace
 
-absl::StatusOr<QualityMeter> QualityMeter::Open(const QuantizeRequest& request,
+absl::StatusOr<QualityMeter> QualityMeter::Open(const QuantizeRequest& request, bool is_calibrated,
                                                 const CalibratedModel& model, WalkDevice& device,
                                                 JobContext& context) {
   RETURN_IF_ERROR(CheckReportFiles(request, model.summary.name));
   QualityMeter meter(request, model, device, context);
-  ASSIGN_OR_RETURN(meter.text_,
-                   LoadHeldOutSet(request.calibration, request.quality.samples, model, context));
+  ASSIGN_OR_RETURN(meter.text_, LoadHeldOutSet(request.calibration, request.quality.samples,
+                                               is_calibrated, model, context));
   RETURN_IF_ERROR(CheckPredictable(model.config, *model.source, meter.text_.windows))
       << "measuring the quality on " << meter.text_.description;
   RETURN_IF_ERROR(meter.CheckRoom());

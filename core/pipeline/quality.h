@@ -28,9 +28,10 @@ class QualityMeter {
   // Loads the held-out windows: of the job's calibration data where these have any left, else of
   // the built-in text; looks whether the model can predict them; and opens `device`, where both
   // models are run. `model`, `device` and `context` must outlive the result. Errors: those of
-  // LoadCalibrationData, CheckPredictable and WalkDevice; kInvalidArgument where no text is left, or
-  // a file that is none of our reports has the name of one; kOutOfMemory, kDiskFull.
-  static absl::StatusOr<QualityMeter> Open(const QuantizeRequest& request,
+  // LoadHeldOutSet, CheckPredictable and WalkDevice; kInvalidArgument where a file that is none of
+  // our reports has the name of one; kOutOfMemory, kDiskFull. `is_calibrated`: the job looks at its
+  // calibration data.
+  static absl::StatusOr<QualityMeter> Open(const QuantizeRequest& request, bool is_calibrated,
                                            const CalibratedModel& model, WalkDevice& device,
                                            JobContext& context);
 

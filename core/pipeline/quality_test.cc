@@ -279,14 +279,38 @@ TEST_F(QualityTest, TheResultDoesNotDependOnIt) {
 }
 
 TEST_F(QualityTest, WhereCalibrationTakesAllTheBuiltInTextServes) {
-  QuantizeRequest request = Request("gguf", "Q4_0");
-  request.calibration.samples = 4000;
+  QuantizeRequest request = Request("gptq", "4bit");
+  // More than the built-in text has, which calibration does not look at.
+  request.calibration.samples = 1 << 20;
   const QuantizeOutcome outcome = Run(request);
   ASSERT_TRUE(outcome.status.ok()) << outcome.status;
   EXPECT_EQ(outcome.finished.at(0).quality->description, "built-in text, held out");
   EXPECT_THAT(sink_.warnings,
               Contains("calibration takes all of text.txt: quality is measured on the built-in "
                        "text"));
+}
+
+TEST_F(QualityTest, WithoutCalibrationAllOfTheTextServes) {
+  QuantizeRequest request = Request("gguf", "Q4_0");
+  request.calibration.samples = 1 << 20;
+  const auto measure = [&] {
+    fs::remove_all(dir_.path() / "out");
+    QuantizeOutcome outcome = Run(request);
+    EXPECT_TRUE(outcome.status.ok()) << outcome.status;
+    return *outcome.finished.at(0).quality;
+  };
+  const QualitySummary alone = measure();
+  EXPECT_EQ(alone.description, "text.txt, held out");
+  EXPECT_EQ(alone.tokens, 5u * 31);
+  // With a matrix of this text none of it is left.
+  request.gguf.measure_importance = true;
+  EXPECT_EQ(measure().description, "built-in text, held out");
+  // What a calibration would leave serves levels without one, too: figures of both compare.
+  request = Request("gguf", "Q4_0");
+  const QualitySummary without = measure();
+  request.gguf.measure_importance = true;
+  EXPECT_EQ(measure().source_perplexity, without.source_perplexity);
+  EXPECT_NE(alone.source_perplexity, without.source_perplexity);
 }
 
 TEST_F(QualityTest, WhatCannotBeMeasuredIsRefusedBeforeAnyWork) {

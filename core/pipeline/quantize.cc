@@ -82,10 +82,11 @@ class QuantizeJob {
     TellArchitecture(sources_.Of(*recipes[0]).summary(), context_.progress);
     ASSIGN_OR_RETURN(plan_options_, PlanOptions::Parse(request_.gguf));
     ASSIGN_OR_RETURN(std::vector<QuantizePlan> plans, MakePlans(recipes));
+    const bool measures = MustMeasureImportance(request_, sources_.Of(*recipes[0]), plans);
     if (request_.quality.is_wanted) {
-      RETURN_IF_ERROR(OpenMeter());
+      RETURN_IF_ERROR(OpenMeter(measures));
     }
-    if (MustMeasureImportance(request_, sources_.Of(*recipes[0]), plans)) {
+    if (measures) {
       RETURN_IF_ERROR(MeasureImportanceFor(recipes));
       ASSIGN_OR_RETURN(plans, MakePlans(recipes));
     } else {
@@ -105,7 +106,7 @@ class QuantizeJob {
     return absl::OkStatus();
   }
 
-  absl::Status OpenMeter() {
+  absl::Status OpenMeter(bool is_calibrated) {
     if (!request_.gguf.prune_layers.empty()) {
       return MakeError(Error::kInvalidArgument,
                        "quality is measured layer by layer: --report and --max-kld cannot be used "
@@ -113,7 +114,8 @@ class QuantizeJob {
     }
     ASSIGN_OR_RETURN(model_, OpenCalibratedModel(request_.model_path, request_.pre_tokenizer));
     RETURN_IF_ERROR(ChooseWalkDevice());
-    ASSIGN_OR_RETURN(meter_, QualityMeter::Open(request_, *model_, *walk_device_, context_));
+    ASSIGN_OR_RETURN(meter_,
+                     QualityMeter::Open(request_, is_calibrated, *model_, *walk_device_, context_));
     return absl::OkStatus();
   }
 

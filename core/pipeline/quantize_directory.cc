@@ -146,7 +146,8 @@ QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& 
     RETURN_IF_ERROR(device.Open(model->config, calibration.windows[0].size(), StatisticsKind::kGram,
                                 context.progress));
     if (request.quality.is_wanted) {
-      ASSIGN_OR_RETURN(meter, QualityMeter::Open(request, *model, device, context));
+      ASSIGN_OR_RETURN(
+          meter, QualityMeter::Open(request, /*is_calibrated=*/true, *model, device, context));
     }
     std::vector<CheckpointOwner> owners;
     DiskNeeds disk, passing_disk;

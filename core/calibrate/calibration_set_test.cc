@@ -190,6 +190,17 @@ TEST(CalibrationSetTest, TellsDegenerateData) {
   EXPECT_THAT(warned->warnings,
               ElementsAre("calibration data d.txt: the first 10000 tokens have only 99 different "
                           "ones; such data measure a model badly"));
+  // Of less data as much less is asked.
+  const auto words = MakeCalibrationSet(poor, {.samples = 16, .sequence_length = 256});
+  ASSERT_TRUE(words.ok()) << words.status();
+  EXPECT_THAT(words->warnings, IsEmpty());
+  for (uint32_t& id : poor.documents[0]) id %= 2;
+  const auto two = MakeCalibrationSet(poor, {.samples = 16, .sequence_length = 256});
+  ASSERT_TRUE(two.ok()) << two.status();
+  EXPECT_THAT(two->warnings,
+              ElementsAre("calibration data d.txt: the first 4096 tokens have only 2 different "
+                          "ones; such data measure a model badly"));
+  for (uint32_t i = 0; i < 12'000; ++i) poor.documents[0][i] = i % 99;
   for (uint32_t& id : poor.documents[0]) id = id == 0 ? 0 : id + 200;
   poor.documents[0][50] = 100;  // 100 different ones are enough
   EXPECT_THAT(MakeCalibrationSet(poor, {.samples = 12, .sequence_length = 1000})->warnings,

@@ -38,6 +38,21 @@ CalibrationOptions OptionsOf(const CalibrationRequest& request) {
       .samples = request.samples, .sequence_length = request.sequence_length, .seed = request.seed};
 }
 
+// From as many tokens as a linear has inputs a Gram matrix is just no longer singular; what it says
+// of other text takes several times as many (docs/design/gptq.md, "What it measured").
+void WarnOfFewTokens(const CalibrationSet& set, const ForwardConfig& config,
+                     ProgressSink& progress) {
+  constexpr uint64_t kTokensPerInput = 8;
+  const uint64_t width =
+      config.experts > 0 ? config.expert_feed_forward : config.geometry.feed_forward;
+  const uint64_t widest = std::max({uint64_t{config.geometry.hidden}, config.query_size(), width});
+  const uint64_t tokens = set.windows.size() * set.windows[0].size();
+  if (tokens >= kTokensPerInput * widest) return;
+  progress.OnWarning(StrCat("calibration data ", set.description, ": ", tokens,
+                            " tokens are few for linears of ", widest, " inputs; better are ",
+                            kTokensPerInput * widest, " or more (--calibration-samples)"));
+}
+
 absl::StatusOr<CalibratedModel> OpenDirectory(const std::filesystem::path& path) {
   ASSIGN_OR_RETURN(HfConfig hf_config, HfConfig::Read(path));
   CalibratedModel model{.path = path, .hf_config = std::move(hf_config)};
@@ -93,12 +108,13 @@ absl::StatusOr<CalibratedModel> OpenCalibratedModel(const std::filesystem::path&
 }
 
 absl::StatusOr<CalibrationSet> LoadCalibrationSet(const CalibrationRequest& request,
-                                                  const CalibratedModel& model,
+                                                  StatisticsKind kind, const CalibratedModel& model,
                                                   JobContext& context) {
   ASSIGN_OR_RETURN(const TokenizedDocuments documents, LoadDocuments(request.data, model, context));
   ASSIGN_OR_RETURN(CalibrationSet set, MakeCalibrationSet(documents, OptionsOf(request)));
   for (const std::string& warning : documents.warnings) context.progress.OnWarning(warning);
   for (const std::string& warning : set.warnings) context.progress.OnWarning(warning);
+  if (kind == StatisticsKind::kGram) WarnOfFewTokens(set, model.config, context.progress);
   return set;
 }
 

@@ -17,6 +17,7 @@
 #include "core/base/temp_folder.h"
 #include "core/calibrate/calibration_set.h"
 #include "core/forward/forward_config.h"
+#include "core/forward/input_statistics.h"
 #include "core/forward/tensor_source.h"
 #include "core/forward/walk_needs.h"
 #include "core/hf/config.h"
@@ -47,9 +48,11 @@ struct CalibratedModel {
 absl::StatusOr<CalibratedModel> OpenCalibratedModel(const std::filesystem::path& path,
                                                     std::string_view pre_tokenizer = "");
 
-// Tells the context its warnings. Errors: those of LoadCalibrationData and MakeCalibrationSet.
+// Tells the context its warnings, that the tokens are few for Gram matrices of the model's linears
+// among them where `kind` asks for these. Errors: those of LoadCalibrationData and
+// MakeCalibrationSet.
 absl::StatusOr<CalibrationSet> LoadCalibrationSet(const CalibrationRequest& request,
-                                                  const CalibratedModel& model,
+                                                  StatisticsKind kind, const CalibratedModel& model,
                                                   JobContext& context);
 
 // `windows` windows that a calibration by the same request does not see; of the built-in text where

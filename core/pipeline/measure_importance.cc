@@ -226,8 +226,9 @@ absl::StatusOr<MeasuredImportance> MeasureImportance(const QuantizeRequest& requ
                                                      const CalibratedModel& model,
                                                      WalkDevice& device, JobContext& context) {
   context.progress.OnPhase(Phase::kCalibrate);
-  ASSIGN_OR_RETURN(const CalibrationSet calibration,
-                   LoadCalibrationSet(request.calibration, model, context));
+  ASSIGN_OR_RETURN(
+      const CalibrationSet calibration,
+      LoadCalibrationSet(request.calibration, StatisticsKind::kSquares, model, context));
   RETURN_IF_ERROR(device.Open(model.config, calibration.windows[0].size(), StatisticsKind::kSquares,
                               context.progress));
   MeasuredImportance measured;

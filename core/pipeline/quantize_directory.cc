@@ -142,7 +142,8 @@ QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& 
     }
     RETURN_IF_ERROR(CheckOutputFolders(request));
     context.progress.OnPhase(Phase::kLoad);
-    ASSIGN_OR_RETURN(calibration, LoadCalibrationSet(request.calibration, *model, context));
+    ASSIGN_OR_RETURN(calibration, LoadCalibrationSet(request.calibration, StatisticsKind::kGram,
+                                                     *model, context));
     RETURN_IF_ERROR(device.Open(model->config, calibration.windows[0].size(), StatisticsKind::kGram,
                                 context.progress));
     if (request.quality.is_wanted) {

@@ -297,6 +297,22 @@ TEST_F(QuantizeDirectoryTest, TooLittleCalibrationDataIsRefused) {
   ExpectNothingLeft();
 }
 
+TEST_F(QuantizeDirectoryTest, FewTokensForTheWidestLinearAreAWarning) {
+  const auto warnings_of = [&](uint32_t samples) {
+    QuantizeRequest request = Request();
+    request.overwrite = true;
+    request.calibration.samples = samples;
+    RecordingSink sink;
+    EXPECT_TRUE(RunJob(request, sink).ok());
+    return sink.warnings;
+  };
+  // 8 times the 96 inputs of down_proj.
+  EXPECT_THAT(warnings_of(23), Contains("calibration data text.txt: 736 tokens are few for linears "
+                                        "of 96 inputs; better are 768 or more "
+                                        "(--calibration-samples)"));
+  EXPECT_THAT(warnings_of(24), IsEmpty());
+}
+
 TEST_F(QuantizeDirectoryTest, AValueThatIsNotFiniteIsRefusedByTensor) {
   for (const std::string bad :
        {"model.embed_tokens.weight", "model.layers.0.self_attn.k_proj.weight",

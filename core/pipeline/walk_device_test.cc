@@ -27,9 +27,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::AllOf;
-using ::testing::ElementsAre;
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using testing::RecordingSink;
 
 constexpr const char* kMemory = "QUANTIZED_FAKE_FORWARD_MEMORY";
@@ -152,7 +153,7 @@ TEST_F(WalkDeviceTest, AwqAndGptqEndNearTheProcessors) {
     EXPECT_NEAR(got->mean_module_error, want->mean_module_error, 0.02 * want->mean_module_error);
     EXPECT_GT(got->quality->tokens, 0u);
     EXPECT_NE(got->fingerprint, want->fingerprint);
-    EXPECT_THAT(sink_.warnings, IsEmpty());
+    EXPECT_THAT(sink_.warnings, Not(Contains(HasSubstr("on the processor"))));
   }
 }
 
@@ -209,7 +210,7 @@ TEST_F(WalkDeviceTest, TooLittleMemoryIsTheProcessorsWorkWhereNobodyAsked) {
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->device, "cpu");
   EXPECT_EQ(result->device_memory_bytes, 0u);
-  EXPECT_THAT(sink_.warnings, ElementsAre(HasSubstr("running the model on the processor: ")));
+  EXPECT_THAT(sink_.warnings, Contains(HasSubstr("running the model on the processor: ")));
 }
 
 TEST_F(WalkDeviceTest, AfterAFailureTheSameCommandGoesOn) {

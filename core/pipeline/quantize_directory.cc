@@ -31,6 +31,7 @@
 #include "core/pipeline/quality.h"
 #include "core/pipeline/room.h"
 #include "core/pipeline/walk_device.h"
+#include "core/pipeline/weight_check.h"
 #include "core/quantize/layer_quantizer.h"
 
 namespace quantized {
@@ -162,6 +163,10 @@ QuantizeOutcome QuantizeToDirectory(const QuantizeRequest& request, JobContext& 
     }
     disk.Add(passing_disk);
     RETURN_IF_ERROR(disk.Check());
+    if (!owners.empty()) {
+      // Found in the last layer, it would cost all the work before it.
+      RETURN_IF_ERROR(CheckHalves(HalfTensorSource(*model->source), model->tensors, context));
+    }
     return OptionsOfEach(request.checkpoint, owners);
   };
   const absl::StatusOr<std::vector<CheckpointOptions>> options = prepare();

@@ -324,7 +324,9 @@ TEST_F(QuantizeDirectoryTest, AValueThatIsNotFiniteIsRefusedByTensor) {
       WriteModel({.biases = true, .alter = [&](const std::string& name, std::span<float> values) {
                     if (name == bad) values[values.size() / 2] = value;
                   }});
-      ExpectError(RunJob(Request()), Error::kValidationFailed, HasSubstr("tensor " + bad));
+      RecordingSink sink;
+      ExpectError(RunJob(Request(), sink), Error::kValidationFailed, HasSubstr("tensor " + bad));
+      EXPECT_THAT(sink.phases, ElementsAre(Phase::kProbe, Phase::kLoad));  // before any layer
       ExpectNothingLeft();
     }
   }

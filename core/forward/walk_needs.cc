@@ -18,6 +18,13 @@ class Stores {
     (GoToDisk(bytes, memory_bytes_, options_) ? disk_bytes_ : memory_bytes_) += bytes;
     return *this;
   }
+  // One that may have fewer rows, and then lies in memory though the whole would not.
+  Stores& AddAtMost(uint64_t rows, uint64_t width) {
+    const uint64_t before = disk_bytes_;
+    Add(rows, width);
+    if (disk_bytes_ > before) memory_bytes_ = options_.memory_budget_bytes;
+    return *this;
+  }
   uint64_t memory_bytes() const { return memory_bytes_; }
   uint64_t disk_bytes() const { return disk_bytes_; }
 
@@ -57,7 +64,8 @@ WalkNeeds NeedsOf(const ForwardConfig& config, const WalkSize& size, const WalkO
     attention.Add(tokens, config.query_size());
     // Statistics of all tokens need no store: the expert's own tokens go through a second time.
     if (!is_mixture || !options.all_tokens_to_experts) {
-      feed_forward.Add(tokens, FeedForwardWidth(config));
+      const uint64_t width = FeedForwardWidth(config);
+      is_mixture ? feed_forward.AddAtMost(tokens, width) : feed_forward.Add(tokens, width);
     }
   }
 

@@ -3,20 +3,21 @@
 #include <malloc.h>
 
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 
 namespace quantized::testing {
 namespace {
 
-std::atomic<size_t> allocated_bytes{0}, peak_bytes{0};
+std::atomic<int64_t> allocated_bytes{0}, peak_bytes{0};
 
 void* Allocate(size_t size) {
   void* memory = std::malloc(size == 0 ? 1 : size);
   if (memory == nullptr) return nullptr;
-  const size_t bytes = malloc_usable_size(memory);
-  const size_t now = allocated_bytes.fetch_add(bytes) + bytes;
-  size_t peak = peak_bytes.load();
+  const auto bytes = static_cast<int64_t>(malloc_usable_size(memory));
+  const int64_t now = allocated_bytes.fetch_add(bytes) + bytes;
+  int64_t peak = peak_bytes.load();
   while (peak < now && !peak_bytes.compare_exchange_weak(peak, now)) {
   }
   return memory;
@@ -24,14 +25,14 @@ void* Allocate(size_t size) {
 
 void Free(void* memory) {
   if (memory == nullptr) return;
-  allocated_bytes.fetch_sub(malloc_usable_size(memory));
+  allocated_bytes.fetch_sub(static_cast<int64_t>(malloc_usable_size(memory)));
   std::free(memory);
 }
 
 }  // namespace
 
-size_t AllocatedBytes() { return allocated_bytes.load(); }
-size_t PeakAllocatedBytes() { return peak_bytes.load(); }
+int64_t AllocatedBytes() { return allocated_bytes.load(); }
+int64_t PeakAllocatedBytes() { return peak_bytes.load(); }
 void StartPeak() { peak_bytes.store(allocated_bytes.load()); }
 
 }  // namespace quantized::testing

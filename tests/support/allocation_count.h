@@ -3,22 +3,23 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace quantized::testing {
 
 // Bytes that are allocated now, by all threads.
-size_t AllocatedBytes();
+int64_t AllocatedBytes();
 // The most there were at once since the last call of StartPeak.
-size_t PeakAllocatedBytes();
+int64_t PeakAllocatedBytes();
 void StartPeak();
 
 // The most that `run` holds at once, beyond what there was before.
 template <class Run>
 size_t PeakOf(const Run& run) {
-  const size_t before = AllocatedBytes();
+  const int64_t before = AllocatedBytes();
   StartPeak();
   run();
-  return PeakAllocatedBytes() - before;
+  return static_cast<size_t>(PeakAllocatedBytes() - before);
 }
 
 }  // namespace quantized::testing

@@ -4,6 +4,7 @@
 
 #include "core/forward/layer_compute.h"
 #include "core/forward/layer_weights.h"
+#include "kernels/attention/attention.h"
 
 namespace quantized {
 namespace {
@@ -47,6 +48,16 @@ RowFloats RowFloatsOf(const ForwardConfig& config) {
           .step = std::max({qkv, 2 * width, inner + 2 * hidden, hidden + config.experts})};
 }
 
+// What attention takes besides, of a window; sliding windows take less.
+uint64_t AttentionBytes(const ForwardConfig& config, uint64_t window_length) {
+  return kernels::AttentionSimdBytes({.tokens = window_length,
+                                      .heads = config.geometry.heads,
+                                      .kv_heads = config.geometry.kv_heads,
+                                      .head_dim = config.geometry.head_dim,
+                                      .window = 0,
+                                      .scale = 1});
+}
+
 }  // namespace
 
 bool GoToDisk(uint64_t bytes, uint64_t held_bytes, const WalkOptions& options) {
@@ -73,7 +84,8 @@ WalkNeeds NeedsOf(const ForwardConfig& config, const WalkSize& size, const WalkO
   const uint64_t threads = std::min<uint64_t>(size.threads, slots);
   const RowFloats floats = RowFloatsOf(config);
   const uint64_t working =
-      size.window_length * (slots * floats.slot + threads * floats.step) * sizeof(float);
+      size.window_length * (slots * floats.slot + threads * floats.step) * sizeof(float) +
+      threads * AttentionBytes(config, size.window_length);
   // Numbers of rows, and of a mixture which expert each token goes to; twice, as lists grow.
   const uint64_t numbers = tokens * 2 * sizeof(uint32_t);
   const uint64_t routes =

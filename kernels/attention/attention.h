@@ -35,8 +35,9 @@ struct AttentionShape {
 // The memory of `out` overlaps none of the others.
 void AttentionRef(const AttentionShape& shape, const float* q, size_t q_stride, const float* k,
                   const float* v, size_t kv_stride, float* out, size_t out_stride);
-// Takes at most 4 MB of memory for its scores, or those of 8 queries for each head of keys where
-// that is more.
+// What AttentionSimd takes of memory: at most 4 MB for scores, or those of 8 queries for each head
+// of keys where that is more, and rows of a head's width.
+size_t AttentionSimdBytes(const AttentionShape& shape);
 void AttentionSimd(const AttentionShape& shape, const float* q, size_t q_stride, const float* k,
                    const float* v, size_t kv_stride, float* out, size_t out_stride);
 // The same on a device, in its memory, for heads of up to 512 values; returns a cudaError_t

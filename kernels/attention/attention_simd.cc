@@ -136,13 +136,19 @@ Sizes SizesOfBlock(const AttentionShape& shape, size_t heads) {
 
 }  // namespace
 
+size_t AttentionSimdBytes(const AttentionShape& shape) {
+  const size_t heads = shape.heads / shape.kv_heads;
+  const Sizes most = SizesOfBlock(shape, heads);
+  return heads * most.queries * (most.keys + 2 * shape.head_dim + 1) * sizeof(float);
+}
+
 void AttentionSimd(const AttentionShape& shape, const float* q, size_t q_stride, const float* k,
                    const float* v, size_t kv_stride, float* out, size_t out_stride) {
   const size_t heads = shape.heads / shape.kv_heads, head_dim = shape.head_dim;
   const Sizes most = SizesOfBlock(shape, heads);
   const size_t most_rows = heads * most.queries;
   const auto memory =
-      std::make_unique_for_overwrite<float[]>(most_rows * (most.keys + 2 * head_dim + 1));
+      std::make_unique_for_overwrite<float[]>(AttentionSimdBytes(shape) / sizeof(float));
   float* scores = memory.get();                      // [rows, keys]
   float* queries = scores + most_rows * most.keys;   // [rows, head_dim]
   float* results = queries + most_rows * head_dim;   // [rows, head_dim]

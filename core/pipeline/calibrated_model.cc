@@ -98,13 +98,23 @@ absl::StatusOr<CalibratedModel> OpenGguf(const std::filesystem::path& file,
   return model;
 }
 
+// Nothing is converted where a model is run: what no directory can tell of it makes it one that
+// cannot be run.
+absl::Status NotRunnable(const absl::Status& status) {
+  if (ErrorOf(status) != Error::kUnsupportedConversion) return status;
+  const std::string_view message(status.message().data(), status.message().size());
+  return MakeError(Error::kValidationFailed, message, SuggestionOf(status));
+}
+
 }  // namespace
 
 absl::StatusOr<CalibratedModel> OpenCalibratedModel(const std::filesystem::path& path,
                                                     std::string_view pre_tokenizer) {
   ASSIGN_OR_RETURN(const LocatedModel located, LocateModel(path));
-  return located.kind == ModelKind::kGgufFile ? OpenGguf(located.path, pre_tokenizer)
-                                              : OpenDirectory(located.path);
+  if (located.kind != ModelKind::kGgufFile) return OpenDirectory(located.path);
+  absl::StatusOr<CalibratedModel> model = OpenGguf(located.path, pre_tokenizer);
+  if (!model.ok()) return NotRunnable(model.status());
+  return model;
 }
 
 absl::StatusOr<CalibrationSet> LoadCalibrationSet(const CalibrationRequest& request,

@@ -25,9 +25,7 @@ inline absl::Status KeyError(std::string_view key, std::string_view found,
 // The file is sound, and says what no Hugging Face directory of ours can say.
 inline absl::Status NoPlaceError(std::string_view key, std::string_view found,
                                  std::string_view expected,
-                                 std::string_view suggestion =
-                                     "Convert to another level of gguf, "
-                                     "or quantize the original model") {
+                                 std::string_view suggestion = "Use the original model") {
   return MakeError(Error::kUnsupportedConversion,
                    StrCat(key, ": found ", found, ", expected ", expected), suggestion);
 }

@@ -187,7 +187,7 @@ TEST_F(ModelCheckTest, TensorsThatTheModelHasLostAreAnError) {
   const auto difference = CompareTensors(gguf_, model_, threads_).status();
   EXPECT_EQ(ErrorOf(difference), Error::kValidationFailed);
   EXPECT_THAT(std::string(difference.message()),
-              HasSubstr("_q.bias: the source has it, the model does not; nor 11 more"));
+              HasSubstr("_k.bias: the source has it, the model does not; nor 11 more"));
 }
 
 // Which of the two is stored does not matter: the embedding is the head where there is none.

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -268,8 +270,14 @@ class DamagedCheckpointTest : public QuantizeDirectoryTest {
 };
 
 TEST_F(DamagedCheckpointTest, BytesOfAFinishedLayer) {
-  // Unit by unit: what is outside layers comes first, half the file.
-  FlipByte(part_ / "model.safetensors", fs::file_size(part_ / "model.safetensors") * 9 / 16);
+  const fs::path file = part_ / "model.safetensors";
+  const std::string bytes = Contents(file);
+  uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, bytes.data(), sizeof(header_bytes));
+  const auto header = nlohmann::json::parse(bytes.substr(8, header_bytes));
+  const uint64_t tensor_at =
+      header["model.layers.0.mlp.up_proj.qweight"]["data_offsets"][0].get<uint64_t>();
+  FlipByte(file, 8 + header_bytes + tensor_at);
   ExpectDamage(HasSubstr(": layer 0 is not what the checkpoint says"));
 }
 

@@ -13,13 +13,13 @@
 namespace quantized {
 namespace {
 
-JobOutcome Run(AttemptWork work) {
+JobOutcome Guarded(AttemptWork work) {
   NoProgress progress;
   return RunGuarded(work, {}, {}, progress);
 }
 
 TEST(GuardedWorkTest, AnOutcomeIsPassedOn) {
-  EXPECT_TRUE(Run([](const v1::StartAttempt&, std::stop_token, ProgressSink&) {
+  EXPECT_TRUE(Guarded([](const v1::StartAttempt&, std::stop_token, ProgressSink&) {
                 JobOutcome outcome;
                 outcome.result.mutable_noop();
                 return outcome;
@@ -28,14 +28,14 @@ TEST(GuardedWorkTest, AnOutcomeIsPassedOn) {
 
 TEST(GuardedWorkTest, AnExceptionIsAnError) {
   const JobOutcome thrown =
-      Run([](const v1::StartAttempt&, std::stop_token, ProgressSink&) -> JobOutcome {
+      Guarded([](const v1::StartAttempt&, std::stop_token, ProgressSink&) -> JobOutcome {
         throw std::invalid_argument("type must be string, but is null");
       });
   EXPECT_EQ(ErrorOf(thrown.status), Error::kInternal);
   EXPECT_THAT(std::string(thrown.status.message()),
               ::testing::HasSubstr("type must be string, but is null"));
-  const JobOutcome full = Run([](const v1::StartAttempt&, std::stop_token,
-                                 ProgressSink&) -> JobOutcome { throw std::bad_alloc(); });
+  const JobOutcome full = Guarded([](const v1::StartAttempt&, std::stop_token,
+                                     ProgressSink&) -> JobOutcome { throw std::bad_alloc(); });
   EXPECT_EQ(ErrorOf(full.status), Error::kOutOfMemory);
 }
 

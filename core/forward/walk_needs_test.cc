@@ -90,6 +90,7 @@ class WalkNeedsTest : public ::testing::TestWithParam<std::string_view> {
 };
 
 TEST_P(WalkNeedsTest, MemoryIsNoLessThanTheWalkTakes) {
+  if (!testing::CountsAllocations()) GTEST_SKIP() << "a sanitizer's operator new";
   for (const size_t threads : {1, 7}) {
     for (const bool changes : {false, true}) {
       SCOPED_TRACE(::testing::Message() << threads << " threads, changes " << changes);
@@ -111,6 +112,7 @@ TEST_P(WalkNeedsTest, MemoryIsNoLessThanTheWalkTakes) {
 
 // Where some of the activations spill, of a mixture's experts those of few tokens may not.
 TEST_P(WalkNeedsTest, MemoryIsNoLessWhereSomeSpills) {
+  if (!testing::CountsAllocations()) GTEST_SKIP() << "a sanitizer's operator new";
   const WalkSize size = {
       .windows = 9, .window_length = 1024, .threads = 1, .changes_weights = true};
   const uint64_t hidden_bytes = size.tokens() * model_.config().geometry.hidden * sizeof(float);

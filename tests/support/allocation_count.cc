@@ -12,6 +12,7 @@ namespace {
 
 std::atomic<int64_t> allocated_bytes{0}, peak_bytes{0};
 
+#ifdef QUANTIZED_COUNTS_ALLOCATIONS
 void* Allocate(size_t size) {
   void* memory = std::malloc(size == 0 ? 1 : size);
   if (memory == nullptr) return nullptr;
@@ -28,8 +29,17 @@ void Free(void* memory) {
   allocated_bytes.fetch_sub(static_cast<int64_t>(malloc_usable_size(memory)));
   std::free(memory);
 }
+#endif
 
 }  // namespace
+
+bool CountsAllocations() {
+#ifdef QUANTIZED_COUNTS_ALLOCATIONS
+  return true;
+#else
+  return false;
+#endif
+}
 
 int64_t AllocatedBytes() { return allocated_bytes.load(); }
 int64_t PeakAllocatedBytes() { return peak_bytes.load(); }
@@ -37,6 +47,7 @@ void StartPeak() { peak_bytes.store(allocated_bytes.load()); }
 
 }  // namespace quantized::testing
 
+#ifdef QUANTIZED_COUNTS_ALLOCATIONS
 // The other forms call these.
 void* operator new(size_t size) {
   void* memory = quantized::testing::Allocate(size);
@@ -45,3 +56,4 @@ void* operator new(size_t size) {
 }
 void operator delete(void* memory) noexcept { quantized::testing::Free(memory); }
 void operator delete(void* memory, size_t /*size*/) noexcept { quantized::testing::Free(memory); }
+#endif

@@ -1,11 +1,14 @@
 // For tests of what a piece of code holds of memory: counts what comes from operator new, which a
 // program that links this has replaced. What C libraries take by themselves is not in it.
+// Sanitizers have an operator new of their own, which is left to them: there is no count then.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 namespace quantized::testing {
+
+bool CountsAllocations();
 
 // Bytes that are allocated now, by all threads.
 int64_t AllocatedBytes();

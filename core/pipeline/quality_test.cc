@@ -187,7 +187,8 @@ TEST_F(QualityTest, AnOutputErrorThatIsNotKnownIsNone) {
     EXPECT_LT(count, provenance["modules"].size());
     EXPECT_GT(count, 0);
     EXPECT_DOUBLE_EQ(provenance["mean_module_error"].get<double>(), sum / count);
-    for (const auto& module : nlohmann::json::parse(Contents(Report("json")))["modules"]) {
+    const auto report = nlohmann::json::parse(Contents(Report("json")));
+    for (const auto& module : report["modules"]) {
       if (!is_known.contains(module["module"])) continue;
       EXPECT_EQ(module["output_error"].is_number(), is_known[module["module"]]) << module;
       EXPECT_EQ(module["weight_error"].is_number(), format == "gptq") << module;

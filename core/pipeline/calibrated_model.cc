@@ -43,9 +43,8 @@ CalibrationOptions OptionsOf(const CalibrationRequest& request) {
 void WarnOfFewTokens(const CalibrationSet& set, const ForwardConfig& config,
                      ProgressSink& progress) {
   constexpr uint64_t kTokensPerInput = 8;
-  const uint64_t width =
-      config.experts > 0 ? config.expert_feed_forward : config.geometry.feed_forward;
-  const uint64_t widest = std::max({uint64_t{config.geometry.hidden}, config.query_size(), width});
+  const uint64_t widest =
+      std::max<uint64_t>({config.geometry.hidden, config.query_size(), FeedForwardWidth(config)});
   const uint64_t tokens = set.windows.size() * set.windows[0].size();
   if (tokens >= kTokensPerInput * widest) return;
   progress.OnWarning(StrCat("calibration data ", set.description, ": ", tokens,

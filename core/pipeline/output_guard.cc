@@ -224,7 +224,7 @@ absl::Status CheckMatrix(const Inputs& inputs, const QuantizeRequest& request) {
 absl::Status CheckReports(const Inputs& inputs, const QuantizeRequest& request) {
   if (!request.quality.report) return absl::OkStatus();
   for (const OutputRequest& output : request.outputs) {
-    for (const std::string_view suffix : {".report.json", ".report.html"}) {
+    for (const std::string_view suffix : kReportSuffixes) {
       const fs::path path = ReportPath(fs::absolute(output.path), suffix);
       RETURN_IF_ERROR(inputs.CheckSpared(path, StrCat("the report ", path.string())));
     }

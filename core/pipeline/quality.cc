@@ -40,7 +40,7 @@ void AddOutputErrors(std::span<const ModuleReport> reports, bool weights_are_sca
   }
 }
 
-constexpr std::string_view kJsonSuffix = ".report.json", kHtmlSuffix = ".report.html";
+constexpr std::string_view kJsonSuffix = kReportSuffixes[0], kHtmlSuffix = kReportSuffixes[1];
 constexpr uint64_t kMaxReportBytes = 256 << 20;
 
 bool Exists(const fs::path& path) {
@@ -66,7 +66,7 @@ absl::Status CheckReportFiles(const QuantizeRequest& request, const std::string&
   if (!request.quality.report || request.overwrite) return absl::OkStatus();
   for (const OutputRequest& output : request.outputs) {
     if (IsReportOn(ReportPath(output.path, kJsonSuffix), model, request.format)) continue;
-    for (const std::string_view suffix : {kJsonSuffix, kHtmlSuffix}) {
+    for (const std::string_view suffix : kReportSuffixes) {
       const fs::path path = ReportPath(output.path, suffix);
       if (!Exists(path)) continue;
       return MakeError(Error::kInvalidArgument,

@@ -68,7 +68,9 @@ class QualityMeter {
   uint64_t activation_budget_bytes_ = ActivationBudgetBytes();  // chosen once: see CheckRoom
 };
 
-// OUTPUT without ".gguf", and `suffix`: ".report.json".
+inline constexpr std::string_view kReportSuffixes[] = {".report.json", ".report.html"};
+
+// OUTPUT without ".gguf", and `suffix`, one of these.
 std::filesystem::path ReportPath(const std::filesystem::path& output_path, std::string_view suffix);
 
 }  // namespace quantized

@@ -23,11 +23,12 @@ constexpr size_t kMaxErrorBodyBytes = 64 << 10;
 constexpr long kReceiveBufferBytes = 256 << 10;
 
 // Faults that another attempt may not meet.
-constexpr std::array kPassingFaults = {
-    CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_CONNECT,   CURLE_PARTIAL_FILE,
-    CURLE_OPERATION_TIMEDOUT,   CURLE_GOT_NOTHING,       CURLE_SEND_ERROR,
-    CURLE_RECV_ERROR,           CURLE_SSL_CONNECT_ERROR, CURLE_HTTP2,
-    CURLE_HTTP2_STREAM,         CURLE_WEIRD_SERVER_REPLY};
+constexpr std::array kPassingFaults = {CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY,
+                                       CURLE_COULDNT_CONNECT,      CURLE_PARTIAL_FILE,
+                                       CURLE_OPERATION_TIMEDOUT,   CURLE_GOT_NOTHING,
+                                       CURLE_SEND_ERROR,           CURLE_RECV_ERROR,
+                                       CURLE_SSL_CONNECT_ERROR,    CURLE_HTTP2,
+                                       CURLE_HTTP2_STREAM,         CURLE_WEIRD_SERVER_REPLY};
 
 bool IsPassing(int status) {
   return status == 408 || status == 425 || status == 429 || (status >= 500 && status != 501);
@@ -51,6 +52,10 @@ class HeaderList {
   curl_slist* list_ = nullptr;
 };
 
+struct EasyCleanup {
+  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
+};
+
 template <typename Value>
 void Set(CURL* easy, CURLoption option, Value value) {
   CHECK(curl_easy_setopt(easy, option, value) == CURLE_OK);
@@ -71,21 +76,17 @@ std::string HttpResponse::Header(const std::string& name) const {
   return found == headers.end() ? "" : found->second;
 }
 
+// Keeps the connections.
 struct HttpClient::Handles {
   CURLM* multi = nullptr;
-  CURL* easy = nullptr;
 
   Handles() {
     static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
     CHECK(ready == CURLE_OK);
     multi = curl_multi_init();
-    easy = curl_easy_init();
-    CHECK(multi != nullptr && easy != nullptr);
+    CHECK(multi != nullptr);
   }
-  ~Handles() {
-    curl_easy_cleanup(easy);
-    curl_multi_cleanup(multi);
-  }
+  ~Handles() { curl_multi_cleanup(multi); }
 };
 
 // What curl's callbacks need to know of the request under way.
@@ -174,8 +175,11 @@ HttpResult HttpClient::Get(const HttpRequest& request, const BodySink& sink) {
 
 HttpResult HttpClient::GetOnce(const HttpRequest& request, const std::string& url,
                                const BodySink& sink) {
-  CURL* const easy = handles_->easy;
-  curl_easy_reset(easy);  // keeps connections
+  // One for each request: what a failed one leaves behind in its handle, as the receive buffer
+  // after a name that was not found, makes curl refuse options for the next.
+  const std::unique_ptr<CURL, EasyCleanup> handle(curl_easy_init());
+  CURL* const easy = handle.get();
+  CHECK(easy != nullptr);
   Transfer transfer{.easy = easy, .sink = sink, .result = {}};
   transfer.result.response.url = url;
   if (stop_.stop_requested()) {

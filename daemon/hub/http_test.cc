@@ -1,5 +1,6 @@
 #include "daemon/hub/http.h"
 
+#include <cstdlib>
 #include <thread>
 
 #include "daemon/hub/hub_test.h"
@@ -131,6 +132,86 @@ TEST_F(HttpTest, EndlessHeadersAndErrors) {
   result = Get(server_.endpoint() + "/x", Settings());
   EXPECT_TRUE(result.transfer.ok()) << result.transfer;
   EXPECT_EQ(result.response.status, 404);
+}
+
+// A name that is not found may be found later, by the same client.
+TEST_F(HttpTest, ANameThatIsNotFound) {
+  HttpSettings settings = Settings();
+  settings.endpoint = "http://nothere.invalid";
+  HttpClient client(settings, {});
+  const auto take = [&](const HttpResponse&, std::span<const std::byte>) {
+    return absl::OkStatus();
+  };
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    const HttpResult result = client.Get({.url = "http://nothere.invalid/x"}, take);
+    EXPECT_EQ(ErrorOf(result.transfer), Error::kIo) << result.transfer;
+    EXPECT_THAT(MessageOf(result.transfer), HasSubstr("cannot read http://nothere.invalid/x"));
+    EXPECT_TRUE(result.may_retry);
+  }
+  server_.Override(
+      [](const HubRequest&) { return "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"; });
+  EXPECT_TRUE(client.Get({.url = server_.endpoint() + "/x"}, take).transfer.ok());
+}
+
+// The variables that curl reads, for as long as it lives.
+class ProxyVariables {
+ public:
+  ProxyVariables(const std::string& http_proxy, const std::string& no_proxy) {
+    setenv("http_proxy", http_proxy.c_str(), 1);
+    setenv("no_proxy", no_proxy.c_str(), 1);
+  }
+  ~ProxyVariables() {
+    unsetenv("http_proxy");
+    unsetenv("no_proxy");
+  }
+};
+
+TEST_F(HttpTest, AProxyWhoseNameIsNotFoundIsAFaultThatPasses) {
+  const ProxyVariables proxy("http://nothere.invalid:3128", "another.invalid");
+  const HttpResult result = Get(server_.endpoint() + "/x", Settings());
+  EXPECT_EQ(ErrorOf(result.transfer), Error::kIo) << result.transfer;
+  EXPECT_THAT(MessageOf(result.transfer), HasSubstr("proxy"));
+  EXPECT_TRUE(result.may_retry);
+  EXPECT_TRUE(server_.requests().empty());
+}
+
+// Names are the proxy's to find, and the token goes to the Hub only, proxy or not.
+TEST_F(HttpTest, AProxyAndWhatGoesWithoutIt) {
+  server_.Override([&](const HubRequest& request) -> std::optional<std::string> {
+    if (request.port == HubPort::kHub) return Redirect(server_.cdn() + "/end");
+    return "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+  });
+  HttpSettings settings = Settings();
+  settings.endpoint = "http://hub.invalid";
+  for (const std::string no_proxy : {"another.invalid", "127.0.0.1"}) {
+    server_.ForgetRequests();
+    const ProxyVariables proxy(server_.endpoint(), no_proxy);
+    const HttpResult result = Get("http://hub.invalid/x?y", settings);
+    ASSERT_TRUE(result.transfer.ok()) << result.transfer;
+    EXPECT_EQ(body_, "ok");
+    const std::vector<HubRequest> requests = server_.requests();
+    ASSERT_EQ(requests.size(), 2u);
+    EXPECT_EQ(requests[0].proxied_to, "hub.invalid");
+    EXPECT_EQ(requests[0].path, "/x");
+    EXPECT_TRUE(requests[0].headers.contains("authorization"));
+    EXPECT_EQ(requests[1].proxied_to,
+              no_proxy == "127.0.0.1" ? "" : server_.cdn().substr(std::string("http://").size()));
+    EXPECT_FALSE(requests[1].headers.contains("authorization"));
+  }
+}
+
+TEST_F(HttpTest, AStallBeforeTheHeadersIsAFaultThatPasses) {
+  server_.Add(Model("me/model"));
+  server_.Fail({.kind = testing::HubFaultKind::kStallBeforeHeaders, .port = HubPort::kHub});
+  HttpSettings settings = Settings();
+  settings.token = "";
+  settings.stall_timeout = std::chrono::seconds(1);
+  const std::string url = server_.endpoint() + "/me/model/resolve/main/config.json";
+  const HttpResult stalled = Get(url, settings);
+  EXPECT_EQ(ErrorOf(stalled.transfer), Error::kIo) << stalled.transfer;
+  EXPECT_TRUE(stalled.may_retry);
+  EXPECT_EQ(stalled.response.status, 0);
+  EXPECT_TRUE(Get(url, settings).response.succeeded());
 }
 
 TEST_F(HttpTest, AStopEndsARequestAtOnce) {

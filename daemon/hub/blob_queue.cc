@@ -18,13 +18,40 @@ namespace quantized {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+// Where huggingface_hub's cache has `file`. Without symbolic links it keeps files in the snapshot.
+std::optional<fs::path> FindIn(const HubCache& shared_cache, const HubId& id,
+                               std::string_view commit, const RemoteFile& file) {
+  if (shared_cache.root().empty()) return std::nullopt;
+  if (shared_cache.HasBlob(id, file)) return shared_cache.BlobPath(id, file.hash());
+  if (!shared_cache.HasFile(id, commit, file)) return std::nullopt;
+  return shared_cache.SnapshotPath(id, commit) / file.path;
+}
+
+}  // namespace
+
+uint64_t BytesThere(const FetchContext& context, const HubId& id, std::string_view commit,
+                    const RemoteFile& file) {
+  const HubCache cache(context.settings.cache);
+  if (cache.HasFile(id, commit, file) || cache.HasBlob(id, file) ||
+      FindIn(HubCache(context.settings.shared_cache), id, commit, file)) {
+    return file.size_bytes;
+  }
+  return BlobDownload::ResumableBytes(cache.BlobPath(id, file.hash()), file, context.rules);
+}
+
 BlobQueue::BlobQueue(const FetchContext& context, const HubCache& cache, const HubId& id,
                      std::string_view commit, const std::vector<RemoteFile>& files)
     : context_(context),
       cache_(cache),
       shared_cache_(context.settings.shared_cache),
       id_(id),
-      commit_(commit) {
+      commit_(commit),
+      waiter_(context.waiter, [this](std::string_view text) {
+        const MutexLock lock(progress_mutex_);
+        context_.Tell(text);
+      }) {
   for (const RemoteFile& file : files) {
     items_.push_back(std::make_unique<Item>());
     items_.back()->file = file;
@@ -34,8 +61,10 @@ BlobQueue::BlobQueue(const FetchContext& context, const HubCache& cache, const H
 
 absl::Status BlobQueue::Run() {
   RETURN_IF_ERROR(CheckDiskSpace());
+  CountWhatIsThere();
   {
     const std::stop_callback stop_all(context_.stop, [this] { stop_.request_stop(); });
+    const std::stop_callback wake_all(stop_.get_token(), [this] { Changed(); });
     std::vector<std::jthread> connections;
     for (size_t i = 0; i < std::max<size_t>(context_.rules.connections, 1); ++i) {
       connections.emplace_back([this] {
@@ -64,7 +93,7 @@ absl::Status BlobQueue::CheckDiskSpace() const {
   uint64_t needed_bytes = 0;
   for (const auto& item : items_) {
     const RemoteFile& file = item->file;
-    if (cache_.HasBlob(id_, file) || SharedCacheHas(file)) continue;
+    if (cache_.HasBlob(id_, file) || FindIn(shared_cache_, id_, commit_, file)) continue;
     const uint64_t claimed_bytes = BlobDownload::ClaimedBytes(cache_.BlobPath(id_, file.hash()));
     needed_bytes += file.size_bytes - std::min(claimed_bytes, file.size_bytes);
   }
@@ -76,17 +105,57 @@ absl::Status BlobQueue::CheckDiskSpace() const {
                    "Free disk space, or set LLM_QUANTIZE_CACHE to a folder on another disk");
 }
 
+void BlobQueue::CountWhatIsThere() {
+  const MutexLock lock(progress_mutex_);
+  for (const auto& item : items_) {
+    item->counted_bytes = BytesThere(context_, id_, commit_, item->file);
+    progress_.done_bytes += item->counted_bytes;
+    not_fetched_bytes_ += item->counted_bytes;
+  }
+  context_.on_progress(progress_);
+}
+
 void BlobQueue::RunConnection(std::stop_token stop) {
   HttpClient client(context_.http(), stop);
-  while (!stop.stop_requested()) {
-    const std::optional<Work> work = NextWork();
-    if (!work) return;
+  while (const std::optional<Work> work = NextWork(stop)) {
     if (const absl::Status done = Do(*work, client); !done.ok()) return Fail(done);
+    {
+      const MutexLock lock(mutex_);
+      --busy_;
+    }
+    Changed();
   }
 }
 
-std::optional<BlobQueue::Work> BlobQueue::NextWork() {
-  const MutexLock lock(mutex_);
+std::optional<BlobQueue::Work> BlobQueue::NextWork(const std::stop_token& stop) {
+  while (true) {
+    uint64_t seen_changes = 0;
+    {
+      const MutexLock lock(idle_mutex_);
+      if (stop.stop_requested()) return std::nullopt;
+      seen_changes = changes_;
+    }
+    {
+      const MutexLock lock(mutex_);
+      if (std::optional<Work> work = WorkForNow()) {
+        ++busy_;
+        return work;
+      }
+      // Who is busy may make work: a file that he begins has chunks, one that was wrong comes anew.
+      if (busy_ == 0) return std::nullopt;
+    }
+    const MutexLock lock(idle_mutex_);
+    while (changes_ == seen_changes) changed_.Wait(idle_mutex_);
+  }
+}
+
+void BlobQueue::Changed() {
+  const MutexLock lock(idle_mutex_);
+  ++changes_;
+  changed_.NotifyAll();
+}
+
+std::optional<BlobQueue::Work> BlobQueue::WorkForNow() {
   for (size_t i = 0; i < next_; ++i) {
     Item& item = *items_[i];
     if (!item.download) continue;
@@ -103,7 +172,7 @@ std::optional<BlobQueue::Work> BlobQueue::NextWork() {
 
 absl::Status BlobQueue::Do(const Work& work, HttpClient& client) {
   if (work.begin) return Begin(*work.item, work.wait, client.stop());
-  RETURN_IF_ERROR(work.download->Fetch(work.chunk, client, context_.waiter));
+  RETURN_IF_ERROR(work.download->Fetch(work.chunk, client, waiter_));
   return FinishIfComplete(*work.item, *work.download);
 }
 
@@ -111,7 +180,7 @@ absl::Status BlobQueue::Begin(Item& item, bool wait, const std::stop_token& stop
   const RemoteFile& file = item.file;
   // Without a lock: a cache that is whole may be read-only.
   if (cache_.HasFile(id_, commit_, file)) {
-    CountBytes(static_cast<int64_t>(file.size_bytes), /*fetched=*/false);
+    CountThere(item);
     return absl::OkStatus();
   }
   const fs::path lock_path = cache_.LockPath(id_, file.hash());
@@ -129,18 +198,19 @@ absl::Status BlobQueue::Begin(Item& item, bool wait, const std::stop_token& stop
     ASSIGN_OR_RETURN(there, Adopt(file, stop));
   }
   if (there) {
-    CountBytes(static_cast<int64_t>(file.size_bytes), /*fetched=*/false);
+    CountThere(item);
     return Done(item);
+  }
+  if (context_.settings.offline) {
+    return MakeError(Error::kModelNotFound, StrCat("file '", file.path, "' of model '", id_.name,
+                                                   "' is no longer in the cache"));
   }
   ASSIGN_OR_RETURN(
       std::shared_ptr<BlobDownload> download,
       BlobDownload::Open(
           {.id = id_, .commit = commit_, .file = file, .blob = cache_.BlobPath(id_, file.hash())},
-          context_.rules, [this](int64_t bytes) { CountBytes(bytes, /*fetched=*/true); }));
-  {
-    const MutexLock lock(progress_mutex_);
-    not_fetched_bytes_ += download->resumed_bytes();
-  }
+          context_.rules, [this](int64_t bytes) { CountFetched(bytes); }));
+  CountBegun(item, download->resumed_bytes());
   {
     const MutexLock lock(mutex_);
     item.download = download;
@@ -164,17 +234,22 @@ absl::Status BlobQueue::Done(Item& item) {
   return absl::OkStatus();
 }
 
-bool BlobQueue::SharedCacheHas(const RemoteFile& file) const {
-  return !shared_cache_.root().empty() && shared_cache_.HasBlob(id_, file);
-}
-
 absl::StatusOr<bool> BlobQueue::Adopt(const RemoteFile& file, const std::stop_token& stop) {
-  if (!SharedCacheHas(file)) return false;
+  const std::optional<fs::path> found = FindIn(shared_cache_, id_, commit_, file);
+  if (!found) return false;
   std::error_code error;
   // Its blob may itself be a link.
-  const fs::path theirs = fs::canonical(shared_cache_.BlobPath(id_, file.hash()), error);
+  const fs::path theirs = fs::canonical(*found, error);
   if (error) return false;
   ASSIGN_OR_RETURN(const bool right, HasHash(theirs, file.hash(), stop));
+  if (!right && context_.settings.offline) {
+    return MakeError(
+        Error::kValidationFailed,
+        StrCat("file '", file.path, "' of model '", id_.name, "' is damaged: ", theirs.string(),
+               " does not have the hash ", file.hash()),
+        "Give the same command when the Hub can be asked, without HF_HUB_OFFLINE: the file is "
+        "fetched again");
+  }
   if (!right) {
     const MutexLock lock(progress_mutex_);
     context_.Tell(StrCat(theirs.string(), " does not hold what its name says; fetching '",
@@ -192,17 +267,34 @@ absl::StatusOr<bool> BlobQueue::Adopt(const RemoteFile& file, const std::stop_to
 }
 
 void BlobQueue::Fail(const absl::Status& failure) {
-  const MutexLock lock(mutex_);
-  // What the stop below makes of others is no failure of its own.
-  if (failure_.ok()) failure_ = failure;
+  {
+    const MutexLock lock(mutex_);
+    // What the stop below makes of others is no failure of its own.
+    if (failure_.ok()) failure_ = failure;
+  }
   stop_.request_stop();
 }
 
-void BlobQueue::CountBytes(int64_t bytes, bool fetched) {
+void BlobQueue::CountFetched(int64_t bytes) {
   const MutexLock lock(progress_mutex_);
-  if (!fetched) not_fetched_bytes_ += static_cast<uint64_t>(bytes);
-  progress_.is_fetching |= fetched;
   progress_.done_bytes += static_cast<uint64_t>(bytes);
+  context_.on_progress(progress_);
+}
+
+void BlobQueue::CountBegun(const Item& item, uint64_t resumed_bytes) {
+  const MutexLock lock(progress_mutex_);
+  progress_.done_bytes += resumed_bytes - item.counted_bytes;
+  not_fetched_bytes_ += resumed_bytes - item.counted_bytes;
+  progress_.is_fetching = true;
+  context_.on_progress(progress_);
+}
+
+void BlobQueue::CountThere(const Item& item) {
+  const MutexLock lock(progress_mutex_);
+  const uint64_t made_elsewhere_bytes = item.file.size_bytes - item.counted_bytes;
+  if (made_elsewhere_bytes == 0) return;
+  // By another process since: as done it would count as what came to this one.
+  progress_.total_bytes -= made_elsewhere_bytes;
   context_.on_progress(progress_);
 }
 

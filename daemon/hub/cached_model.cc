@@ -16,14 +16,24 @@ namespace fs = std::filesystem;
 
 constexpr size_t kShown = 3;
 
-// The files at the top of a snapshot, of which only names and sizes are known.
+// A snapshot links to blobs, which are named after their bytes.
+void TakeHash(const fs::path& link, RemoteFile& file) {
+  std::error_code error;
+  const std::string name = fs::read_symlink(link, error).filename();
+  if (IsHex(name, 64)) file.lfs_sha256 = name;
+  if (IsHex(name, 40)) file.blob_id = name;
+}
+
+// The files at the top of a snapshot, as far as they themselves tell.
 std::vector<RemoteFile> FilesIn(const fs::path& snapshot) {
   std::vector<RemoteFile> files;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(snapshot, error)) {
     std::error_code broken;
     const uint64_t size_bytes = fs::file_size(entry.path(), broken);
-    if (!broken) files.push_back({.path = entry.path().filename(), .size_bytes = size_bytes});
+    if (broken) continue;
+    files.push_back({.path = entry.path().filename(), .size_bytes = size_bytes});
+    TakeHash(entry.path(), files.back());
   }
   std::ranges::sort(files, {}, &RemoteFile::path);
   return files;

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <set>
 #include <span>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "core/base/error.h"
@@ -37,6 +38,13 @@ absl::StatusOr<ChunkJournal> ChunkJournal::Open(const std::filesystem::path& pat
   }
   RETURN_IF_ERROR(journal.Rewrite());
   return journal;
+}
+
+std::vector<size_t> ChunkJournal::Peek(const std::filesystem::path& path, const Key& key) {
+  ChunkJournal journal(path, key, BootId());
+  const absl::StatusOr<std::string> text = ReadFile(path, kMaxJournalBytes);
+  if (text.ok()) journal.Read(*text);
+  return std::move(journal.chunks_);
 }
 
 std::string ChunkJournal::FirstLine(std::string_view boot) const {

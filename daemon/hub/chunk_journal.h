@@ -34,6 +34,9 @@ class ChunkJournal {
   // Opens or makes the journal at `path`. Errors: kIo, kDiskFull.
   static absl::StatusOr<ChunkJournal> Open(const std::filesystem::path& path, const Key& key);
 
+  // The chunks that Open would find. Writes nothing.
+  static std::vector<size_t> Peek(const std::filesystem::path& path, const Key& key);
+
   // In the order in which they were added; each once.
   const std::vector<size_t>& chunks() const { return chunks_; }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <span>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -29,6 +30,11 @@ fs::path JournalPath(const fs::path& blob) { return blob.string() + ".chunks.jou
 // Answers that more patience does not better, in a row: a stream cut short, a refusal by whom the
 // Hub redirects to.
 constexpr int kMostSetbacks = 7;
+
+ByteRange ChunkRange(size_t chunk, uint64_t chunk_bytes, uint64_t size_bytes) {
+  const uint64_t begin = chunk * chunk_bytes;
+  return {.begin = begin, .end = std::min(begin + chunk_bytes, size_bytes)};
+}
 
 bool IsStrongEtag(std::string_view etag) { return etag.size() > 2 && etag.starts_with('"'); }
 
@@ -134,6 +140,22 @@ uint64_t BlobDownload::ClaimedBytes(const fs::path& blob) {
   return static_cast<uint64_t>(info.st_blocks) * 512;
 }
 
+uint64_t BlobDownload::ResumableBytes(const fs::path& blob, const RemoteFile& file,
+                                      const DownloadRules& rules) {
+  std::error_code error;
+  if (file.size_bytes <= rules.chunk_bytes ||
+      fs::file_size(IncompletePath(blob), error) != file.size_bytes || error) {
+    return 0;
+  }
+  uint64_t resumable_bytes = 0;
+  const ChunkJournal::Key key = {
+      .hash = file.hash(), .size_bytes = file.size_bytes, .chunk_bytes = rules.chunk_bytes};
+  for (const size_t chunk : ChunkJournal::Peek(JournalPath(blob), key)) {
+    resumable_bytes += ChunkRange(chunk, rules.chunk_bytes, file.size_bytes).size_bytes();
+  }
+  return resumable_bytes;
+}
+
 BlobDownload::BlobDownload(Task task, const DownloadRules& rules, OnBytes on_bytes, File file)
     : task_(std::move(task)),
       rules_(rules),
@@ -160,14 +182,12 @@ absl::Status BlobDownload::Resume() {
       chunks_[chunk] = ChunkState::kDone;
       resumed_bytes_ += RangeOf(chunk).size_bytes();
     }
-    on_bytes_(static_cast<int64_t>(resumed_bytes_));
   }
   return file_.Allocate(size_bytes);
 }
 
 ByteRange BlobDownload::RangeOf(size_t chunk) const {
-  const uint64_t begin = chunk * rules_.chunk_bytes;
-  return {.begin = begin, .end = std::min(begin + rules_.chunk_bytes, task_.file.size_bytes)};
+  return ChunkRange(chunk, rules_.chunk_bytes, task_.file.size_bytes);
 }
 
 bool BlobDownload::AllDone() const {

@@ -59,7 +59,11 @@ class BlobDownload {
   // What an earlier download of the blob took of the disk already.
   static uint64_t ClaimedBytes(const std::filesystem::path& blob);
 
-  // What an earlier process left: told to `on_bytes`, too.
+  // What an earlier download of the blob of `file` left for Open to take up.
+  static uint64_t ResumableBytes(const std::filesystem::path& blob, const RemoteFile& file,
+                                 const DownloadRules& rules);
+
+  // What an earlier process left: not told to `on_bytes`.
   uint64_t resumed_bytes() const { return resumed_bytes_; }
 
   // A chunk for the caller to Fetch; nullopt when there is none for now.

@@ -28,7 +28,7 @@ namespace fs = std::filesystem;
 // At asking the Hub, where a cache holds a whole model to go on with.
 constexpr int kAttemptsWithCopy = 2;
 
-// When a snapshot was last used: what pruning by age goes by. Best effort: a cache may be
+// When a snapshot of ours was last used: what pruning by age goes by. Best effort: a cache may be
 // read-only.
 void Touch(const fs::path& folder) { ::utimensat(AT_FDCWD, folder.c_str(), nullptr, 0); }
 
@@ -45,7 +45,6 @@ FetchedModel Describe(const HubCache& cache, const HubId& id, std::string_view c
   if (!chosen.gguf.empty()) model.path /= chosen.gguf;
   model.files = files.size();
   for (const RemoteFile& file : files) model.size_bytes += file.size_bytes;
-  Touch(cache.SnapshotPath(id, commit));
   return model;
 }
 
@@ -68,6 +67,30 @@ std::optional<RepositoryInfo> ResolveInCache(const HubCache& cache, const HubId&
   auto files = cache.ReadTree(id, *commit);
   if (!files) return std::nullopt;
   return RepositoryInfo{.commit = *commit, .files = *std::move(files)};
+}
+
+// A model that a cache holds as a whole.
+struct WholeModel {
+  HubCache cache;
+  bool is_ours = false;
+  std::string commit;
+  ModelFiles chosen;
+};
+
+absl::StatusOr<WholeModel> FindWhole(const HubSettings& settings, const HubId& id) {
+  std::string missing;
+  for (const fs::path& root : CachesOf(settings)) {
+    const HubCache cache(root);
+    ASSIGN_OR_RETURN(CachedModel cached, FindCachedModel(cache, id));
+    if (cached.missing.empty() && cached.chosen) {
+      return WholeModel{.cache = cache,
+                        .is_ours = root == settings.cache,
+                        .commit = std::move(cached.commit),
+                        .chosen = *std::move(cached.chosen)};
+    }
+    if (missing.empty()) missing = cached.missing;
+  }
+  return NotInCache(id, missing);
 }
 
 absl::StatusOr<std::optional<std::string>> FetchIndex(const FetchContext& context,
@@ -101,9 +124,10 @@ absl::StatusOr<RepositoryInfo> ResolveModel(const FetchContext& context, const H
   }
   if (settings.offline) return NotInCache(id, "");
   RetryRules rules = retries;
-  if (FindFetchedModel(context, id).ok()) rules.attempts = kAttemptsWithCopy;
+  if (FindWhole(settings, id).ok()) rules.attempts = kAttemptsWithCopy;
   HttpClient client(context.http(), context.stop);
-  return FetchRepositoryInfo(client, id, Retries(rules, context.waiter));
+  TellingWaiter waiter(context.waiter, [&](std::string_view text) { context.Tell(text); });
+  return FetchRepositoryInfo(client, id, Retries(rules, waiter));
 }
 
 absl::StatusOr<FetchedModel> InsteadOfHub(const FetchContext& context, const HubId& id,
@@ -117,16 +141,9 @@ absl::StatusOr<FetchedModel> InsteadOfHub(const FetchContext& context, const Hub
 }
 
 absl::StatusOr<FetchedModel> FindFetchedModel(const FetchContext& context, const HubId& id) {
-  std::string missing;
-  for (const fs::path& root : CachesOf(context.settings)) {
-    const HubCache cache(root);
-    ASSIGN_OR_RETURN(const CachedModel cached, FindCachedModel(cache, id));
-    if (cached.missing.empty() && cached.chosen) {
-      return Describe(cache, id, cached.commit, *cached.chosen);
-    }
-    if (missing.empty()) missing = cached.missing;
-  }
-  return NotInCache(id, missing);
+  ASSIGN_OR_RETURN(const WholeModel whole, FindWhole(context.settings, id));
+  if (whole.is_ours) Touch(whole.cache.SnapshotPath(id, whole.commit));
+  return Describe(whole.cache, id, whole.commit, whole.chosen);
 }
 
 namespace {
@@ -150,12 +167,54 @@ absl::Status CheckWhole(const HubCache& cache, const HubId& id, std::string_view
   return absl::OkStatus();
 }
 
+// Takes a model of huggingface_hub's cache into ours when the hashes of all its files are right.
+absl::StatusOr<FetchedModel> AdoptModel(const FetchContext& context, const HubId& id,
+                                        const WholeModel& theirs) {
+  const std::vector<RemoteFile> files = AllFiles(theirs.chosen);
+  for (const RemoteFile& file : files) {
+    if (!file.hash().empty()) continue;
+    return MakeError(
+        Error::kValidationFailed,
+        StrCat("file '", file.path, "' of model '", id.name, "' cannot be checked: nothing in ",
+               theirs.cache.root().string(), " tells its hash"),
+        StrCat("Give the path of a folder that you trust: ",
+               theirs.cache.SnapshotPath(id, theirs.commit).string()));
+  }
+  const HubCache cache(context.settings.cache);
+  ASSIGN_OR_RETURN(const CacheLock shared, ShareRepository(context, cache, id));
+  RETURN_IF_ERROR(cache.Prepare(id));
+  // A part must not pass for the whole: the list comes first, and without one the weights come
+  // last.
+  if (auto tree = theirs.cache.ReadTree(id, theirs.commit)) {
+    RETURN_IF_ERROR(cache.WriteTree(id, {.commit = theirs.commit, .files = *std::move(tree)}));
+  }
+  FetchContext offline = context;
+  offline.settings.offline = true;
+  for (const auto* part : {&theirs.chosen.descriptions, &theirs.chosen.weights}) {
+    RETURN_IF_ERROR(BlobQueue(offline, cache, id, theirs.commit, *part).Run());
+  }
+  RETURN_IF_ERROR(CheckWhole(cache, id, theirs.commit, files));
+  if (!IsHex(id.revision, 40)) {
+    RETURN_IF_ERROR(cache.WriteRef(id, theirs.commit));
+  }
+  return FindFetchedModel(context, id);
+}
+
+// What a cache holds, without asking the Hub, as a path in our cache.
+absl::StatusOr<FetchedModel> TakeFromCache(const FetchContext& context, const HubId& id) {
+  ASSIGN_OR_RETURN(const WholeModel whole, FindWhole(context.settings, id));
+  return whole.is_ours ? FindFetchedModel(context, id) : AdoptModel(context, id, whole);
+}
+
 // To be called with the repository shared.
 absl::StatusOr<FetchedModel> FetchInto(const HubCache& cache, const FetchContext& context,
                                        const HubId& id) {
   RETURN_IF_ERROR(cache.Prepare(id));
   const absl::StatusOr<RepositoryInfo> info = ResolveModel(context, id, context.rules.retries);
-  if (!info.ok()) return InsteadOfHub(context, id, info.status());
+  if (!info.ok()) {
+    RETURN_IF_ERROR(InsteadOfHub(context, id, info.status()).status());
+    return TakeFromCache(context, id);
+  }
   ASSIGN_OR_RETURN(const std::optional<std::string> index, FetchIndex(context, cache, id, *info));
   ASSIGN_OR_RETURN(const ModelFiles chosen, ChooseModelFiles(id.name, info->files, index));
   const std::vector<RemoteFile> files = AllFiles(chosen);
@@ -167,6 +226,7 @@ absl::StatusOr<FetchedModel> FetchInto(const HubCache& cache, const FetchContext
   if (!IsHex(id.revision, 40)) {
     RETURN_IF_ERROR(cache.WriteRef(id, info->commit));
   }
+  Touch(cache.SnapshotPath(id, info->commit));
   FetchedModel model = Describe(cache, id, info->commit, chosen);
   model.fetched_bytes = queue.fetched_bytes();
   return model;
@@ -180,7 +240,7 @@ bool HoldsWhole(const HubCache& cache, const HubId& id) {
 }  // namespace
 
 absl::StatusOr<FetchedModel> FetchModel(const FetchContext& context, const HubId& id) {
-  if (context.settings.offline) return FindFetchedModel(context, id);
+  if (context.settings.offline) return TakeFromCache(context, id);
   const HubCache cache(context.settings.cache);
   ASSIGN_OR_RETURN(const CacheLock shared, ShareRepository(context, cache, id));
   return FetchInto(cache, context, id);
@@ -189,7 +249,7 @@ absl::StatusOr<FetchedModel> FetchModel(const FetchContext& context, const HubId
 absl::StatusOr<FetchedModel> FetchPinnedModel(const FetchContext& context, const HubId& id,
                                               const std::string& commit) {
   const HubId pinned = {.name = id.name, .revision = commit};
-  if (context.settings.offline) return FindFetchedModel(context, pinned);
+  if (context.settings.offline) return TakeFromCache(context, pinned);
   const HubCache cache(context.settings.cache);
   ASSIGN_OR_RETURN(const CacheLock shared, ShareRepository(context, cache, id));
   ASSIGN_OR_RETURN(FetchedModel model, FetchInto(cache, context, pinned));

@@ -21,7 +21,9 @@ namespace quantized {
 
 struct FetchProgress {
   uint64_t done_bytes = 0;
-  uint64_t total_bytes = 0;  // of all files, those in the cache included
+  // Of all files, those in the cache included: they are done from the first report on. Without
+  // what another process brings in meanwhile.
+  uint64_t total_bytes = 0;
   bool is_fetching = false;  // something was missing, and has begun to come
 };
 
@@ -55,7 +57,7 @@ struct FetchedModel {
   size_t files = 0;
   uint64_t size_bytes = 0;     // of the files
   uint64_t fetched_bytes = 0;  // that came over the network for them
-  uint64_t missing_bytes = 0;  // where this is a stand-in: of the model, which no cache has
+  uint64_t missing_bytes = 0;  // where this is a stand-in: of the model, what no cache has
 };
 
 // The commit that `id` names now, and its files. A commit whose files the cache knows, and all when
@@ -65,8 +67,9 @@ struct FetchedModel {
 absl::StatusOr<RepositoryInfo> ResolveModel(const FetchContext& context, const HubId& id,
                                             const RetryRules& retries);
 
-// What a cache, ours or huggingface_hub's, holds as a whole; asks nobody. Errors: kModelNotFound,
-// naming what is missing; those of ChooseModelFiles.
+// What a cache, ours or huggingface_hub's, holds as a whole; asks nobody. For a look at it: what is
+// huggingface_hub's was not checked. Errors: kModelNotFound, naming what is missing; those of
+// ChooseModelFiles.
 absl::StatusOr<FetchedModel> FindFetchedModel(const FetchContext& context, const HubId& id);
 
 // After `failure` to ask the Hub for `id`: where it could not be reached and a cache holds the
@@ -74,11 +77,12 @@ absl::StatusOr<FetchedModel> FindFetchedModel(const FetchContext& context, const
 absl::StatusOr<FetchedModel> InsteadOfHub(const FetchContext& context, const HubId& id,
                                           const absl::Status& failure);
 
-// Fetches what is missing; where the Hub cannot be reached, InsteadOfHub; offline, takes what a
-// cache holds, ours or huggingface_hub's. A file that huggingface_hub's cache holds is linked into
-// ours when its hash is right. Errors: those of FetchRepositoryInfo, ChooseModelFiles and
-// BlobDownload; kDiskFull before anything is fetched; kModelNotFound offline, naming what is
-// missing; kCancelled.
+// Fetches what is missing; where the Hub cannot be reached, says so as InsteadOfHub does; then, and
+// offline, takes what a cache holds, ours or huggingface_hub's. A file that huggingface_hub's cache
+// holds is linked into ours when its hash is right. Errors: those of FetchRepositoryInfo,
+// ChooseModelFiles and BlobDownload; kDiskFull before anything is fetched; offline kModelNotFound,
+// naming what is missing, and kValidationFailed, naming a file of huggingface_hub's that has
+// another hash; kCancelled.
 absl::StatusOr<FetchedModel> FetchModel(const FetchContext& context, const HubId& id);
 
 // FetchModel of `commit`, which is what `id` named when somebody asked (PinModel); once it is whole

@@ -158,9 +158,81 @@ TEST_F(FetchModelTest, AnOutageIsSatOut) {
 }
 
 TEST_F(FetchModelTest, AStalledTransferIsTakenUp) {
-  server_.Fail({.kind = HubFaultKind::kStall, .at_byte = 1000});
-  Fetch(Context());
-  EXPECT_FALSE(waiter_.waits().empty());
+  for (const HubFaultKind kind : {HubFaultKind::kStall, HubFaultKind::kStallBeforeHeaders}) {
+    ASSERT_TRUE(RemoveAll(cache()).ok());
+    const size_t waits = waiter_.waits().size();
+    server_.Fail({.kind = kind, .at_byte = 1000});
+    Fetch(Context());
+    EXPECT_GT(waiter_.waits().size(), waits);
+  }
+}
+
+// Who finds nothing to do while another begins the only file waits for its chunks.
+TEST_F(FetchModelTest, AllConnectionsServeOneFile) {
+  testing::HubRepository model{.name = "me/model"};
+  model.AddFile("model.safetensors", Weights(3));
+  server_.Add(model);
+  FetchContext context = Context();
+  context.rules.connections = 4;
+  context.stall_timeout = std::chrono::minutes(10);  // who waits for the others is not given up
+  server_.Gather("/lfs/", 4);
+  const auto fetched = FetchModel(context, id_);
+  ASSERT_TRUE(fetched.ok()) << fetched.status();
+  ExpectWhole(fetched->path, model);
+  EXPECT_TRUE(server_.gathered());
+}
+
+// What is there is done before the first byte comes, so that speed is that of what comes.
+TEST_F(FetchModelTest, ProgressBeginsWithWhatIsThere) {
+  FetchContext theirs = Context();
+  theirs.settings.cache = shared_cache();
+  theirs.settings.shared_cache.clear();
+  ASSERT_TRUE(FetchModel(theirs, id_).ok());
+  const fs::path blobs = shared_cache() / "models--me--model/blobs";
+  const std::string last = model_.files["model-00002-of-00002.safetensors"].sha256;
+  ASSERT_TRUE(RemoveAll(blobs / last).ok());
+
+  // Of the last shard some chunks came.
+  std::stop_source stop;
+  FetchContext stopped = Context();
+  stopped.rules.connections = 1;
+  stopped.stop = stop.get_token();
+  std::vector<FetchProgress> progress;
+  stopped.on_progress = [&](const FetchProgress& one) {
+    progress.push_back(one);
+    if (one.done_bytes >= progress.front().done_bytes + 3 * kChunkBytes) stop.request_stop();
+  };
+  EXPECT_EQ(ErrorOf(FetchModel(stopped, id_).status()), Error::kCancelled);
+  ASSERT_FALSE(progress.empty());
+  EXPECT_EQ(progress.front().done_bytes, progress.front().total_bytes - kWeightBytes);
+  EXPECT_FALSE(progress.front().is_fetching);
+
+  progress.clear();
+  FetchContext context = Context();
+  context.on_progress = [&](const FetchProgress& one) { progress.push_back(one); };
+  const FetchedModel fetched = Fetch(context);
+  ASSERT_FALSE(progress.empty());
+  const uint64_t there_bytes = progress.front().done_bytes;
+  EXPECT_GE(there_bytes, fetched.size_bytes - kWeightBytes + 2 * kChunkBytes);
+  EXPECT_EQ(fetched.fetched_bytes, fetched.size_bytes - there_bytes);
+  for (size_t i = 1; i < progress.size(); ++i) {
+    EXPECT_GE(progress[i].done_bytes, progress[i - 1].done_bytes);
+    EXPECT_LE(progress[i].done_bytes - progress[i - 1].done_bytes, kChunkBytes);
+    EXPECT_EQ(progress[i].total_bytes, fetched.size_bytes);
+  }
+  EXPECT_EQ(progress.back().done_bytes, fetched.size_bytes);
+}
+
+TEST_F(FetchModelTest, AWaitThatTheHubAsksForIsTold) {
+  std::vector<std::string> messages;
+  FetchContext context = Context();
+  context.rules.connections = 1;
+  context.on_message = [&](std::string_view text) { messages.emplace_back(text); };
+  server_.Fail({.kind = HubFaultKind::kTooManyRequests, .port = HubPort::kHub});
+  server_.Fail({.kind = HubFaultKind::kTooManyRequests, .skip = 3});
+  Fetch(context);
+  EXPECT_THAT(messages, ::testing::ElementsAre("The Hub asks to wait 7 s (429)",
+                                               "The Hub asks to wait 7 s (429)"));
 }
 
 // Servers of one CDN that name the same bytes differently.
@@ -275,13 +347,16 @@ TEST_F(FetchModelTest, ACopyDoesWhereTheHubCannotBeReached) {
   FetchContext alone = Context();
   alone.settings.endpoint = "http://127.0.0.1:9";
   EXPECT_EQ(ErrorOf(FetchModel(alone, id_).status()), Error::kIo);
-  const size_t waits = waiter_.waits().size();
   const FetchedModel online = Fetch(Context());
-  std::string message;
-  alone.on_message = [&](std::string_view text) { message = text; };
-  EXPECT_EQ(Fetch(alone).path, online.path);
-  EXPECT_EQ(waiter_.waits().size(), waits + 1);
-  EXPECT_THAT(message, HasSubstr("is taken from the cache, commit " + online.commit));
+  for (const std::string endpoint : {"http://127.0.0.1:9", "http://nothere.invalid"}) {
+    alone.settings.endpoint = endpoint;
+    const size_t waits = waiter_.waits().size();
+    std::string message;
+    alone.on_message = [&](std::string_view text) { message = text; };
+    EXPECT_EQ(Fetch(alone).path, online.path);
+    EXPECT_EQ(waiter_.waits().size(), waits + 1);
+    EXPECT_THAT(message, HasSubstr("is taken from the cache, commit " + online.commit));
+  }
   // A refusal is an answer.
   testing::HubRepository gone = model_;
   gone.is_private = true;
@@ -298,11 +373,103 @@ TEST_F(FetchModelTest, TheOtherCacheIsUsed) {
   EXPECT_EQ(Fetch(Context()).fetched_bytes, 0u);
   EXPECT_EQ(server_.requests().size(), 1u);
 
-  ASSERT_TRUE(RemoveAll(cache()).ok());
+  // Offline, too, and by what the links of the snapshot tell where there is no list of its files.
+  const fs::path snapshot = shared_cache() / "models--me--model/snapshots" / model_.Commit();
+  const auto time = fs::last_write_time(snapshot);
+  server_.ForgetRequests();
+  for (const bool with_tree : {true, false}) {
+    ASSERT_TRUE(RemoveAll(cache()).ok());
+    if (!with_tree) {
+      ASSERT_TRUE(RemoveAll(shared_cache() / "models--me--model/trees").ok());
+    }
+    FetchContext offline = Context();
+    offline.settings.offline = true;
+    EXPECT_EQ(Fetch(offline).path, cache() / "models--me--model/snapshots" / model_.Commit());
+    EXPECT_EQ(Contents(cache() / "models--me--model/refs/main"), model_.Commit());
+    EXPECT_EQ(fs::exists(cache() / "models--me--model/trees"), with_tree);
+    EXPECT_TRUE(FetchModel(offline, id_).ok());
+  }
+  EXPECT_EQ(fs::last_write_time(snapshot), time);
+  EXPECT_THAT(server_.requests(), IsEmpty());
+}
+
+// Whatever keeps the Hub from being asked, nothing wrong is used.
+TEST_F(FetchModelTest, ABlobOfTheOtherCacheThatIsWrongIsAnErrorOffline) {
+  FetchContext theirs = Context();
+  theirs.settings.cache = shared_cache();
+  theirs.settings.shared_cache.clear();
+  ASSERT_TRUE(FetchModel(theirs, id_).ok());
+  FetchContext offline = Context(), alone = Context();
+  offline.settings.offline = true;
+  alone.settings.endpoint = "http://127.0.0.1:9";
+  for (const std::string name : {"model-00001-of-00002.safetensors", "tokenizer.json"}) {
+    const std::string right = model_.files[name].bytes;
+    const fs::path blob = shared_cache() / "models--me--model/blobs" / model_.files[name].hash();
+    std::fstream(blob, std::ios::in | std::ios::out).write("w", 1);
+    const absl::StatusOr<FetchedModel> taken[] = {FetchModel(offline, id_),
+                                                  FetchPinnedModel(offline, id_, model_.Commit()),
+                                                  FetchModel(alone, id_)};
+    for (const auto& fetched : taken) {
+      EXPECT_EQ(ErrorOf(fetched.status()), Error::kValidationFailed) << fetched.status();
+      EXPECT_THAT(MessageOf(fetched.status()), HasSubstr("file '" + name + "' of model"));
+      EXPECT_THAT(MessageOf(fetched.status()), HasSubstr(model_.files[name].hash()));
+    }
+    EXPECT_FALSE(fs::exists(cache() / "models--me--model/refs/main"));
+    std::fstream(blob, std::ios::in | std::ios::out).write(right.data(), 1);
+    ASSERT_TRUE(RemoveAll(cache()).ok());
+  }
+  Fetch(offline);
+}
+
+// What came before the damage was found does not pass for the model.
+TEST_F(FetchModelTest, APartOfTheOtherCachesModelIsNotTheModel) {
+  testing::HubRepository model{.name = "me/model"};
+  model.AddFile("config.json", "{}");
+  model.AddFile("tokenizer.json", "{\"a\":1}");
+  model.AddFile("model.safetensors", Weights(3));
+  server_.Add(model);
   FetchContext offline = Context();
   offline.settings.offline = true;
-  EXPECT_TRUE(FetchModel(offline, id_).ok());
-  EXPECT_FALSE(fs::exists(cache()));
+  for (const bool with_tree : {true, false}) {
+    FetchContext theirs = Context();
+    theirs.settings.cache = shared_cache();
+    theirs.settings.shared_cache.clear();
+    ASSERT_TRUE(FetchModel(theirs, id_).ok());
+    if (!with_tree) {
+      ASSERT_TRUE(RemoveAll(shared_cache() / "models--me--model/trees").ok());
+    }
+    const std::string hash = model.files["tokenizer.json"].hash();
+    std::ofstream(shared_cache() / "models--me--model/blobs" / hash) << "damaged";
+    for (int time = 0; time < 2; ++time) {
+      const auto taken = FetchPinnedModel(offline, id_, model.Commit());
+      EXPECT_EQ(ErrorOf(taken.status()), Error::kValidationFailed) << taken.status();
+    }
+    ASSERT_TRUE(RemoveAll(cache()).ok());
+    ASSERT_TRUE(RemoveAll(shared_cache()).ok());
+  }
+}
+
+// Where links cannot be made huggingface_hub keeps the file itself in the snapshot.
+TEST_F(FetchModelTest, AFileOfTheOtherCacheThatIsNoLink) {
+  FetchContext theirs = Context();
+  theirs.settings.cache = shared_cache();
+  theirs.settings.shared_cache.clear();
+  const auto fetched = FetchModel(theirs, id_);
+  ASSERT_TRUE(fetched.ok()) << fetched.status();
+  const fs::path file = fetched->path / "config.json";
+  const fs::path blob = fs::canonical(file);
+  fs::remove(file);
+  fs::rename(blob, file);
+  FetchContext offline = Context();
+  offline.settings.offline = true;
+  Fetch(offline);
+
+  // The list of the model's files is what tells its hash.
+  ASSERT_TRUE(RemoveAll(cache()).ok());
+  ASSERT_TRUE(RemoveAll(shared_cache() / "models--me--model/trees").ok());
+  const auto taken = FetchModel(offline, id_);
+  EXPECT_EQ(ErrorOf(taken.status()), Error::kValidationFailed) << taken.status();
+  EXPECT_THAT(MessageOf(taken.status()), HasSubstr("'config.json'"));
 }
 
 TEST_F(FetchModelTest, ABlobOfTheOtherCacheThatIsWrongIsNot) {

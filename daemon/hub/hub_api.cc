@@ -58,11 +58,13 @@ std::string PageOf(const HttpSettings& settings, const HubId& id) {
   return StrCat(settings.endpoint, "/", id.name);
 }
 
-absl::Status NotFound(const HubId& id, bool may_be_private) {
+absl::Status NotFound(const HubId& id, bool anonymous) {
   std::string suggestion = "Check the model name or provide a local path";
   // Only models that belong to somebody can be private.
-  if (may_be_private && id.name.find('/') != std::string::npos) {
-    suggestion += "; for a private model, set HF_TOKEN";
+  if (id.name.find('/') != std::string::npos) {
+    suggestion += anonymous ? "; for a private model, set HF_TOKEN"
+                            : "; if it is private, the account of the token in use must have "
+                              "access to it: set HF_TOKEN to one that has";
   }
   return MakeError(Error::kModelNotFound,
                    StrCat("Model '", id.name, "' not found on Hugging Face Hub"), suggestion);
@@ -104,7 +106,7 @@ absl::Status HubRefusal(const HttpSettings& settings, const HubId& id, std::stri
                      StrCat("Model '", id.name, "' has no file '", what, "' on Hugging Face Hub"));
   }
   if (status == 404) return NotFound(id, anonymous);
-  if (status == 401 && anonymous) return NotFound(id, true);
+  if (status == 401 && anonymous) return NotFound(id, anonymous);
   if (status == 401) {
     return MakeError(Error::kAuthenticationRequired,
                      StrCat("Hugging Face Hub refuses the token for model '", id.name, "'"),

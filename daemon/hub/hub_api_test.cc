@@ -65,7 +65,8 @@ TEST_F(HubApiTest, WhatARefusalMeans) {
        "Check the model name or provide a local path; for a private model, set HF_TOKEN"},
       {"me/hidden", "hf_public", Error::kModelNotFound,
        "Model 'me/hidden' not found on Hugging Face Hub",
-       "Check the model name or provide a local path"},
+       "Check the model name or provide a local path; if it is private, the account of the token "
+       "in use must have access to it: set HF_TOKEN to one that has"},
       {"me/model", "hf_bad", Error::kAuthenticationRequired,
        "Hugging Face Hub refuses the token for model 'me/model'",
        "Set HF_TOKEN to a valid token of https://huggingface.co/settings/tokens"},

@@ -115,6 +115,27 @@ TEST_F(ProgramTest, FailsAsTheContractSays) {
   }
 }
 
+TEST_F(ProgramTest, AHubThatCannotBeReached) {
+  auto refused = Options(), unknown = Options();
+  refused.environment["HF_ENDPOINT"] = "http://127.0.0.1:9";
+  unknown.environment["HF_ENDPOINT"] = "http://nothere.invalid";
+  Process first(Command({"pin", "me/model"}), refused);
+  Process second(Command({"pin", "me/model"}), unknown);
+  for (Process* process : {&first, &second}) {
+    const ProcessResult result = process->Wait();
+    EXPECT_EQ(result.exit_code, 1) << result.err;
+    const json failure = json::parse(result.out, nullptr, false);
+    EXPECT_EQ(failure["status"], "error");
+    EXPECT_THAT(failure["message"].get<std::string>(), HasSubstr("after 5 attempts: cannot read"));
+  }
+  // A copy does.
+  const json fetched = Run({"fetch", "me/model"});
+  const ProcessResult copy = testing::RunProcess(Command({"fetch", "me/model"}), unknown);
+  ASSERT_EQ(copy.exit_code, 0) << copy.out << copy.err;
+  EXPECT_EQ(json::parse(copy.out)["path"], fetched["path"]);
+  EXPECT_THAT(copy.err, HasSubstr("is taken from the cache"));
+}
+
 TEST_F(ProgramTest, GoesOnAfterAKill) {
   constexpr size_t kConnections = 4;
   const std::string hash = model_.files["model-00001-of-00002.safetensors"].sha256;

@@ -4,7 +4,9 @@
 #include <array>
 #include <atomic>
 #include <cstring>
+#include <set>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/base/error.h"
@@ -14,6 +16,8 @@
 #include "core/base/str_cat.h"
 #include "core/base/text.h"
 #include "daemon/hub/blob_digest.h"
+#include "daemon/hub/blob_queue.h"
+#include "daemon/hub/gguf_header.h"
 #include "daemon/hub/hub_api.h"
 #include "daemon/hub/model_files.h"
 
@@ -26,25 +30,31 @@ namespace fs = std::filesystem;
 // format's own limit.
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr uint64_t kFirstBytes = 64 << 10;
-constexpr uint64_t kGgufBytes = 32 << 20;
+constexpr uint64_t kMostStepBytes = 4 << 20;
 // The texts that say what a model is, and what of its tokenizer is small.
-constexpr std::array<std::string_view, 7> kFewTexts = {
-    "chat_template.jinja",          "config.json",       "generation_config.json",
-    "model.safetensors.index.json", "quant_config.json", "quantize_config.json",
-    "tokenizer_config.json"};
+constexpr std::array<std::string_view, 8> kFewTexts = {
+    "chat_template.jinja",    "chat_template.json",           "config.json",
+    "generation_config.json", "model.safetensors.index.json", "quant_config.json",
+    "quantize_config.json",   "tokenizer_config.json"};
 
 // Reads the beginnings of files of one commit. For one thread.
 class RemoteReader {
  public:
-  RemoteReader(const FetchContext& context, const HubId& id, std::string_view commit)
-      : context_(context), id_(id), commit_(commit), client_(context.http(), context.stop) {}
+  // All arguments must outlive *this.
+  RemoteReader(const FetchContext& context, Waiter& waiter, const HubId& id,
+               std::string_view commit)
+      : context_(context),
+        waiter_(waiter),
+        id_(id),
+        commit_(commit),
+        client_(context.http(), context.stop) {}
 
   uint64_t fetched_bytes() const { return fetched_bytes_; }
 
   // Appends to `text` what it lacks of the first `size_bytes` of `file`. A server without ranges
   // sends the file from its start. Whatever the server sends, what is beyond is not read.
   absl::Status Extend(const RemoteFile& file, uint64_t size_bytes, std::string& text) {
-    Retries retries(context_.questions, context_.waiter);
+    Retries retries(context_.questions, waiter_);
     while (text.size() < size_bytes) {
       const ByteRange range = {.begin = text.size(), .end = size_bytes};
       const HttpRequest request{.url = FileUrl(context_.settings.endpoint, id_, commit_, file.path),
@@ -107,6 +117,7 @@ class RemoteReader {
   }
 
   const FetchContext& context_;
+  Waiter& waiter_;
   const HubId& id_;
   const std::string commit_;
   HttpClient client_;
@@ -119,11 +130,27 @@ uint64_t LittleEndian64(std::string_view bytes) {
   return value;
 }
 
+// No length is told: it is read in steps, large enough for what was seen of it, until it ends. Of
+// one that cannot be right the parser of the stand-in tells.
+absl::Status ReadGgufHeader(RemoteReader& reader, const RemoteFile& file, std::string& header) {
+  const uint64_t most = std::min(file.size_bytes, kMostGgufHeaderBytes);
+  uint64_t wanted_bytes = std::min(most, kFirstBytes);
+  while (true) {
+    RETURN_IF_ERROR(reader.Extend(file, wanted_bytes, header));
+    const uint64_t needed_bytes = LeastGgufHeaderBytes(header);
+    if (needed_bytes > most) return absl::OkStatus();
+    if (needed_bytes <= header.size()) {
+      if (needed_bytes > 0) header.resize(needed_bytes);
+      return absl::OkStatus();
+    }
+    const uint64_t step = std::min(header.size() + kMostStepBytes, header.size() * 8);
+    wanted_bytes = std::min(most, std::max(needed_bytes, step));
+  }
+}
+
 absl::Status ReadHeader(RemoteReader& reader, const RemoteFile& file, std::string& header) {
-  const bool is_gguf = file.path.ends_with(".gguf");
-  RETURN_IF_ERROR(
-      reader.Extend(file, std::min(file.size_bytes, is_gguf ? kGgufBytes : kFirstBytes), header));
-  if (is_gguf) return absl::OkStatus();
+  if (file.path.ends_with(".gguf")) return ReadGgufHeader(reader, file, header);
+  RETURN_IF_ERROR(reader.Extend(file, std::min(file.size_bytes, kFirstBytes), header));
   const uint64_t length = header.size() < 8 ? 0 : LittleEndian64(header);
   const uint64_t most = std::min(kMaxHeaderBytes, std::max<uint64_t>(file.size_bytes, 8) - 8);
   if (header.size() < 8 || length > most) {
@@ -166,8 +193,8 @@ absl::StatusOr<std::string> ReadText(RemoteReader& reader, const RemoteFile& fil
 // Runs body(i, reader) for each i below `count` on some connections; the first failure counts.
 class Readers {
  public:
-  Readers(const FetchContext& context, const HubId& id, std::string_view commit)
-      : context_(context), id_(id), commit_(commit) {}
+  Readers(const FetchContext& context, Waiter& waiter, const HubId& id, std::string_view commit)
+      : context_(context), waiter_(waiter), id_(id), commit_(commit) {}
 
   absl::Status ForEach(size_t count,
                        const std::function<absl::Status(size_t, RemoteReader&)>& body) {
@@ -175,7 +202,7 @@ class Readers {
       std::vector<std::jthread> threads;
       for (size_t t = 0; t < std::min(count, context_.rules.connections); ++t) {
         threads.emplace_back([&] {
-          RemoteReader reader(context_, id_, commit_);
+          RemoteReader reader(context_, waiter_, id_, commit_);
           for (size_t i; (i = next_++) < count;) {
             if (absl::Status status = body(i, reader); !status.ok()) {
               const MutexLock lock(mutex_);
@@ -195,6 +222,7 @@ class Readers {
 
  private:
   const FetchContext& context_;
+  Waiter& waiter_;
   const HubId& id_;
   const std::string commit_;
   std::atomic<size_t> next_ = 0;
@@ -235,6 +263,20 @@ absl::StatusOr<ModelFiles> ChooseFiles(RemoteReader& reader, const HubId& id,
   return ChooseModelFiles(id.name, info.files, index);
 }
 
+// What a job would fetch. Two files of the same bytes are one blob.
+uint64_t MissingBytes(const FetchContext& context, const HubId& id, std::string_view commit,
+                      const ModelFiles& chosen) {
+  std::set<std::string> seen;
+  uint64_t missing_bytes = 0;
+  for (const auto* files : {&chosen.descriptions, &chosen.weights}) {
+    for (const RemoteFile& file : *files) {
+      if (!seen.insert(file.hash()).second) continue;
+      missing_bytes += file.size_bytes - BytesThere(context, id, commit, file);
+    }
+  }
+  return missing_bytes;
+}
+
 }  // namespace
 
 absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const HubId& id, Texts texts,
@@ -242,7 +284,8 @@ absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const Hub
   ASSIGN_OR_RETURN(const Look look, LookUp(context, id));
   if (look.here) return *look.here;
   const RepositoryInfo& info = look.info;
-  RemoteReader reader(context, id, info.commit);
+  TellingWaiter waiter(context.waiter, [&](std::string_view text) { context.Tell(text); });
+  RemoteReader reader(context, waiter, id, info.commit);
   ASSIGN_OR_RETURN(const ModelFiles chosen, ChooseFiles(reader, id, info));
 
   RETURN_IF_ERROR(CreateDirectories(directory));
@@ -256,7 +299,7 @@ absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const Hub
     RETURN_IF_ERROR(WriteStandIn(directory / file.path, text, text.size()));
     ++headers.files;
   }
-  Readers readers(context, id, info.commit);
+  Readers readers(context, waiter, id, info.commit);
   const auto copy_header = [&](size_t i, RemoteReader& one) -> absl::Status {
     const RemoteFile& file = chosen.weights[i];
     std::string header;
@@ -265,7 +308,7 @@ absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const Hub
   };
   RETURN_IF_ERROR(readers.ForEach(chosen.weights.size(), copy_header));
   for (const RemoteFile& file : chosen.weights) headers.size_bytes += file.size_bytes;
-  headers.missing_bytes = headers.size_bytes;
+  headers.missing_bytes = MissingBytes(context, id, info.commit, chosen);
   headers.files += chosen.weights.size();
   headers.fetched_bytes = reader.fetched_bytes() + readers.fetched_bytes();
   return headers;
@@ -274,7 +317,8 @@ absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const Hub
 absl::StatusOr<std::string> PinModel(const FetchContext& context, const HubId& id) {
   ASSIGN_OR_RETURN(const Look look, LookUp(context, id));
   if (look.here) return look.here->commit;
-  RemoteReader reader(context, id, look.info.commit);
+  TellingWaiter waiter(context.waiter, [&](std::string_view text) { context.Tell(text); });
+  RemoteReader reader(context, waiter, id, look.info.commit);
   ASSIGN_OR_RETURN(const ModelFiles chosen, ChooseFiles(reader, id, look.info));
   // The Hub describes a gated model to everybody, and shows its README.md; the weights are what it
   // keeps from them.

@@ -19,9 +19,9 @@ enum class Texts { kFew, kAll };
 // Writes the stand-in into `directory`, which is made: the result's path; where a cache has the
 // model, that is the model. `files` counts what the stand-in has, `size_bytes` is the model's. Of a
 // safetensors file that is the length that its first 8 bytes tell, 100 MB at most; of a GGUF file,
-// whose header tells no length, its first 32 MiB. Errors: those of FetchRepositoryInfo and
-// ChooseModelFiles; kValidationFailed for a length that the file does not have and for a text with
-// the wrong hash; kIo.
+// whose header tells no length, what its parts tell of theirs, 64 MiB at most. Errors: those of
+// FetchRepositoryInfo and ChooseModelFiles; kValidationFailed for a length that the file does not
+// have and for a text with the wrong hash; kIo.
 absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const HubId& id, Texts texts,
                                           const std::filesystem::path& directory);
 

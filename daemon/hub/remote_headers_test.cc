@@ -1,6 +1,8 @@
 #include "daemon/hub/remote_headers.h"
 
+#include "daemon/hub/hub_cache.h"
 #include "daemon/hub/hub_test.h"
+#include "tests/support/gguf_bytes.h"
 #include "tests/support/sandbox.h"
 
 namespace quantized {
@@ -68,6 +70,118 @@ TEST_F(RemoteHeadersTest, AllTexts) {
   EXPECT_TRUE(fs::exists(stand_in() / "README.md"));
 }
 
+TEST_F(RemoteHeadersTest, AChatTemplateIsOneOfTheFewTexts) {
+  testing::HubRepository model = Model("me/model");
+  for (const std::string name : {"chat_template.json", "chat_template.jinja"}) {
+    model.AddFile(name, "{}");
+  }
+  server_.Add(model);
+  ASSERT_TRUE(FetchHeaders(Context(), *ParseHubId("me/model"), Texts::kFew, stand_in()).ok());
+  EXPECT_EQ(Contents(stand_in() / "chat_template.json"), "{}");
+  EXPECT_EQ(Contents(stand_in() / "chat_template.jinja"), "{}");
+}
+
+// Whatever is in one of the caches, or came of a download that was cut, does not come again.
+TEST_F(RemoteHeadersTest, MissingIsWhatIsInNoCache) {
+  const testing::HubRepository model = Model("me/model");
+  server_.Add(model);
+  const HubId id = *ParseHubId("me/model");
+  const auto missing = [&] {
+    const auto headers = FetchHeaders(Context(), id, Texts::kAll, stand_in());
+    EXPECT_TRUE(headers.ok()) << headers.status();
+    return headers.ok() ? headers->missing_bytes : 0;
+  };
+  const uint64_t all_bytes = missing();
+  EXPECT_GT(all_bytes, 2 * kWeightBytes);
+
+  FetchContext theirs = Context();
+  theirs.settings.cache = shared_cache();
+  theirs.settings.shared_cache.clear();
+  ASSERT_TRUE(FetchModel(theirs, id).ok());
+  const std::string last = model.files.at("model-00002-of-00002.safetensors").hash();
+  fs::remove(HubCache(shared_cache()).BlobPath(id, last));
+  EXPECT_EQ(missing(), kWeightBytes);
+
+  std::stop_source stop;
+  FetchContext stopped = Context();
+  stopped.stop = stop.get_token();
+  stopped.rules.connections = 1;
+  stopped.on_progress = [&](const FetchProgress& progress) {
+    if (progress.done_bytes > progress.total_bytes - kWeightBytes + 3 * kChunkBytes) {
+      stop.request_stop();
+    }
+  };
+  EXPECT_EQ(ErrorOf(FetchModel(stopped, id).status()), Error::kCancelled);
+  EXPECT_EQ(missing(), kWeightBytes - 3 * kChunkBytes);
+
+  ASSERT_TRUE(FetchModel(Context(), id).ok());
+  fs::remove(HubCache(cache()).BlobPath(id, last));
+  ASSERT_TRUE(RemoveAll(shared_cache()).ok());
+  EXPECT_EQ(missing(), kWeightBytes);
+}
+
+// Each step of a GGUF header goes as far as is known to be needed, or a little further.
+TEST_F(RemoteHeadersTest, OfAGgufFileOnlyItsHeaderComes) {
+  constexpr size_t kFileBytes = 9'000'000;
+  testing::GgufBytes first(/*tensor_count=*/1, /*pair_count=*/2);
+  first.Key("tokens", 9).Number(uint32_t{8}).Number(uint64_t{60'000});
+  for (int i = 0; i < 60'000; ++i) first.String("ab");
+  first.Key("text", 8).String(std::string(5'000'000, 't')).Tensor("a", {32}, 0, 0);
+  testing::GgufBytes second(1, 0), third(2, 0);
+  second.Tensor("b", {32}, 0, 0);
+  third.Tensor("c", {32}, 0, 0).Tensor("d", {32}, 0, 128);
+  const std::string headers[] = {first, second, third};
+  testing::HubRepository model{.name = "me/model"};
+  for (size_t i = 0; i < std::size(headers); ++i) {
+    model.AddFile(absl::StrCat("m-0000", i + 1, "-of-00003.gguf"),
+                  headers[i] + std::string(kFileBytes - headers[i].size(), 'x'));
+  }
+  server_.Add(model);
+  const auto looked = FetchHeaders(Context(), *ParseHubId("me/model"), Texts::kFew, stand_in());
+  ASSERT_TRUE(looked.ok()) << looked.status();
+  for (size_t i = 0; i < std::size(headers); ++i) {
+    const std::string bytes =
+        Contents(stand_in() / absl::StrCat("m-0000", i + 1, "-of-00003.gguf"));
+    ASSERT_EQ(bytes.size(), kFileBytes);
+    EXPECT_TRUE(bytes.starts_with(headers[i])) << i;
+    EXPECT_EQ(bytes.find_first_not_of('\0', headers[i].size()), std::string::npos) << i;
+  }
+  EXPECT_LT(looked->fetched_bytes, headers[0].size() + (4u << 20) + 2 * (64u << 10) + 1);
+}
+
+// Whoever parses the stand-in says what is wrong with it.
+TEST_F(RemoteHeadersTest, AGgufHeaderThatCannotBeIsNotReadOn) {
+  testing::HubRepository model{.name = "me/model"};
+  const std::string endless = testing::GgufBytes(0, 1).Number(uint64_t{1} << 60);
+  for (const std::string& start : {endless, std::string("no GGUF")}) {
+    model.AddFile("m.gguf", start + std::string(1 << 20, 'x'));
+    server_.Add(model);
+    const auto looked = FetchHeaders(Context(), *ParseHubId("me/model"), Texts::kFew, stand_in());
+    ASSERT_TRUE(looked.ok()) << looked.status();
+    EXPECT_EQ(looked->fetched_bytes, 64u << 10);
+    EXPECT_TRUE(Contents(stand_in() / "m.gguf").starts_with(start));
+  }
+}
+
+TEST_F(RemoteHeadersTest, AWaitThatTheHubAsksForIsTold) {
+  using Kind = testing::HubFaultKind;
+  server_.Add(Model("me/model"));
+  std::vector<std::string> messages;
+  FetchContext context = Context();
+  context.on_message = [&](std::string_view text) { messages.emplace_back(text); };
+  for (const std::string path_part : {"/api/", "/resolve/"}) {
+    server_.Fail(
+        {.kind = Kind::kTooManyRequests, .port = testing::HubPort::kHub, .path_part = path_part});
+  }
+  EXPECT_TRUE(PinModel(context, *ParseHubId("me/model")).ok());
+  EXPECT_THAT(messages, ::testing::ElementsAre("The Hub asks to wait 7 s (429)",
+                                               "The Hub asks to wait 7 s (429)"));
+  messages.clear();
+  server_.Fail({.kind = Kind::kTooManyRequests, .times = 1});
+  EXPECT_TRUE(FetchHeaders(context, *ParseHubId("me/model"), Texts::kFew, stand_in()).ok());
+  EXPECT_THAT(messages, ::testing::ElementsAre("The Hub asks to wait 7 s (429)"));
+}
+
 TEST_F(RemoteHeadersTest, APinIsTheCommitOfWhatCanBeFetched) {
   testing::HubRepository model = Model("me/model");
   server_.Add(model);
@@ -98,6 +212,19 @@ TEST_F(RemoteHeadersTest, APinIsGivenUpSoon) {
                 .times = 1000});
   EXPECT_EQ(ErrorOf(PinModel(Context(), *ParseHubId("me/model")).status()), Error::kIo);
   EXPECT_LE(waiter_.waits().size(), 5u);
+}
+
+TEST_F(RemoteHeadersTest, AHubWhoseNameIsNotFoundIsOneThatCannotBeReached) {
+  FetchContext context = Context();
+  for (const std::string endpoint : {"http://127.0.0.1:9", "http://nothere.invalid"}) {
+    context.settings.endpoint = endpoint;
+    const size_t waits = waiter_.waits().size();
+    const absl::Status failure = PinModel(context, *ParseHubId("me/model")).status();
+    EXPECT_EQ(ErrorOf(failure), Error::kIo) << failure;
+    EXPECT_THAT(MessageOf(failure), HasSubstr("after 5 attempts: cannot read " + endpoint));
+    EXPECT_THAT(SuggestionOf(failure), HasSubstr("HF_ENDPOINT"));
+    EXPECT_EQ(waiter_.waits().size(), waits + 4);
+  }
 }
 
 TEST_F(RemoteHeadersTest, APinnedModelIsThatCommitWhateverItsBranchBecame) {

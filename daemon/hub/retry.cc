@@ -21,6 +21,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+constexpr seconds kWaitWorthTelling{5};
+
 // RFC 9110, 10.2.3: seconds, or a date.
 std::optional<seconds> RetryAfter(const HttpResponse& response) {
   const std::string text = response.Header("retry-after");
@@ -55,6 +57,13 @@ std::optional<seconds> AskedWait(const HttpResponse& response) {
   return std::max(RetryAfter(response), RateLimitReset(response));
 }
 
+std::string WhyToWait(milliseconds wait, std::optional<seconds> asked, const absl::Status& failure,
+                      int status) {
+  const int64_t count = std::chrono::ceil<seconds>(wait).count();
+  if (asked && *asked >= wait) return StrCat("The Hub asks to wait ", count, " s (", status, ")");
+  return StrCat("Trying again in ", count, " s: ", failure.message());
+}
+
 }  // namespace
 
 bool RealWaiter::Wait(milliseconds time, const std::stop_token& stop) {
@@ -63,6 +72,15 @@ bool RealWaiter::Wait(milliseconds time, const std::stop_token& stop) {
   std::unique_lock lock(mutex);
   never.wait_for(lock, stop, time, [] { return false; });
   return !stop.stop_requested();
+}
+
+void TellingWaiter::Announce(milliseconds time, std::string_view why) {
+  if (time < kWaitWorthTelling) return;
+  const MutexLock lock(mutex_);
+  const auto now = waiter_.Now();
+  if (now < told_until_) return;
+  told_until_ = now + time;
+  tell_(why);
 }
 
 absl::Status Retries::WaitToRetry(const absl::Status& failure, const HttpResponse& response,
@@ -77,12 +95,14 @@ absl::Status Retries::WaitToRetry(const absl::Status& failure, const HttpRespons
       std::min(rules_.longest_wait, rules_.first_wait * (1 << std::min(failures_ - 1, 16)));
   milliseconds wait(
       std::uniform_int_distribution<int64_t>(full.count() / 2, full.count())(random_));
-  if (const std::optional<seconds> asked = AskedWait(response)) {
+  const std::optional<seconds> asked = AskedWait(response);
+  if (asked) {
     if (*asked > rules_.longest_retry_after) {
       RETURN_IF_ERROR(failure) << "the server asks to wait for " << asked->count() << " seconds";
     }
     wait = std::max<milliseconds>(wait, *asked);
   }
+  waiter_.Announce(wait, WhyToWait(wait, asked, failure, response.status));
   if (!waiter_.Wait(wait, stop)) return DownloadCancelled();
   return absl::OkStatus();
 }

@@ -4,11 +4,16 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <random>
 #include <stop_token>
+#include <string_view>
+#include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "core/base/mutex.h"
 #include "daemon/hub/http.h"
 
 namespace quantized {
@@ -21,12 +26,35 @@ class Waiter {
   virtual bool Wait(std::chrono::milliseconds time, const std::stop_token& stop) = 0;
   // The time that passes, waited for or not.
   virtual std::chrono::steady_clock::time_point Now() = 0;
+  // Before a wait for another attempt: `why`, for a person.
+  virtual void Announce(std::chrono::milliseconds, std::string_view /*why*/) {}
 };
 
 class RealWaiter : public Waiter {
  public:
   bool Wait(std::chrono::milliseconds time, const std::stop_token& stop) override;
   std::chrono::steady_clock::time_point Now() override { return std::chrono::steady_clock::now(); }
+};
+
+// Passes time as another waiter does, and tells a person of waits that are felt: of several
+// connections' waits at the same time once. The other one must outlive *this.
+class TellingWaiter : public Waiter {
+ public:
+  // Called from any thread, one at a time.
+  using Tell = std::function<void(std::string_view)>;
+
+  TellingWaiter(Waiter& waiter, Tell tell) : waiter_(waiter), tell_(std::move(tell)) {}
+  bool Wait(std::chrono::milliseconds time, const std::stop_token& stop) override {
+    return waiter_.Wait(time, stop);
+  }
+  std::chrono::steady_clock::time_point Now() override { return waiter_.Now(); }
+  void Announce(std::chrono::milliseconds time, std::string_view why) override;
+
+ private:
+  Waiter& waiter_;
+  const Tell tell_;
+  Mutex mutex_;
+  std::chrono::steady_clock::time_point told_until_ ABSL_GUARDED_BY(mutex_);
 };
 
 // For a question that a person waits for.

@@ -105,6 +105,33 @@ TEST(RetriesTest, WaitsForNewRequestsOfTheHub) {
               HasSubstr("the server asks to wait for 3001 seconds"));
 }
 
+// Once for all connections that wait at the same time, and not at all for what is hardly felt.
+TEST(TellingWaiterTest, TellsOfLongWaits) {
+  NoWaiter time;
+  std::vector<std::string> told;
+  TellingWaiter waiter(time, [&](std::string_view text) { told.emplace_back(text); });
+  waiter.Announce(seconds(4), "short");
+  waiter.Announce(seconds(8), "one");
+  waiter.Announce(seconds(8), "another connection");
+  EXPECT_TRUE(waiter.Wait(seconds(9), {}));
+  waiter.Announce(seconds(5), "later");
+  EXPECT_THAT(told, ::testing::ElementsAre("one", "later"));
+}
+
+TEST(TellingWaiterTest, SaysWhatIsWaitedFor) {
+  NoWaiter time;
+  std::vector<std::string> told;
+  TellingWaiter waiter(time, [&](std::string_view text) { told.emplace_back(text); });
+  Retries asked(kPatientRules, waiter);
+  EXPECT_TRUE(
+      asked.WaitToRetry(kFault, {.status = 429, .headers = {{"retry-after", "8"}}}, {}).ok());
+  Retries unasked({.first_wait = seconds(20)}, waiter);
+  EXPECT_TRUE(unasked.WaitToRetry(kFault, {}, {}).ok());
+  ASSERT_EQ(told.size(), 2u);
+  EXPECT_EQ(told[0], "The Hub asks to wait 8 s (429)");
+  EXPECT_THAT(told[1], ::testing::MatchesRegex("Trying again in [12][0-9] s: no answer"));
+}
+
 TEST(RetriesTest, AStopEndsTheRealWait) {
   std::stop_source stop;
   stop.request_stop();

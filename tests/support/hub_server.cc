@@ -84,6 +84,12 @@ std::optional<HubRequest> ParseRequest(HubPort port, const std::string& text) {
   if (!std::getline(lines, line) || !(std::istringstream(line) >> request.method >> target)) {
     return std::nullopt;
   }
+  constexpr std::string_view kScheme = "http://";
+  if (target.starts_with(kScheme)) {
+    const size_t slash = std::min(target.find('/', kScheme.size()), target.size());
+    request.proxied_to = target.substr(kScheme.size(), slash - kScheme.size());
+    target.erase(0, slash);
+  }
   const size_t question = target.find('?');
   request.path = target.substr(0, question);
   if (question != std::string::npos) request.query = target.substr(question + 1);
@@ -167,6 +173,8 @@ class HubServer::Impl {
     {
       const std::lock_guard lock(mutex_);
       for (const int fd : open_) ::shutdown(fd, SHUT_RDWR);
+      gather_part_.reset();
+      came_.notify_all();
     }
     connections_.clear();
     ::close(hub_.fd);
@@ -186,6 +194,9 @@ class HubServer::Impl {
   std::vector<HubFault> faults_;
   std::function<std::optional<std::string>(const HubRequest&)> override_;
   std::vector<HubRequest> requests_;
+  std::optional<std::string> gather_part_;  // while requests are held
+  size_t gather_count_ = 0, held_ = 0;
+  bool gathered_ = false;
 
  private:
   void AcceptAll(int listener, HubPort port) {
@@ -216,10 +227,29 @@ class HubServer::Impl {
         buffer.append(piece, static_cast<size_t>(got));
         continue;
       }
-      const std::optional<HubRequest> request = ParseRequest(port, buffer.substr(0, end + 2));
+      std::optional<HubRequest> request = ParseRequest(port, buffer.substr(0, end + 2));
       buffer.erase(0, end + 4);
+      if (request && request->proxied_to == StrCat("127.0.0.1:", cdn_.port)) {
+        request->port = HubPort::kCdn;
+      }
       if (!request || !Answer(fd, *request)) return;
     }
+  }
+
+  // Until Gather's requests are there; `lock` is of mutex_.
+  void Hold(const HubRequest& request, std::unique_lock<std::mutex>& lock) {
+    if (!gather_part_ || request.path.find(*gather_part_) == std::string::npos) return;
+    ++held_;
+    if (held_ == gather_count_) {
+      gathered_ = true;
+      gather_part_.reset();
+      came_.notify_all();
+    }
+    if (!came_.wait_for(lock, std::chrono::minutes(1), [this] { return !gather_part_; })) {
+      gather_part_.reset();
+      came_.notify_all();
+    }
+    --held_;
   }
 
   std::optional<HubFault> FaultFor(const HubRequest& request) {
@@ -248,9 +278,10 @@ class HubServer::Impl {
     std::optional<std::string> answer;
     const HubFile* file = nullptr;
     {
-      const std::lock_guard lock(mutex_);
+      std::unique_lock lock(mutex_);
       requests_.push_back(request);
       came_.notify_all();
+      Hold(request, lock);
       if (override_) answer = override_(request);
       if (answer) {
         // As it is; an answer without a length ends with the connection.
@@ -261,6 +292,7 @@ class HubServer::Impl {
     }
     const auto is = [&](HubFaultKind kind) { return fault && fault->kind == kind; };
     if (is(HubFaultKind::kCloseBeforeHeaders)) return false;
+    if (is(HubFaultKind::kStallBeforeHeaders)) return WaitUntilGone(fd);
     if (is(HubFaultKind::kCloseInHeaders)) {
       SendAll(fd, "HTTP/1.1 200 OK\r\nContent-Le");
       return false;
@@ -392,13 +424,15 @@ class HubServer::Impl {
     }
     if (is(HubFaultKind::kCloseBeforeEnd)) stop = end - 1;
     const bool sent = SendBytes(fd, file, begin, stop, fault);
-    if (sent && is(HubFaultKind::kStall)) {
-      // Until the other side, or the server, gives up.
-      pollfd gone = {.fd = fd, .events = POLLRDHUP, .revents = 0};
-      ::poll(&gone, 1, -1);
-      return false;
-    }
+    if (sent && is(HubFaultKind::kStall)) return WaitUntilGone(fd);
     return sent && stop == end;
+  }
+
+  // Until the other side, or the server, gives up. False: the connection is to be closed.
+  static bool WaitUntilGone(int fd) {
+    pollfd gone = {.fd = fd, .events = POLLRDHUP, .revents = 0};
+    ::poll(&gone, 1, -1);
+    return false;
   }
 
   static bool SendBytes(int fd, const HubFile& file, uint64_t begin, uint64_t end,
@@ -465,6 +499,18 @@ void HubServer::StopFailing() {
 void HubServer::Override(std::function<std::optional<std::string>(const HubRequest&)> answer) {
   const std::lock_guard lock(impl_->mutex_);
   impl_->override_ = std::move(answer);
+}
+
+void HubServer::Gather(std::string path_part, size_t count) {
+  const std::lock_guard lock(impl_->mutex_);
+  impl_->gather_part_ = std::move(path_part);
+  impl_->gather_count_ = count;
+  impl_->gathered_ = false;
+}
+
+bool HubServer::gathered() const {
+  const std::lock_guard lock(impl_->mutex_);
+  return impl_->gathered_;
 }
 
 std::vector<HubRequest> HubServer::requests() const {

@@ -1,6 +1,6 @@
-// The Hugging Face Hub on the loopback, for tests: serves repositories over HTTP as the Hub does,
-// with its headers, its errors and its redirect of large files to another host (here, another port:
-// the CDN), remembers every request, and fails as a test asks it to.
+// The Hugging Face Hub on the loopback, for tests, and a proxy to it: serves repositories over HTTP
+// as the Hub does, with its headers, its errors and its redirect of large files to another host
+// (here, another port: the CDN), remembers every request, and fails as a test asks it to.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,8 @@ enum class HubPort { kHub, kCdn };
 struct HubRequest {
   HubPort port = HubPort::kHub;
   std::string method, path, query;
+  // "host:port" where it came as to a proxy: with a whole URL, of which the above is the rest.
+  std::string proxied_to;
   std::map<std::string, std::string> headers;  // names in lower case
   // Of the Range header, the byte after the last included.
   std::optional<std::pair<uint64_t, uint64_t>> range;
@@ -29,9 +31,10 @@ struct HubRequest {
 enum class HubFaultKind {
   kCloseBeforeHeaders,
   kCloseInHeaders,
-  kCloseInBody,      // after `at_byte` bytes of it
-  kCloseBeforeEnd,   // one byte before its end
-  kStall,            // sends `at_byte` bytes of the body, then nothing
+  kCloseInBody,     // after `at_byte` bytes of it
+  kCloseBeforeEnd,  // one byte before its end
+  kStall,           // sends `at_byte` bytes of the body, then nothing
+  kStallBeforeHeaders,
   kTooManyRequests,  // 429 with Retry-After: 7
   kServerError,      // 503
   kExpired,          // 403, as a signed URL that is too old
@@ -75,6 +78,11 @@ class HubServer {
   void StopFailing();
   // What `answer` gives is sent as it is instead of the response.
   void Override(std::function<std::optional<std::string>(const HubRequest&)> answer);
+
+  // Holds requests with `path_part` until `count` of them are there at once; then no more.
+  void Gather(std::string path_part, size_t count);
+  // Whether they were; when that takes a minute, all are let go.
+  bool gathered() const;
 
   std::vector<HubRequest> requests() const;
   void ForgetRequests();

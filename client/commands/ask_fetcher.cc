@@ -8,11 +8,14 @@ namespace quantized {
 
 absl::StatusOr<std::string> AskFetcher(CommandContext& context, std::string_view what,
                                        std::vector<std::string> words) {
-  ASSIGN_OR_RETURN(ChildOutput child, AskProgram(context, "quantize-fetch", what, std::move(words),
-                                                 {.sees_secrets = true}));
-  for (const std::string& message : FetcherMessages(child.err)) {
-    context.output.Note(Verbosity::kNormal, message);
-  }
+  const auto on_line = [&context](std::string_view line) {
+    if (const std::string message = FetcherMessage(line); !message.empty()) {
+      context.output.Note(Verbosity::kNormal, message);
+    }
+  };
+  ASSIGN_OR_RETURN(ChildOutput child,
+                   AskProgram(context, "quantize-fetch", what, std::move(words),
+                              {.sees_secrets = true, .on_err_line = on_line}));
   return std::move(child.out);
 }
 

@@ -21,8 +21,20 @@
 namespace quantized {
 namespace {
 
-// Reads both descriptors until both end; false when one gives more than `max_bytes`.
-bool ReadBoth(std::array<int, 2> fds, std::array<std::string*, 2> texts, size_t max_bytes) {
+// Tells the whole lines of `text` from `told` on.
+void TellLines(std::string_view text, size_t& told,
+               const std::function<void(std::string_view)>& on_line) {
+  for (size_t end = text.find('\n', told); end != text.npos; end = text.find('\n', told)) {
+    on_line(text.substr(told, end - told));
+    told = end + 1;
+  }
+}
+
+// Reads `out` and `err` until both end; false when one gives more than is allowed.
+bool ReadBoth(int out, int err, const ChildOptions& options, ChildOutput& output) {
+  const std::array<int, 2> fds = {out, err};
+  const std::array<std::string*, 2> texts = {&output.out, &output.err};
+  size_t told = 0;
   std::array<pollfd, 2> waiting = {pollfd{fds[0], POLLIN, 0}, pollfd{fds[1], POLLIN, 0}};
   while (waiting[0].fd >= 0 || waiting[1].fd >= 0) {
     if (poll(waiting.data(), waiting.size(), -1) < 0 && errno != EINTR) return true;
@@ -36,7 +48,8 @@ bool ReadBoth(std::array<int, 2> fds, std::array<std::string*, 2> texts, size_t 
         continue;
       }
       texts[i]->append(bytes.data(), count);
-      if (texts[i]->size() > max_bytes) return false;
+      if (texts[i]->size() > options.max_bytes) return false;
+      if (fds[i] == err && options.on_err_line) TellLines(output.err, told, options.on_err_line);
     }
   }
   return true;
@@ -123,7 +136,7 @@ absl::StatusOr<ChildOutput> RunChild(std::vector<std::string> arguments,
   ChildOutput output;
   bool within_limit = true;
   if (pid.ok()) {
-    within_limit = ReadBoth({out[0], err[0]}, {&output.out, &output.err}, options.max_bytes);
+    within_limit = ReadBoth(out[0], err[0], options, output);
     if (!within_limit) kill(*pid, SIGKILL);
     int status = 0;
     while (waitpid(*pid, &status, 0) < 0 && errno == EINTR) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,8 @@ struct ChildOptions {
   std::string_view input = "";  // its stdin
   // Whether its environment has the variables whose names speak of secrets (WithoutSecrets).
   bool sees_secrets = false;
+  // Gets each whole line of its stderr as it comes, without the newline.
+  std::function<void(std::string_view)> on_err_line;
 };
 
 // Runs the program `arguments[0]` (a path) and waits for its end. Errors: kInternal when it cannot

@@ -4,10 +4,18 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
 #include "core/base/error.h"
+#include "tests/support/paths.h"
 
 namespace quantized {
 namespace {
+
+using ::testing::ElementsAre;
 
 absl::StatusOr<ChildOutput> Shell(const std::string& script, size_t max_bytes = 1 << 20) {
   return RunChild({"/bin/sh", "-c", script}, {.max_bytes = max_bytes});
@@ -20,6 +28,25 @@ TEST(RunChildTest, TakesBothStreamsAndTheExitCode) {
   EXPECT_EQ(child->err, "err\n");
   EXPECT_EQ(child->exit_code, 6);
   EXPECT_EQ(child->signal, 0);
+}
+
+TEST(RunChildTest, TellsEachLineOfStderrAsItComes) {
+  std::vector<std::string> lines;
+  // The child goes on only when its first line was told.
+  const testing::TempDir dir;
+  const std::filesystem::path heard = dir.path() / "heard";
+  const auto child = RunChild({"/bin/sh", "-c",
+                               "echo one >&2; until [ -e " + heard.string() +
+                                   " ]; do sleep 0.01; done; "
+                                   "printf 'two\nthe rest' >&2; echo out"},
+                              {.on_err_line = [&](std::string_view line) {
+                                lines.emplace_back(line);
+                                std::ofstream(heard) << "x";
+                              }});
+  ASSERT_TRUE(child.ok()) << child.status();
+  EXPECT_THAT(lines, ElementsAre("one", "two"));
+  EXPECT_EQ(child->err, "one\ntwo\nthe rest");
+  EXPECT_EQ(child->out, "out\n");
 }
 
 TEST(RunChildTest, TellsTheSignalThatKilledIt) {

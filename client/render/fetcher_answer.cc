@@ -1,20 +1,13 @@
 #include "client/render/fetcher_answer.h"
 
-#include <algorithm>
-
 #include "client/render/json_access.h"
 #include "core/base/error.h"
 
 namespace quantized {
-std::vector<std::string> FetcherMessages(std::string_view lines) {
-  std::vector<std::string> messages;
-  while (!lines.empty()) {
-    const size_t end = std::min(lines.find('\n'), lines.size());
-    const Json event = ParsedJson(lines.substr(0, end));
-    lines.remove_prefix(std::min(end + 1, lines.size()));
-    if (TextAt(event, "event") == "message") messages.push_back(TextAt(event, "message"));
-  }
-  return messages;
+
+std::string FetcherMessage(std::string_view line) {
+  const Json event = ParsedJson(line);
+  return TextAt(event, "event") == "message" ? TextAt(event, "message") : "";
 }
 
 absl::StatusOr<PinnedModel> ParsePinnedModel(std::string_view answer) {

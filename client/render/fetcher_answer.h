@@ -4,15 +4,14 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "quantized/v1/job.pb.h"
 
 namespace quantized {
 
-// The messages among `lines`, for the person who waits.
-std::vector<std::string> FetcherMessages(std::string_view lines);
+// The message in `line`, for the person who waits; empty where it is another event.
+std::string FetcherMessage(std::string_view line);
 
 // What `quantize-fetch pin` tells: a model for a job, and the token that is to go with it.
 struct PinnedModel {

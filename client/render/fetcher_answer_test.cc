@@ -1,20 +1,16 @@
 #include "client/render/fetcher_answer.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace quantized {
 namespace {
 
-using ::testing::ElementsAre;
-
-TEST(FetcherAnswerTest, MessagesAreTakenOutOfTheLines) {
-  EXPECT_THAT(FetcherMessages("{\"event\":\"progress\",\"done_bytes\":1,\"total_bytes\":2}\n"
-                              "{\"event\":\"message\",\"message\":\"one\"}\n"
-                              "no JSON\n\n[]\n"
-                              "{\"event\":\"message\",\"message\":\"two\"}"),
-              ElementsAre("one", "two"));
-  EXPECT_TRUE(FetcherMessages("").empty());
+TEST(FetcherAnswerTest, MessagesAreToldApartFromOtherLines) {
+  EXPECT_EQ(FetcherMessage(R"({"event":"message","message":"one"})"), "one");
+  for (const char* other :
+       {R"({"event":"progress","done_bytes":1,"total_bytes":2})", "no JSON", "[]", ""}) {
+    EXPECT_EQ(FetcherMessage(other), "") << other;
+  }
 }
 
 TEST(FetcherAnswerTest, APinnedModelHasAllThatAJobNeeds) {

@@ -1,6 +1,7 @@
 #include "client/commands/convert.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <array>
 #include <filesystem>
@@ -123,16 +124,22 @@ absl::StatusOr<v1::QuantizeSpec> MakeSpec(const Values& values) {
   return spec;
 }
 
-// Where weights are quantized anew the user has to want it.
+// Where weights are quantized anew the user has to want it. What is lost is told where the question
+// is asked, whatever --verbosity and stderr are, and on stderr where that is elsewhere.
 absl::Status AskForLoss(const Values& values, const ConversionPlan& plan, CommandContext& context) {
   if (plan.fidelity != "requantized") return absl::OkStatus();
-  context.output.Warn(fmt::format(
+  const std::string warning = fmt::format(
       "from {} to {} {} weights are quantized anew ({}) and change by about {}; quantizing the "
       "original model loses less",
       plan.from, values.Text(kFormatArgument), plan.level, plan.why,
-      WeightChangeOf(plan.relative_error)));
-  if (values.Flag("--force")) return absl::OkStatus();
-  const absl::StatusOr<bool> answer = Confirm("Convert all the same?");
+      WeightChangeOf(plan.relative_error));
+  if (values.Flag("--force")) {
+    context.output.Warn(warning);
+    return absl::OkStatus();
+  }
+  const absl::StatusOr<bool> answer =
+      Confirm(fmt::format("Warning: {}\nConvert all the same?", warning));
+  if (!answer.ok() || isatty(STDERR_FILENO) == 0) context.output.Warn(warning);
   if (answer.ok() && *answer) return absl::OkStatus();
   const std::string why =
       answer.ok() ? "" : fmt::format(": {}", std::string(answer.status().message()));

@@ -105,6 +105,30 @@ float ReadBlock(TypeId type, const std::byte* in, uint8_t* codes) {
   return F16ToF32(block.d);
 }
 
+uint8_t NearestZero(float d, float m, int max_code) {
+  if (d == 0) return 0;
+  return static_cast<uint8_t>(std::clamp(std::round(-double{m} / d), 0.0, double(max_code)));
+}
+
+// The s, as a float16, for which the sum over j of (d q_j + m - s (q_j - zero))² is least.
+float FittedScale(const uint8_t* codes, float d, float m, uint8_t zero) {
+  double product = 0, square = 0;
+  for (size_t j = 0; j < kBlock; ++j) {
+    const double value = double{d} * codes[j] + m, step = codes[j] - zero;
+    product += value * step;
+    square += step * step;
+  }
+  const double scale = square > 0 ? product / square : 0;
+  const double limit = kLargestHalf;
+  return F16ToF32(F32ToF16(static_cast<float>(std::clamp(scale, -limit, limit))));
+}
+
+absl::Status NotFinite(std::string_view module, size_t block, std::string_view what, float found) {
+  return MakeError(Error::kValidationFailed,
+                   StrCat(PrintableName(module), ": block ", block, ": found ", what, " ", found,
+                          ", expected a finite one"));
+}
+
 BlockFitting No(std::string why) { return {BlockFit::kNone, std::move(why)}; }
 
 BlockFitting FitOfMinimum(const QuantizedLinear& grid) {
@@ -174,13 +198,36 @@ absl::StatusOr<QuantizedLinear> ReadBlocks(std::string_view module, TypeId type,
   for (size_t i = 0; i < linear.zeros.size(); ++i) {
     uint8_t codes[kBlock];
     const float scale = ReadBlock(type, blocks.data() + i * block_bytes, codes);
-    if (!std::isfinite(scale)) {
-      return MakeError(Error::kValidationFailed,
-                       StrCat(PrintableName(module), ": block ", i, ": found scale ", scale,
-                              ", expected a finite one"));
-    }
+    if (!std::isfinite(scale)) return NotFinite(module, i, "scale", scale);
     linear.scales.values[i] = scale;
     TakeCodes(codes, shift, linear.codes.data() + i * kBlock);
+  }
+  return linear;
+}
+
+bool HasMinima(TypeId type) { return type == TypeId::kQ4_1; }
+
+absl::StatusOr<QuantizedLinear> FitMinimumBlocks(std::string_view module, TypeId type,
+                                                 std::span<const std::byte> blocks, size_t out,
+                                                 size_t in) {
+  using Block = kernels::BlockQ4_1;
+  CHECK(HasMinima(type) && in % kBlock == 0);
+  CHECK(blocks.size() == out * (in / kBlock) * sizeof(Block));
+  QuantizedLinear linear = {.out = out, .in = in, .group_size = kBlock, .bits = 4};
+  linear.codes.resize(out * in);
+  linear.scales = Matrix(out, linear.groups());
+  linear.zeros.resize(out * linear.groups());
+  for (size_t i = 0; i < linear.zeros.size(); ++i) {
+    const std::byte* from = blocks.data() + i * sizeof(Block);
+    uint8_t* codes = linear.codes.data() + i * kBlock;
+    const float d = ReadNibbles<Block>(from, codes);
+    Block block;
+    std::memcpy(&block, from, sizeof(block));
+    const float m = F16ToF32(block.m);
+    if (!std::isfinite(d)) return NotFinite(module, i, "scale", d);
+    if (!std::isfinite(m)) return NotFinite(module, i, "minimum", m);
+    linear.zeros[i] = NearestZero(d, m, linear.max_code());
+    linear.scales.values[i] = FittedScale(codes, d, m, linear.zeros[i]);
   }
   return linear;
 }

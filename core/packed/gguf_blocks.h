@@ -47,4 +47,15 @@ absl::StatusOr<QuantizedLinear> ReadBlocks(std::string_view module, kernels::Typ
                                            std::span<const std::byte> blocks, size_t out, size_t in,
                                            int bits);
 
+// Whether blocks of `type` are d * q + m with codes q of 4 bits.
+bool HasMinima(kernels::TypeId type);
+
+// The nearest linear with the codes of such `blocks`, [out, in] in rows: in groups of 32, the zero
+// point what is nearest to -m / d, the scale by least squares over the block's values, as a
+// float16. Precondition: HasMinima. Errors: kValidationFailed for a scale or minimum that is not
+// finite.
+absl::StatusOr<QuantizedLinear> FitMinimumBlocks(std::string_view module, kernels::TypeId type,
+                                                 std::span<const std::byte> blocks, size_t out,
+                                                 size_t in);
+
 }  // namespace quantized

@@ -1,6 +1,8 @@
 #include "core/packed/gguf_blocks.h"
 
+#include <cmath>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "core/packed/recode.h"
@@ -142,6 +144,70 @@ TEST(GgufBlocks, BecomeALinearOfTheSameWeights) {
     }
   }
   EXPECT_FALSE(CodesHold(TypeId::kQ4_K, 8));
+}
+
+double SquaredError(const QuantizedLinear& linear, const std::vector<float>& wanted) {
+  const std::vector<float> found = Weights(linear);
+  double sum = 0;
+  for (size_t i = 0; i < found.size(); ++i) sum += std::pow(double{found[i]} - wanted[i], 2);
+  return sum;
+}
+
+// A linear that became blocks with minima, which are rounded, is the same again.
+TEST(GgufBlocks, MinimaBecomeTheZeroPointsThatTheyWere) {
+  QuantizedLinear from = RandomLinear(4, 32, 0, 15);
+  from.scales.values[2] = 0;
+  from.zeros[2] = 0;
+  const auto linear = FitMinimumBlocks("m", TypeId::kQ4_1, Blocks(from, TypeId::kQ4_1), kOut, kIn);
+  ASSERT_TRUE(linear.ok()) << linear.status();
+  EXPECT_EQ(linear->codes, from.codes);
+  EXPECT_EQ(linear->zeros, from.zeros);
+  for (size_t i = 0; i < from.scales.values.size(); ++i) {
+    const float scale = from.scales.values[i];
+    EXPECT_NEAR(linear->scales.values[i], scale, std::abs(scale) / 256) << i;
+  }
+  EXPECT_TRUE(CheckPackable("m", *linear).ok());
+}
+
+// No float16 beside the scale is closer to the values of the block.
+TEST(GgufBlocks, TheScaleOfMinimaIsThatOfLeastSquares) {
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal(0.02f, 0.1f);
+  std::vector<float> weights(kOut * kIn);
+  for (float& weight : weights) weight = normal(random);
+  std::vector<std::byte> blocks(kOut * kernels::RowBytes(kernels::QuantTypeOf(TypeId::kQ4_1), kIn));
+  kernels::BestEncoder (*kernels::FindCodec(TypeId::kQ4_1))(weights.data(), nullptr, kOut, kIn,
+                                                            blocks.data());
+  const auto linear = FitMinimumBlocks("m", TypeId::kQ4_1, blocks, kOut, kIn);
+  ASSERT_TRUE(linear.ok()) << linear.status();
+  const std::vector<float> values = Decoded(blocks, TypeId::kQ4_1);
+  const double error = SquaredError(*linear, values);
+  for (const int step : {-1, 1}) {
+    QuantizedLinear moved = *linear;
+    for (float& scale : moved.scales.values) {
+      scale = kernels::F16ToF32(static_cast<uint16_t>(kernels::F32ToF16(scale) + step));
+    }
+    EXPECT_LT(error, SquaredError(moved, values));
+  }
+  // Of two ways, each group takes the closer one.
+  QuantizedLinear other = *linear;
+  for (size_t i = 0; i < other.scales.values.size(); i += 2) other.scales.values[i] *= 2;
+  Matrix wanted(kOut, kIn);
+  wanted.values = values;
+  for (const auto& [a, b] : {std::pair(*linear, other), std::pair(other, *linear)}) {
+    const QuantizedLinear closer = CloserGroups(wanted, a, b);
+    EXPECT_EQ(closer.scales.values, linear->scales.values);
+    EXPECT_EQ(closer.zeros, linear->zeros);
+    EXPECT_EQ(closer.codes, linear->codes);
+  }
+}
+
+TEST(GgufBlocks, RefuseAMinimumThatIsNotFinite) {
+  std::vector<std::byte> blocks(32 * 20, std::byte{0});
+  blocks[3] = std::byte{0x7C};  // infinity
+  const auto linear = FitMinimumBlocks("model.m", TypeId::kQ4_1, blocks, 32, 32);
+  ASSERT_FALSE(linear.ok());
+  EXPECT_THAT(linear.status().message(), HasSubstr("model.m: block 0: found minimum inf"));
 }
 
 TEST(GgufBlocks, RefuseAScaleThatIsNotFinite) {

@@ -37,12 +37,17 @@ absl::Status WrongField(std::string_view place, std::string_view field, std::str
                           found == nullptr ? "nothing" : JsonText(*found)));
 }
 
+// `instead`: which form of the same model would do.
 absl::Status NotRead(std::string_view place, std::string_view field, std::string_view expected,
-                     const json& found) {
-  return MakeError(Error::kUnsupportedConversion,
-                   StrCat(FieldName(place, field), ": found ", JsonText(found), ", only ", expected,
-                          " is read"));
+                     const json& found, std::string_view instead) {
+  return MakeError(
+      Error::kUnsupportedConversion,
+      StrCat(FieldName(place, field), ": found ", JsonText(found), ", only ", expected, " is read"),
+      StrCat("Use ", instead, ", or quantize the original model"));
 }
+
+constexpr std::string_view kBeforeMarlin =
+    "the GPTQ checkpoint that was repacked for Marlin (checkpoint_format gptq)";
 
 // The first of `names` that is there and not null.
 const json* Member(const json& config, std::initializer_list<const char*> names) {
@@ -89,13 +94,16 @@ absl::Status ReadGptqFields(const json& config, std::string_view place, PackedSc
     const std::optional<std::string> name = LowerText(*format);
     if (!name) return WrongField(place, "checkpoint_format", "a name", format);
     if (*name != "gptq" && *name != "gptq_v2") {
-      return NotRead(place, "checkpoint_format", "gptq or gptq_v2", *format);
+      return NotRead(place, "checkpoint_format", "gptq or gptq_v2", *format,
+                     *name == "marlin" ? kBeforeMarlin : "a checkpoint of one of these formats");
     }
     scheme.tagged_version = *name == "gptq" ? GptqVersion::kV1 : GptqVersion::kV2;
   }
   // What AutoGPTQ called the form before there was a name for it.
   if (const json* marlin = Member(config, {"is_marlin_format"})) {
-    if (*marlin != false) return NotRead(place, "is_marlin_format", "false", *marlin);
+    if (*marlin != false) {
+      return NotRead(place, "is_marlin_format", "false", *marlin, kBeforeMarlin);
+    }
   }
   if (const json* dynamic = Member(config, {"dynamic"})) {
     if (!dynamic->is_object()) return WrongField(place, "dynamic", "an object", dynamic);
@@ -112,12 +120,16 @@ absl::Status ReadAwqFields(const json& config, std::string_view place) {
   if (const json* version = Member(config, {"version", "format"})) {
     const std::optional<std::string> name = LowerText(*version);
     if (!name) return WrongField(place, "version", "a name", version);
-    if (*name != "gemm") return NotRead(place, "version", "gemm", *version);
+    if (*name != "gemm") {
+      return NotRead(place, "version", "gemm", *version, "an AWQ model of version gemm");
+    }
   }
   if (const json* zero_point = Member(config, {"zero_point"})) {
     if (!zero_point->is_boolean())
       return WrongField(place, "zero_point", "true or false", zero_point);
-    if (!zero_point->get<bool>()) return NotRead(place, "zero_point", "true", *zero_point);
+    if (!zero_point->get<bool>()) {
+      return NotRead(place, "zero_point", "true", *zero_point, "an AWQ model with zero points");
+    }
   }
   return absl::OkStatus();
 }

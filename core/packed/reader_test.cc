@@ -181,6 +181,9 @@ TEST(PackedSchemeTest, FieldsThatCannotBeAreRefused) {
     ASSERT_FALSE(scheme.ok());
     EXPECT_EQ(ErrorOf(scheme.status()), error);
     EXPECT_THAT(std::string(scheme.status().message()), HasSubstr(message));
+    if (error == kOther) {
+      EXPECT_THAT(SuggestionOf(scheme.status()), HasSubstr("or quantize the original model"));
+    }
   }
 }
 

@@ -12,6 +12,15 @@ namespace {
 
 uint8_t Middle(int bits) { return static_cast<uint8_t>(1u << (bits - 1)); }
 
+double SquaredError(const float* weights, const float* made, size_t count) {
+  double sum = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const double difference = double{made[i]} - weights[i];
+    sum += difference * difference;
+  }
+  return sum;
+}
+
 }  // namespace
 
 bool CanBeCentered(const QuantizedLinear& grid, int bits) {
@@ -61,6 +70,33 @@ QuantizedLinear Regrouped(QuantizedLinear linear, size_t group_size) {
   linear.scales = std::move(scales);
   linear.zeros = std::move(zeros);
   linear.group_size = group_size;
+  return linear;
+}
+
+QuantizedLinear CloserGroups(const Matrix& weights, QuantizedLinear linear,
+                             const QuantizedLinear& other) {
+  CHECK(weights.rows == linear.out && weights.cols == linear.in);
+  CHECK(other.out == linear.out && other.in == linear.in && other.bits == linear.bits);
+  CHECK(other.group_size == linear.group_size);
+  CHECK(linear.group_of.empty() && other.group_of.empty());
+  const size_t size = linear.group_size;
+  std::vector<float> made(linear.in), others(linear.in);
+  for (size_t row = 0; row < linear.out; ++row) {
+    linear.Dequantize(row, 1, made.data());
+    other.Dequantize(row, 1, others.data());
+    for (size_t first = 0; first < linear.in; first += size) {
+      const float* wanted = weights.row(row) + first;
+      if (SquaredError(wanted, others.data() + first, size) >=
+          SquaredError(wanted, made.data() + first, size)) {
+        continue;
+      }
+      const size_t group = row * linear.groups() + first / size;
+      linear.scales.values[group] = other.scales.values[group];
+      linear.zeros[group] = other.zeros[group];
+      std::copy_n(&other.codes[row * linear.in + first], size,
+                  &linear.codes[row * linear.in + first]);
+    }
+  }
   return linear;
 }
 

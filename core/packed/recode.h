@@ -1,7 +1,9 @@
-// The same weights by other codes. Pure functions; any thread.
+// The same weights by other codes, and the closer of two ways to say them. Pure functions; any
+// thread.
 #pragma once
 
 #include "core/packed/quantized_linear.h"
+#include "core/tensor/matrix.h"
 
 namespace quantized {
 
@@ -18,5 +20,11 @@ bool HasGroupsOf(const QuantizedLinear& grid, size_t group_size);
 
 // The linear in such groups. Precondition: HasGroupsOf.
 QuantizedLinear Regrouped(QuantizedLinear linear, size_t group_size);
+
+// Group by group whichever of the two has the smaller sum of squared differences from `weights`
+// [out, in]; `linear` where they are equal. Precondition: sizes and bits are the same, groups are
+// of neighbours.
+QuantizedLinear CloserGroups(const Matrix& weights, QuantizedLinear linear,
+                             const QuantizedLinear& other);
 
 }  // namespace quantized

@@ -337,7 +337,10 @@ absl::StatusOr<Conversion> OfGgufToPacked(const fs::path& path, PackedMethod to,
   ASSIGN_OR_RETURN(const GgufModel model, OpenGgufModel(path));
   const std::vector<const TensorSource::Tensor*> linears = LinearsOf(model);
   if (linears.empty()) {
-    return MakeError(Error::kUnsupportedConversion, StrCat(path.string(), " has no linears"));
+    return MakeError(
+        Error::kUnsupportedConversion,
+        StrCat(path.string(), " has no linears, which is all that ", NameOf(to), " quantizes"),
+        "Convert to another level of gguf");
   }
   const auto other_grid = [&](int bits) {
     return std::ranges::find_if(linears, [bits](const TensorSource::Tensor* linear) {

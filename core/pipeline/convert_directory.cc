@@ -19,6 +19,7 @@
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/base/version.h"
+#include "core/packed/loader_notes.h"
 #include "core/pipeline/conversion_loss.h"
 #include "core/pipeline/converted_folder.h"
 #include "core/pipeline/directory_files.h"
@@ -152,6 +153,7 @@ class DirectoryConversion {
     ASSIGN_OR_RETURN(folder_, FolderOf(request_, conversion_));
     ASSIGN_OR_RETURN(plan_, PlanOf(request_, conversion_, folder_));
     TellArchitecture(folder_.summary, context_.progress);
+    TellLoaders();
     RETURN_IF_ERROR(CheckOutputFolders(request_));
     output_.emplace(request_, plan_, context_);
     ASSIGN_OR_RETURN(const std::optional<std::string> existing, output_->FindExisting());
@@ -174,6 +176,14 @@ class DirectoryConversion {
     uint64_t size_bytes = 0;
     double relative_error = 0;
   };
+
+  // Which programs will not load the result; those that load it slowly are in its card.
+  void TellLoaders() const {
+    for (const LoaderNote& note : LoaderNotes(plan_.packed, plan_.linears, 1)) {
+      if (note.verdict != Verdict::kRefuses) continue;
+      context_.progress.OnWarning(StrCat(note.loader, " will not load the result: ", note.why));
+    }
+  }
 
   absl::Status Make() {
     const CheckpointOwner owner = {plan_.fingerprint, request_.model_name, plan_.level.name,

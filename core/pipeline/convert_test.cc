@@ -152,6 +152,18 @@ TEST_F(ConvertTest, BetweenDirectoriesNothingIsLost) {
   }
 }
 
+TEST_F(ConvertTest, ProgramsThatWillNotLoadTheResultAreNamed) {
+  Write({kAwq4});
+  RecordingSink asymmetric;
+  ASSERT_TRUE(Run(Request("gptq"), asymmetric).ok());
+  EXPECT_THAT(asymmetric.warnings,
+              ElementsAre("vLLM will not load the result: takes symmetric quantization only"));
+  Write({Gptq(4)});
+  RecordingSink symmetric;
+  ASSERT_TRUE(Run(Request("awq"), symmetric).ok());
+  EXPECT_THAT(symmetric.warnings, IsEmpty());
+}
+
 TEST_F(ConvertTest, ZeroPointZeroTakesVersion2) {
   Write({kAwq4});
   ASSERT_TRUE(Run(Request("gptq")).ok());
@@ -186,8 +198,8 @@ TEST_F(ConvertTest, FewerBitsAreQuantizedAnew) {
   request.conversion.may_requantize = true;
   const auto result = Run(request);
   ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_NEAR(result->mean_module_error, forecast->conversion->relative_error,
-              0.3 * result->mean_module_error);
+  EXPECT_NEAR(*result->mean_module_error, forecast->conversion->relative_error,
+              0.3 * *result->mean_module_error);
 }
 
 TEST_F(ConvertTest, GroupsByActivationsSayWhatIsPossible) {

@@ -56,14 +56,32 @@ absl::StatusOr<ConvertedLinear> Recoded(const QuantizedLinear& from, const Packe
   return to;
 }
 
+// Blocks with minima are on a grid already, which codes with a zero point only miss by what the
+// minimum is off a whole step: where that is closer than new codes, theirs stay.
+absl::StatusOr<ConvertedLinear> LinearAnew(const GgufTensorSource& source,
+                                           const TensorSource::Tensor& weight,
+                                           const PackedOptions& options, ThreadPool& threads) {
+  const uint64_t out = weight.shape[0], in = weight.shape[1];
+  Matrix values(out, in);
+  RETURN_IF_ERROR(source.ReadRows(weight, 0, out, values.values.data()));
+  ASSIGN_OR_RETURN(ConvertedLinear made, QuantizedAnew(values, options, threads));
+  const kernels::TypeId type = GgufTensorSource::TypeOf(weight);
+  if (!HasMinima(type) || options.sym || options.bits != 4) return made;
+  std::vector<std::byte> blocks(out * kernels::RowBytes(kernels::QuantTypeOf(type), in));
+  RETURN_IF_ERROR(source.ReadBlocks(weight, 0, out, blocks));
+  ASSIGN_OR_RETURN(const QuantizedLinear kept,
+                   FitMinimumBlocks(ModuleOfWeight(weight.name), type, blocks, out, in));
+  made.linear = CloserGroups(values, std::move(made.linear), kept);
+  made.relative_error = RelativeError(values, made.linear);
+  return made;
+}
+
 absl::StatusOr<ConvertedLinear> LinearOf(const GgufTensorSource& source,
                                          const TensorSource::Tensor& weight,
                                          const Conversion& conversion, ThreadPool& threads) {
   const uint64_t out = weight.shape[0], in = weight.shape[1];
   if (conversion.fidelity == Fidelity::kRequantized) {
-    Matrix values(out, in);
-    RETURN_IF_ERROR(source.ReadRows(weight, 0, out, values.values.data()));
-    return QuantizedAnew(values, conversion.packed, threads);
+    return LinearAnew(source, weight, conversion.packed, threads);
   }
   ASSIGN_OR_RETURN(QuantizedLinear linear,
                    LinearOfBlocks(source, weight, 0, out, conversion.packed.bits));
@@ -115,7 +133,8 @@ absl::StatusOr<ConvertedFolder> FolderOfPacked(const fs::path& directory,
   ASSIGN_OR_RETURN(const std::optional<PackedScheme> scheme, PackedSchemeOf(config));
   if (!scheme) {
     return MakeError(Error::kUnsupportedConversion,
-                     StrCat(directory.string(), " is no AWQ or GPTQ directory"));
+                     StrCat(directory.string(), " is no AWQ or GPTQ directory"),
+                     "llm-quantize convert --list shows what can be made");
   }
   const auto open = std::make_shared<OpenDirectory>();
   ASSIGN_OR_RETURN(open->weights, HfWeights::Open(directory));

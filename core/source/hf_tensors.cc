@@ -178,7 +178,8 @@ class Planner {
       return MakeError(
           Error::kUnsupportedConversion,
           StrCat(other->Origin(), ": found one expert quantized and another not, which ",
-                 "become one tensor of one type, ", name));
+                 "become one tensor of one type, ", name),
+          "Quantize the original model");
     }
     tensor.rows = geometry_.experts * rows;
     tensor.cols = geometry_.Size(rule.cols);

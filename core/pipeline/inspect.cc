@@ -7,11 +7,11 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "core/base/file.h"
 #include "core/base/machine.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
@@ -141,19 +141,19 @@ absl::StatusOr<Json> InspectGguf(const std::filesystem::path& path, bool list) {
   return json;
 }
 
-// What a directory's tokenizer_config.json tells, which may be missing or damaged.
+// What a directory's tokenizer files tell, which may be missing or damaged. A chat template has
+// three places: a file of its own, processors' chat_template.json, tokenizer_config.json.
 void AddTokenizerKeys(const std::filesystem::path& directory, Json& json) {
-  constexpr uint64_t kMaxBytes = 64 << 20;
-  const auto config = ReadJsonObject(directory / "tokenizer_config.json", kMaxBytes);
-  const auto member = [&](const char* name) {
-    return config.ok() ? config->value(name, nlohmann::json()) : nlohmann::json();
+  const auto member = [&](const char* file, const char* name) {
+    constexpr uint64_t kMaxBytes = 64 << 20;
+    const auto object = ReadJsonObject(directory / file, kMaxBytes);
+    return object.ok() ? object->value(name, nlohmann::json()) : nlohmann::json();
   };
-  if (member("tokenizer_class").is_string()) {
-    json["tokenizer_class"] = member("tokenizer_class").get<std::string>();
-  }
-  std::error_code ignored;
-  json["chat_template"] = !member("chat_template").is_null() ||
-                          std::filesystem::exists(directory / "chat_template.jinja", ignored);
+  const nlohmann::json tokenizer = member("tokenizer_config.json", "tokenizer_class");
+  if (tokenizer.is_string()) json["tokenizer_class"] = tokenizer.get<std::string>();
+  json["chat_template"] = Exists(directory / "chat_template.jinja") ||
+                          !member("chat_template.json", "chat_template").is_null() ||
+                          !member("tokenizer_config.json", "chat_template").is_null();
 }
 
 // The first of `names` that is there with another value than null.

@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/gguf/layout.h"
+#include "core/gguf/split_layout.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/paths.h"
@@ -83,6 +84,42 @@ TEST_F(InspectTest, GgufFile) {
   EXPECT_EQ(info->dump(1), expected.dump(1));
 }
 
+// Whichever file is named, and by the folder too: all of them count.
+TEST_F(InspectTest, SplitGgufIsOneModel) {
+  const gguf::Metadata metadata({{"general.architecture", std::string("llama")},
+                                 {"general.file_type", uint32_t{7}},
+                                 {"llama.block_count", uint32_t{2}},
+                                 {"llama.embedding_length", uint32_t{32}}});
+  const std::vector<gguf::PlannedTensor> tensors = {{"token_embd.weight", TypeId::kQ8_0, {32, 5}},
+                                                    {"blk.0.attn_q.weight", TypeId::kQ8_0, {32, 3}},
+                                                    {"blk.1.attn_q.weight", TypeId::kQ8_0, {32, 3}},
+                                                    {"output_norm.weight", TypeId::kF32, {32}}};
+  const std::vector<uint32_t> file_of_tensor = {0, 1, 1, 2};
+  const auto files = gguf::PlanKeptSplit(metadata, tensors, file_of_tensor);
+  ASSERT_TRUE(files.ok()) << files.status();
+  ASSERT_EQ(files->size(), 3u);
+  for (const gguf::SplitFile& file : *files) {
+    std::string bytes = file.layout.header;
+    bytes.resize(file.layout.file_size_bytes);
+    Write("split/tiny" + file.suffix, bytes);
+  }
+  for (const char* path :
+       {"split/tiny-00001-of-00003.gguf", "split/tiny-00003-of-00003.gguf", "split"}) {
+    SCOPED_TRACE(path);
+    const auto info = InspectAt(path);
+    ASSERT_TRUE(info.ok()) << info.status();
+    EXPECT_EQ((*info)["model_name"], "tiny");
+    EXPECT_EQ((*info)["quantization_level"], "Q8_0");
+    EXPECT_EQ((*info)["files"], 3);
+    EXPECT_EQ((*info)["tensor_count"], 4);
+    EXPECT_EQ((*info)["tensor_types"].dump(), R"({"Q8_0":3,"F32":1})");
+    EXPECT_EQ((*info)["parameter_count"], 32 * (5 + 3 + 3 + 1));
+    EXPECT_EQ((*info)["size_bytes"], 34 * (5 + 3 + 3) + 4 * 32);
+  }
+  std::filesystem::remove(folder_.path() / "split/tiny-00002-of-00003.gguf");
+  EXPECT_EQ(ErrorOf(InspectAt("split").status()), Error::kValidationFailed);
+}
+
 TEST_F(InspectTest, HuggingFaceDirectoryOfAnUnknownArchitecture) {
   Write("model/config.json",
         R"({"architectures":["SomedayForCausalLM"],"hidden_size":4,"num_hidden_layers":2,)"
@@ -114,6 +151,29 @@ TEST_F(InspectTest, HuggingFaceDirectoryOfAnUnknownArchitecture) {
                                            {"tensor_types", {{"F32", 2}, {"BF16", 1}}},
                                            {"files", 2}};
   EXPECT_EQ(info->dump(1), expected.dump(1));
+}
+
+TEST_F(InspectTest, AChatTemplateHasThreePlaces) {
+  struct Case {
+    const char *file, *text;
+    bool is_template;
+  };
+  for (const auto& [file, text, is_template] :
+       {Case{"chat_template.jinja", "{{ messages }}", true},
+        Case{"chat_template.json", R"({"chat_template": "{{ messages }}"})", true},
+        Case{"tokenizer_config.json", R"({"chat_template": "{{ messages }}"})", true},
+        Case{"tokenizer_config.json", R"({"chat_template": null})", false},
+        Case{"chat_template.json", "damaged", false}, Case{"chat_template.json", "{}", false}}) {
+    SCOPED_TRACE(std::string(file) + ": " + text);
+    std::filesystem::remove_all(folder_.path() / "model");
+    Write("model/config.json", "{}");
+    Write("model/model.safetensors",
+          SafetensorsFile().Add("norm", "F32", {4}, std::string(16, '\0')).Bytes());
+    Write(std::string("model/") + file, text);
+    const auto info = InspectAt("model");
+    ASSERT_TRUE(info.ok()) << info.status();
+    EXPECT_EQ((*info)["chat_template"], is_template);
+  }
 }
 
 // Weights whose shapes do not tell how many parameters there are.

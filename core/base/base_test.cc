@@ -120,6 +120,9 @@ TEST_F(FileTest, LimitsAndMissingFiles) {
   EXPECT_EQ(ErrorOf(ReadFile(folder_ / "none", 2).status()), Error::kModelNotFound);
   EXPECT_EQ(ErrorOf(File::CreateExclusive(folder_ / "file").status()), Error::kIo);
   EXPECT_EQ(ErrorOf(CreateDirectories(folder_ / "file/below")), Error::kIo);
+  EXPECT_TRUE(Exists(folder_ / "file"));
+  EXPECT_FALSE(Exists(folder_ / "none"));
+  EXPECT_FALSE(Exists(folder_ / "file/below"));  // an error of its own, ENOTDIR
 }
 
 TEST(Sha256Test, KnownDigest) {

@@ -154,6 +154,11 @@ absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_
   return RenameDurably(temporary, path);
 }
 
+bool Exists(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
 absl::Status SyncDirectory(const std::filesystem::path& path) {
   const std::filesystem::path folder = path.empty() ? std::filesystem::path(".") : path;
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -58,6 +58,9 @@ absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, uint64_t
 // Writes PATH.tmp, fsyncs it, renames it over `path` and fsyncs the folder.
 absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_view contents);
 
+// Whether something is at `path`; what cannot be looked at counts as nothing.
+bool Exists(const std::filesystem::path& path);
+
 absl::Status SyncDirectory(const std::filesystem::path& path);
 
 // Renames and fsyncs the folder of `to`. `from` and `to` lie on one file system.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/base/version.h"
@@ -24,11 +25,6 @@ constexpr auto kSyncInterval = std::chrono::seconds(1);
 constexpr uint64_t kSyncBytes = 64 << 20;
 
 constexpr char kStartAnew[] = "Remove the checkpoint folder to start anew";
-
-bool Exists(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
 
 struct JobFile {
   CheckpointOwner owner;

@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/packed/awq.h"
@@ -32,11 +33,6 @@ constexpr size_t kReadBytes = 4 << 20;
 // In OUTPUT.part while it is one: whose it is.
 constexpr char kOwnerFile[] = ".job";
 constexpr uint64_t kMaxOwnerBytes = 1 << 10;
-
-bool Exists(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
 
 // What a unit is to people.
 std::string NameOfUnit(size_t unit) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <system_error>
 #include <utility>
 
 #include "core/base/file.h"
@@ -33,8 +32,7 @@ OutputForecast ForecastOf(const QuantizePlan& plan) {
 
 void WarnOfExistingFiles(const QuantizePlan& plan, QuantizeForecast& forecast) {
   for (const OutputFile& file : plan.files) {
-    std::error_code ignored;
-    if (!fs::exists(file.path, ignored)) continue;
+    if (!Exists(file.path)) continue;
     forecast.warnings.push_back(StrCat("the output ", file.path.string(), " exists already"));
     return;
   }
@@ -58,8 +56,7 @@ OutputForecast ForecastOf(const DirectoryPlan& plan) {
 }
 
 void WarnOf(const DirectoryPlan& plan, QuantizeForecast& forecast) {
-  std::error_code ignored;
-  if (fs::exists(plan.output_path, ignored)) {
+  if (Exists(plan.output_path)) {
     forecast.warnings.push_back(
         StrCat("the output ", plan.output_path.string(), " exists already"));
   }

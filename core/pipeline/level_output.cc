@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/forward/gguf_tensor_source.h"
@@ -17,11 +18,6 @@ namespace quantized {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool Exists(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
 
 bool IsEmptyOrAbsent(const fs::path& path) {
   std::error_code absent;

@@ -17,8 +17,7 @@ absl::Status OutputIsThere(const fs::path& path) {
 
 fs::path OutputFolder::Existing() const {
   fs::path folder = path_;
-  std::error_code ignored;
-  while (!fs::exists(folder, ignored) && folder != folder.parent_path()) {
+  while (!Exists(folder) && folder != folder.parent_path()) {
     folder = folder.parent_path();
   }
   return folder;

@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "core/base/error.h"
@@ -42,11 +41,6 @@ void AddOutputErrors(std::span<const ModuleReport> reports, bool weights_are_sca
 
 constexpr std::string_view kJsonSuffix = kReportSuffixes[0], kHtmlSuffix = kReportSuffixes[1];
 constexpr uint64_t kMaxReportBytes = 256 << 20;
-
-bool Exists(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
 
 // Whether `path` is a report of ours on such a model, as an earlier attempt of a job leaves it.
 bool IsReportOn(const fs::path& path, const std::string& model, const std::string& format) {

@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 #include <set>
-#include <system_error>
 #include <tuple>
 #include <utility>
 
@@ -142,8 +141,7 @@ class QuantizeJob {
     for (size_t i = 0; i < plans.size(); ++i) {
       const bool may_be_ours = request_.outputs[i].previous || request_.retried;
       for (const OutputFile& file : plans[i].files) {
-        std::error_code ignored;
-        if (fs::exists(file.path, ignored) && !request_.overwrite) {
+        if (Exists(file.path) && !request_.overwrite) {
           if (!may_be_ours) return OutputIsThere(file.path);
           continue;
         }
@@ -187,8 +185,7 @@ class QuantizeJob {
       ASSIGN_OR_RETURN(file, ReadImportance(request_.gguf));
     }
     ASSIGN_OR_RETURN(const std::string bytes, ImportanceBytes(file, path));
-    std::error_code ignored;
-    if (fs::exists(path, ignored) && !request_.overwrite) {
+    if (Exists(path) && !request_.overwrite) {
       const absl::StatusOr<std::string> there = ReadFile(path, bytes.size());
       if (there.ok() && *there == bytes) return absl::OkStatus();
       return MakeError(Error::kInvalidArgument,

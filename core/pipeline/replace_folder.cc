@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include <cerrno>
-#include <system_error>
 
 #include "core/base/error.h"
 #include "core/base/file.h"
@@ -14,11 +13,6 @@ namespace quantized {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool Exists(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
 
 // Such as NFS, and those that FUSE serves.
 bool CannotExchange(int error) {

@@ -55,6 +55,7 @@ absl::StatusOr<v1::PackedOptions> PackedOptionsOf(const Values& values) {
     }
   }
   options.set_group_size(size);
+  options.set_awq_clip(values.Flag("--awq-clip"));
   options.set_asymmetric(values.Flag("--asymmetric"));
   options.set_column_order(values.Text("--act-order"));
   double damping = 0;

@@ -40,6 +40,7 @@ TEST(CalibrationOptionsTest, DefaultsAreTheDocumentedOnes) {
   const auto packed = PackedOptionsOf(Parse({}));
   ASSERT_TRUE(packed.ok()) << packed.status();
   EXPECT_EQ(packed->group_size(), 128);
+  EXPECT_FALSE(packed->awq_clip());
   EXPECT_FALSE(packed->asymmetric());
   EXPECT_EQ(packed->column_order(), "group");
   EXPECT_EQ(packed->damping(), 0.01);
@@ -52,7 +53,7 @@ TEST(CalibrationOptionsTest, TakesEachOption) {
   std::ofstream(data) << "{}";
   const Values values = Parse({"--calibration-data", data, "--calibration-samples", "32",
                                "--sequence-length", "1024", "--seed", "18446744073709551615",
-                               "--asymmetric", "--damping", "0.05", "--all-experts"});
+                               "--awq-clip", "--asymmetric", "--damping", "0.05", "--all-experts"});
   const auto calibration = CalibrationSpecOf(values);
   ASSERT_TRUE(calibration.ok()) << calibration.status();
   EXPECT_EQ(calibration->data_path(), data);
@@ -62,6 +63,7 @@ TEST(CalibrationOptionsTest, TakesEachOption) {
   EXPECT_EQ(calibration->seed(), 18446744073709551615u);
   const auto packed = PackedOptionsOf(values);
   ASSERT_TRUE(packed.ok()) << packed.status();
+  EXPECT_TRUE(packed->awq_clip());
   EXPECT_TRUE(packed->asymmetric());
   EXPECT_EQ(packed->damping(), 0.05);
   EXPECT_TRUE(calibration->all_tokens_to_experts());

@@ -156,9 +156,10 @@ absl::Status CheckOptions(const Values& values) {
 // What a text is calibrated with, beside --calibration-data.
 constexpr std::string_view kTextOptions[] = {"--calibration-samples", "--sequence-length", "--seed",
                                              "--all-experts"};
-constexpr std::string_view kPackedOptions[] = {"--group-size", "--asymmetric", "--act-order",
-                                               "--damping"};
-// Of these what awq has only one answer to.
+constexpr std::string_view kPackedOptions[] = {"--group-size", "--awq-clip", "--asymmetric",
+                                               "--act-order", "--damping"};
+// Of these what the other method has only one answer to.
+constexpr std::string_view kAwqOptions[] = {"--awq-clip"};
 constexpr std::string_view kGptqOptions[] = {"--asymmetric", "--act-order", "--damping"};
 
 void WarnOfOptionsWithoutEffect(const Values& values, Output& output) {
@@ -171,6 +172,9 @@ void WarnOfOptionsWithoutEffect(const Values& values, Output& output) {
     for (const std::string_view name : kGptqOptions) warn(name, on_levels);
   }
   if (format != kGguf) {
+  if (format == kGptq) {
+    for (const std::string_view name : kAwqOptions) warn(name, on_levels);
+  }
     for (const OptionRow& row : kGgufOptions) warn(row.name, on_levels);
     return;
   }

@@ -165,6 +165,7 @@ Json CalibrationObject(const v1::QuantizeSpec& spec) {
   const v1::PackedOptions& packed = spec.packed();
   object["group_size"] = packed.group_size();
   object["asymmetric"] = packed.asymmetric();
+  object["awq_clip"] = packed.awq_clip();
   object["act_order"] = packed.column_order();
   object["damping"] = packed.damping();
   return object;

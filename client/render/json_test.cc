@@ -195,14 +195,15 @@ TEST(JsonJobTest, TellsHowACalibratedJobWasAskedFor) {
   calibration.set_seed(7);
   v1::PackedOptions& packed = *spec.mutable_packed();
   packed.set_group_size(-1);
+  packed.set_awq_clip(true);
   packed.set_asymmetric(true);
   packed.set_column_order("static");
   packed.set_damping(0.05);
   calibration.set_all_tokens_to_experts(true);
   EXPECT_EQ(Json::parse(JsonJobs({&job, 1}))["jobs"][0]["spec"]["calibration"],
             Json::parse(R"({"data": "/d.json", "samples": 64, "sequence_length": 512, "seed": 7,
-                            "all_experts": true, "group_size": -1, "asymmetric": true,
-                            "act_order": "static", "damping": 0.05})"));
+                            "all_experts": true, "group_size": -1, "awq_clip": true,
+                            "asymmetric": true, "act_order": "static", "damping": 0.05})"));
 }
 
 TEST(JsonResultTest, TellsOfTheQualityWhereItWasMeasured) {

@@ -68,6 +68,7 @@ void AddCalibrationOptions(const v1::CalibrationSpec& calibration, CommandText& 
 void AddPackedOptions(const v1::PackedOptions& packed, CommandText& command) {
   command.Option("--group-size",
                  packed.group_size() == 0 ? "auto" : fmt::format("{}", packed.group_size()));
+  command.Flag("--awq-clip", packed.awq_clip());
   command.Flag("--asymmetric", packed.asymmetric());
   command.Option("--act-order", packed.column_order());
   if (packed.damping() > 0) command.Option("--damping", fmt::format("{}", packed.damping()));

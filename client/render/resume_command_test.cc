@@ -114,15 +114,17 @@ TEST(ResumeCommandTest, NamesTheCalibration) {
   calibration.set_data_name("./d.json");
   calibration.set_seed(7);
   packed.set_group_size(-1);
+  packed.set_awq_clip(true);
   packed.set_asymmetric(true);
   packed.set_column_order("static");
   packed.set_damping(0.05);
   calibration.set_all_tokens_to_experts(true);
-  EXPECT_EQ(ResumeCommand(spec),
-            common +
-                " --calibration-data '/my data/d.json' --calibration-samples 64 "
-                "--sequence-length 512 --seed 7 --all-experts --group-size -1 --asymmetric "
-                "--act-order static --damping 0.05");
+  EXPECT_EQ(
+      ResumeCommand(spec),
+      common +
+          " --calibration-data '/my data/d.json' --calibration-samples 64 "
+          "--sequence-length 512 --seed 7 --all-experts --group-size -1 --awq-clip --asymmetric "
+          "--act-order static --damping 0.05");
 }
 
 }  // namespace

@@ -26,6 +26,9 @@ struct PackedOptions {
   // Full names of the linear layers left as they are ("model.layers.0.mlp.gate"), besides lm_head.
   std::vector<std::string> modules_not_converted;
 
+  // AWQ only: codes are the nearest within clipped ranges, not those of GPTQ.
+  bool awq_clip = false;
+
   // GPTQ only.
   GptqVersion version = GptqVersion::kV1;
   bool sym = true;

@@ -104,6 +104,7 @@ std::string Recipe(const PackedOptions& options) {
     AppendRow("Format", options.version == GptqVersion::kV1 ? "gptq" : "gptq_v2", table);
   } else {
     AppendRow("Zero points", "yes", table);
+    AppendRow("Codes", options.awq_clip ? "nearest, in clipped ranges" : "GPTQ", table);
   }
   if (!options.modules_not_converted.empty()) {
     std::string names;

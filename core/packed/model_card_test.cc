@@ -56,6 +56,7 @@ TEST(ModelCardTest, ASourceWithoutCardIsNoTrouble) {
       "tags": ["awq", "4-bit", "llm-quantize"]})"));
   EXPECT_THAT(card, HasSubstr("| Method | AWQ (GEMM) |"));
   EXPECT_THAT(card, HasSubstr("| Group size | whole rows |"));
+  EXPECT_THAT(card, HasSubstr("| Codes | GPTQ |"));
   EXPECT_THAT(card, HasSubstr("None: weights were rounded without data."));
   EXPECT_THAT(card, Not(HasSubstr("## Quality")));
   EXPECT_THAT(card, Not(HasSubstr("## Loaders")));

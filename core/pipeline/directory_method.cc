@@ -22,6 +22,7 @@ namespace fs = std::filesystem;
 AwqOptions AwqOptionsOf(const DirectoryPlan& plan) {
   AwqOptions options;
   options.group_size = plan.group_size();
+  options.gptq_codes = !plan.packed.awq_clip;
   return options;
 }
 

@@ -156,6 +156,7 @@ absl::StatusOr<DirectoryPlan> MakeDirectoryPlan(
   plan.packed.method = method;
   plan.packed.bits = plan.level.bits;
   ASSIGN_OR_RETURN(plan.packed.group_size, GroupSizeFor(plan.linears, options.group_size));
+  plan.packed.awq_clip = method == PackedMethod::kAwq && options.awq_clip;
   plan.packed.sym = method == PackedMethod::kGptq && options.symmetric;
   plan.packed.desc_act = options.order == ColumnOrder::kActivation;
   plan.packed.static_groups = options.order == ColumnOrder::kStaticActivation;

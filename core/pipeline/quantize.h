@@ -45,6 +45,9 @@ inline constexpr int64_t kAutoGroupSize = 0;  // the largest that fits
 struct CalibratedOptions {
   int64_t group_size = 128;  // -1: a row is one group
   // GPTQ only.
+  // AWQ only: codes are the nearest within clipped ranges, as published, not those of GPTQ.
+  bool awq_clip = false;
+  uint64_t max_file_bytes = safetensors::kDefaultMaxFileBytes;  // of a file of weights
   bool symmetric = true;
   ColumnOrder order = ColumnOrder::kGroupAware;
   double damping = 0.01;
@@ -99,7 +102,8 @@ struct QuantizeResult {
   std::string fidelity;  // of a conversion: "exact", "rounded", "requantized"; else empty
   // Of awq and gptq.
   int64_t group_size = 0;
-  double mean_module_error = 0;  // of ModuleReport::relative_error, as far as known
+  // Of ModuleReport::relative_error, as far as known; none where no linear's is.
+  std::optional<double> mean_module_error;
 };
 
 // One level to make.

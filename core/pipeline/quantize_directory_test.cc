@@ -144,6 +144,22 @@ TEST_F(QuantizeDirectoryTest, AwqComputesNearlyTheSame) {
   EXPECT_FALSE(fs::exists(output_ / "quantize_config.json"));
 }
 
+TEST_F(QuantizeDirectoryTest, AwqAsPublishedIsAnotherJobThatComputesNearlyTheSame) {
+  QuantizeRequest request = Request("awq");
+  ASSERT_TRUE(RunJob(request).ok());
+  const std::string gptq_codes = Contents(output_ / "model.safetensors");
+  EXPECT_THAT(Contents(output_ / "README.md"), HasSubstr("| Codes | GPTQ |"));
+  request.calibrated.awq_clip = true;
+  request.overwrite = true;
+  const auto result = RunJob(request);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_FALSE(result->already_done);
+  EXPECT_GT(result->mean_module_error, 0);
+  EXPECT_NE(Contents(output_ / "model.safetensors"), gptq_codes);
+  EXPECT_THAT(Contents(output_ / "README.md"), HasSubstr("| Codes | nearest, in clipped ranges |"));
+  EXPECT_LT(PredictionDistance(model_, output_), kNearKl);
+}
+
 TEST_F(QuantizeDirectoryTest, TheOutputIsWholeAndToldOf) {
   RecordingSink sink;
   const auto result = RunJob(Request(), sink);
@@ -311,6 +327,67 @@ TEST_F(QuantizeDirectoryTest, FewTokensForTheWidestLinearAreAWarning) {
                                         "of 96 inputs; better are 768 or more "
                                         "(--calibration-samples)"));
   EXPECT_THAT(warnings_of(24), IsEmpty());
+}
+
+TEST_F(QuantizeDirectoryTest, SamplesLongerThanTheModelsContextAreAWarning) {
+  auto config = nlohmann::json::parse(Contents(model_ / "config.json"));
+  config["max_position_embeddings"] = 31;
+  std::ofstream(model_ / "config.json") << config;
+  RecordingSink sink;
+  ASSERT_TRUE(RunJob(Request(), sink).ok());
+  EXPECT_THAT(sink.warnings, Contains(HasSubstr("samples of 32 tokens are longer than the 31")));
+}
+
+// Not to be known is not to be perfect.
+TEST_F(QuantizeDirectoryTest, OneSampleOfFewTokensRoundsAndSaysSo) {
+  QuantizeRequest request = Request();
+  request.calibration.samples = 1;
+  request.calibration.sequence_length = 16;
+  RecordingSink sink;
+  const auto result = RunJob(request, sink);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_FALSE(result->mean_module_error.has_value());
+  EXPECT_EQ(result->notes.size(), 3u * 7);
+  EXPECT_THAT(sink.warnings, Contains(HasSubstr("21 of 21 linears were rounded to nearest")));
+  const auto provenance = nlohmann::json::parse(Contents(output_ / "llm-quantize.json"));
+  EXPECT_TRUE(provenance["mean_module_error"].is_null());
+  EXPECT_LT(WeightDistance(model_, output_), 0.3);
+  const auto again = RunJob(request);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_TRUE(again->already_done);
+  EXPECT_FALSE(again->mean_module_error.has_value());
+}
+
+// Weights of which each is sound, and activations beyond what float32 holds.
+TEST_F(QuantizeDirectoryTest, ActivationsThatAreNotFiniteCostOnlyTheirLinears) {
+  WriteModel({.alter = [](const std::string& name, std::span<float> values) {
+    for (const char* of :
+         {"layers.1.mlp.gate", "layers.1.mlp.up", "layers.1.post_attention_layernorm"}) {
+      if (name.find(of) == std::string::npos) continue;
+      for (float& value : values) value = value < 0 ? -60000 : 60000;
+    }
+  }});
+  for (const char* format : {"gptq", "awq"}) {
+    SCOPED_TRACE(format);
+    QuantizeRequest request = Request(format);
+    request.overwrite = true;
+    RecordingSink sink;
+    const auto result = RunJob(request, sink);
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_TRUE(result->mean_module_error.has_value());
+    EXPECT_THAT(result->notes, Contains(HasSubstr("model.layers.1.mlp.down_proj: ")));
+    EXPECT_THAT(sink.warnings, Contains(HasSubstr("were rounded to nearest")));
+    for (const auto& module :
+         nlohmann::json::parse(Contents(output_ / "llm-quantize.json"))["modules"]) {
+      if (module["module"] == "model.layers.0.mlp.down_proj") {
+        EXPECT_FALSE(module["rounded"]);
+      }
+      if (module["module"] == "model.layers.1.mlp.down_proj") {
+        EXPECT_TRUE(module["rounded"]);
+        EXPECT_TRUE(module["relative_error"].is_null());
+      }
+    }
+  }
 }
 
 TEST_F(QuantizeDirectoryTest, AValueThatIsNotFiniteIsRefusedByTensor) {

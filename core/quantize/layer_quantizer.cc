@@ -11,6 +11,7 @@
 #include "core/base/str_cat.h"
 #include "core/quantize/awq_clip.h"
 #include "core/quantize/awq_scale.h"
+#include "core/quantize/gram_loss.h"
 #include "core/quantize/group_range.h"
 #include "core/quantize/round_to_nearest.h"
 #include "kernels/types/half.h"
@@ -141,6 +142,19 @@ GptqOptions AwqCodes(const AwqOptions& options) {
   codes.group_size = options.group_size;
   codes.symmetric = false;
   return codes;
+}
+
+// GptqResult::relative_error of codes that are not GPTQ's; none where it is not finite.
+std::optional<double> RelativeError(const Matrix& weight, const QuantizedLinear& quantized,
+                                    const Matrix& gram, ThreadPool& threads) {
+  const double energy = GramLoss(weight, gram, threads);
+  if (energy == 0) return 0;
+  Matrix difference = Decoded(quantized);
+  for (size_t i = 0; i < difference.values.size(); ++i) {
+    difference.values[i] -= weight.values[i];
+  }
+  const double error = GramLoss(difference, gram, threads) / energy;
+  return std::isfinite(error) ? std::optional(error) : std::nullopt;
 }
 
 }  // namespace
@@ -298,21 +312,22 @@ absl::Status AwqQuantizer::OnInputs(const SiteInputs& inputs, std::span<Linear* 
     return GptqQuantizer::OnInputs(inputs, linears);
   }
   const AwqClipOptions options = {.group_size = awq_.group_size};
+  const Matrix& gram = inputs.statistics.gram;
   const bool clips = inputs.site != Site::kAttentionInput;
   for (Linear* linear : linears) {
     AwqClip clip;
     // Of query and key a clipped weight changes where attention looks (the paper's code).
     const bool is_value = linear->gguf_name.find("attn_v") != std::string::npos;
     if (clips || is_value) {
-      ASSIGN_OR_RETURN(clip,
-                       SearchAwqClip(linear->weight, inputs.statistics.gram, options, threads()),
+      ASSIGN_OR_RETURN(clip, SearchAwqClip(linear->weight, gram, options, threads()),
                        << linear->module);
     }
     ASSIGN_OR_RETURN(const QuantizedLinear quantized,
                      AwqRound(linear->weight, clip, options, threads()), << linear->module);
+    ModuleReport report;
+    report.relative_error = RelativeError(linear->weight, quantized, gram, threads());
     linear->weight = Decoded(quantized);
     for (float& bias : linear->bias) bias = RoundedToHalf(bias);
-    ModuleReport report;
     report.module = linear->module;
     report.layer = inputs.layer;
     report.tokens = inputs.statistics.tokens;

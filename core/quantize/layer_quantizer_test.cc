@@ -192,6 +192,11 @@ TEST_P(LayerQuantizerTest, TheWalkGoesOnWithWhatTheSinkGot) {
       EXPECT_TRUE(SameBits(Decoded(module.quantized).values, module.linear.weight.values)) << name;
       EXPECT_EQ(module.quantized.bits, 4);
       EXPECT_EQ(module.quantized.group_size, kGroupSize);
+      if (method == Method::kAwqClipped && !module.report.rounded) {
+        ASSERT_TRUE(module.report.relative_error) << name;
+        EXPECT_GT(*module.report.relative_error, 0) << name;
+        EXPECT_LT(*module.report.relative_error, 0.2) << name;
+      }
       for (const float bias : module.linear.bias) {
         EXPECT_EQ(bias, kernels::F16ToF32(kernels::F32ToF16(bias)));
       }

@@ -62,6 +62,7 @@ CalibrationRequest FromProto(const v1::CalibrationSpec& spec) {
 CalibratedOptions FromProto(const v1::PackedOptions& spec) {
   CalibratedOptions options;
   options.group_size = spec.group_size();
+  options.awq_clip = spec.awq_clip();
   options.symmetric = !spec.asymmetric();
   for (const OrderName& row : kOrders) {
     if (row.name == spec.column_order()) options.order = row.order;

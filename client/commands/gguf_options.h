@@ -13,6 +13,9 @@
 
 namespace quantized {
 
+// Holds for awq and gptq, too.
+inline constexpr std::string_view kSplitMaxSize = "--split-max-size";
+
 inline constexpr std::array kGgufOptions = {
     OptionRow{.name = "--imatrix",
               .kind = ValueKind::kPath,
@@ -62,7 +65,7 @@ inline constexpr std::array kGgufOptions = {
               .help = "Metadata to set; TYPE is int, float, bool or str",
               .repeatable = true},
     OptionRow{.name = "--keep-split", .help = "As many files as the model has, split alike"},
-    OptionRow{.name = "--split-max-size",
+    OptionRow{.name = kSplitMaxSize,
               .kind = ValueKind::kText,
               .value_name = "N(M|G)",
               .help = "Split into files of at most N million (M) or billion (G) bytes"},

@@ -111,7 +111,8 @@ constexpr std::string_view kNotes =
     "gguf levels that need an importance matrix get one measured on the same text; --imatrix-out "
     "or\n--calibration-data has one measured for other levels, too.\n"
     "Several levels, as in -q Q4_K_M,Q6_K, are made in one job; where one fails the others stay.\n"
-    "From --imatrix on the options are those of llama-quantize.\n";
+    "From --imatrix on the options are those of llama-quantize; --split-max-size is for awq and "
+    "gptq, too.\n";
 
 constexpr std::array kExamples = {
     ExampleRow{"Basic GGUF quantization",
@@ -175,7 +176,10 @@ void WarnOfOptionsWithoutEffect(const Values& values, Output& output) {
   if (format == kGptq) {
     for (const std::string_view name : kAwqOptions) warn(name, on_levels);
   }
-    for (const OptionRow& row : kGgufOptions) warn(row.name, on_levels);
+  if (format != kGguf) {
+    for (const OptionRow& row : kGgufOptions) {
+      if (row.name != kSplitMaxSize) warn(row.name, on_levels);
+    }
     return;
   }
   for (const std::string_view name : kPackedOptions) warn(name, on_levels);
@@ -219,6 +223,10 @@ absl::StatusOr<v1::QuantizeSpec> MakeSpec(const Values& values, const Environmen
   } else {
     *spec.mutable_packed() = std::move(packed);
   }
+    // The one option of gguf that these formats share.
+    if (gguf.split_max_bytes() > 0) {
+      spec.mutable_gguf()->set_split_max_bytes(gguf.split_max_bytes());
+    }
   const std::string& model = values.Text("MODEL");
   ASSIGN_OR_RETURN(const NamedModel named, ResolveModel(model));
   const std::filesystem::path repository = named.hub_id.substr(0, named.hub_id.find('@'));

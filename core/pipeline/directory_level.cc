@@ -104,6 +104,7 @@ std::string DirectoryLevel::Fingerprint() const {
                                 calibration_.hash,
                                 calibration_.windows[0].size(),
                                 device_.kind(),
+                                request_.calibrated.max_file_bytes,
                                 plan_.output_path.string()};
   return Sha256Hex(parts.dump());
 }

@@ -177,7 +177,7 @@ absl::StatusOr<DirectoryPlan> MakeDirectoryPlan(
     }
   }
   plan.units = config.geometry.layers + 1;
-  RETURN_IF_ERROR(plan.LayOut());
+  RETURN_IF_ERROR(plan.LayOut(options.max_file_bytes));
   return plan;
 }
 
@@ -204,8 +204,8 @@ void DirectoryPlan::Add(std::string name, DType dtype, std::vector<uint64_t> sha
   unit_of.push_back(unit);
 }
 
-absl::Status DirectoryPlan::LayOut() {
-  ASSIGN_OR_RETURN(layout, safetensors::PlanSafetensors(tensors));
+absl::Status DirectoryPlan::LayOut(uint64_t max_file_bytes) {
+  ASSIGN_OR_RETURN(layout, safetensors::PlanSafetensors(tensors, max_file_bytes));
   return absl::OkStatus();
 }
 

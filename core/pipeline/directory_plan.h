@@ -66,8 +66,8 @@ struct DirectoryPlan {
   void AddTensor(std::string name, DType dtype, std::vector<uint64_t> shape, size_t unit);
   // The tensors that stand for a quantized linear, as `packed` says.
   void AddLinear(const LinearShape& linear, size_t unit);
-  // Errors: those of PlanSafetensors.
-  absl::Status LayOut();
+  // `max_file_bytes`: of a file of weights. Errors: those of PlanSafetensors.
+  absl::Status LayOut(uint64_t max_file_bytes = safetensors::kDefaultMaxFileBytes);
 
   double bits_per_weight() const {
     return 8.0 * static_cast<double>(layout.total_bytes) / static_cast<double>(parameters);

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "core/base/job_context.h"
 #include "core/quantize/column_order.h"
+#include "core/safetensors/writer.h"
 #include "kernels/types/quant_type.h"
 
 namespace quantized {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -32,6 +33,7 @@ using testing::kNearKl;
 using testing::PredictionDistance;
 using testing::QuantizeDirectoryTest;
 using testing::RecordingSink;
+using testing::WeightDistance;
 
 // Stopped in the middle of layer k + 1, and after the last one.
 TEST_F(QuantizeDirectoryTest, StoppedAfterEachLayerItEndsWithTheSameBytes) {
@@ -56,6 +58,34 @@ TEST_F(QuantizeDirectoryTest, StoppedAfterEachLayerItEndsWithTheSameBytes) {
       fs::remove_all(output_.parent_path());
     }
   }
+}
+
+// A layer's tensors may lie in two files then.
+TEST_F(QuantizeDirectoryTest, SplitOverFilesItEndsWithTheSameBytes) {
+  QuantizeRequest request = Request();
+  request.calibrated.max_file_bytes = 12'000;
+  ASSERT_TRUE(RunJob(request).ok());
+  const Files undisturbed = FilesOf(output_);
+  EXPECT_TRUE(undisturbed.contains("model.safetensors.index.json"));
+  EXPECT_GT(std::ranges::count_if(
+                undisturbed, [](const auto& file) { return file.first.starts_with("model-000"); }),
+            4);
+  EXPECT_LT(WeightDistance(model_, output_), 0.25);
+  EXPECT_LT(PredictionDistance(model_, output_), kNearKl);
+  for (uint64_t layers = 0; layers <= 3; ++layers) {
+    SCOPED_TRACE(layers);
+    fs::remove_all(output_.parent_path());
+    RunAndStop(request, layers);
+    const auto result = RunJob(request);
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->units_reused, layers);
+    EXPECT_THAT(Differences(FilesOf(output_), undisturbed), IsEmpty());
+  }
+  const auto again = RunJob(request);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_TRUE(again->already_done);
+  request.calibrated.max_file_bytes = 24'000;  // another job
+  ExpectError(RunJob(request), Error::kInvalidArgument, HasSubstr("exists already"));
 }
 
 // Whether the walk that another attempt saved is used shows where it holds something else.

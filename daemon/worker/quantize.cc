@@ -201,6 +201,9 @@ QuantizeRequest QuantizeRequestOf(const v1::StartAttempt& start) {
   if (spec.has_calibration()) request.calibration = FromProto(spec.calibration());
   request.calibrated = FromProto(spec.packed());
   if (spec.has_quality()) request.quality = FromProto(spec.quality());
+  if (request.gguf.split_max_bytes > 0) {
+    request.calibrated.max_file_bytes = request.gguf.split_max_bytes;
+  }
   request.conversion = {.is_wanted = spec.has_conversion(),
                         .may_requantize = spec.conversion().may_requantize()};
   request.strict = spec.strict();

@@ -65,7 +65,8 @@ class Cutter {
   std::vector<std::vector<uint32_t>> Cut(uint32_t count) {
     std::vector<std::vector<uint32_t>> windows;
     while (windows.size() < count) {
-      std::vector<uint32_t> window = data_.marks.prefix;
+      std::vector<uint32_t> window;
+      if (!BringsPrefix()) window = data_.marks.prefix;
       Fill(window);
       if (window.size() < options_.sequence_length) break;
       windows.push_back(std::move(window));
@@ -82,6 +83,14 @@ class Cutter {
   }
 
  private:
+  // A conversation's template may begin with BOS itself.
+  bool BringsPrefix() const {
+    if (document_ == order_.size() || at_ > 0) return false;
+    const TokenIds& ids = data_.documents[order_[document_]];
+    const TokenIds& prefix = data_.marks.prefix;
+    return ids.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), ids.begin());
+  }
+
   // Position at_ of a document that is not the last in order is behind its ids: its EOS.
   void Fill(std::vector<uint32_t>& window) {
     while (window.size() < options_.sequence_length && document_ < order_.size()) {

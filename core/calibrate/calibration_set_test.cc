@@ -62,6 +62,15 @@ TEST(CalibrationSetTest, ASingleDocumentIsCutInOrder) {
   EXPECT_EQ(set->hash, "ff1f6ee5d67458cfac950f62e93042e21fcb867e2234dcc8721801231064ad40");
 }
 
+// Chat templates often begin with it.
+TEST(CalibrationSetTest, ADocumentThatBeginsWithBosGetsNoSecondOne) {
+  TokenizedDocuments data = Numbered({8}, {kBos});
+  data.documents[0][0] = kBos;
+  const auto set = MakeCalibrationSet(data, {.samples = 2, .sequence_length = 4});
+  ASSERT_TRUE(set.ok()) << set.status();
+  EXPECT_THAT(set->windows, ElementsAre(ElementsAre(kBos, 1, 2, 3), ElementsAre(kBos, 4, 5, 6)));
+}
+
 TEST(CalibrationSetTest, EosStandsBetweenDocumentsAndBosBeforeWindows) {
   const auto set =
       MakeCalibrationSet(Numbered({3, 3, 3}, {kBos}), {.samples = 3, .sequence_length = 5});

@@ -52,6 +52,16 @@ void WarnOfFewTokens(const CalibrationSet& set, const ForwardConfig& config,
                             kTokensPerInput * widest, " or more (--calibration-samples)"));
 }
 
+void WarnOfLongWindows(const CalibrationSet& set, const HfConfig& config, ProgressSink& progress) {
+  constexpr std::string_view kNames[] = {"max_position_embeddings"};
+  const absl::StatusOr<std::optional<uint32_t>> longest = config.Uint32(kNames);
+  const size_t length = set.windows[0].size();
+  if (!longest.ok() || !*longest || length <= **longest) return;
+  progress.OnWarning(StrCat("samples of ", length, " tokens are longer than the ", **longest,
+                            " that the model was made for (max_position_embeddings); better is a "
+                            "shorter --sequence-length"));
+}
+
 absl::StatusOr<CalibratedModel> OpenDirectory(const std::filesystem::path& path) {
   ASSIGN_OR_RETURN(HfConfig hf_config, HfConfig::Read(path));
   CalibratedModel model{.path = path, .hf_config = std::move(hf_config)};
@@ -123,6 +133,7 @@ absl::StatusOr<CalibrationSet> LoadCalibrationSet(const CalibrationRequest& requ
   ASSIGN_OR_RETURN(CalibrationSet set, MakeCalibrationSet(documents, OptionsOf(request)));
   for (const std::string& warning : documents.warnings) context.progress.OnWarning(warning);
   for (const std::string& warning : set.warnings) context.progress.OnWarning(warning);
+  WarnOfLongWindows(set, model.hf_config, context.progress);
   if (kind == StatisticsKind::kGram) WarnOfFewTokens(set, model.config, context.progress);
   return set;
 }

@@ -9,8 +9,10 @@
 
 namespace quantized {
 
-// kInvalidArgument: something that may not be replaced has the output's name.
+// kInvalidArgument: something that may not be replaced has the name of the output, or of
+// --imatrix-out.
 absl::Status OutputIsThere(const std::filesystem::path& path);
+absl::Status MatrixIsThere(const std::filesystem::path& path);
 
 class OutputFolder {
  public:
@@ -18,6 +20,8 @@ class OutputFolder {
 
   // The deepest folder on the way to it that is there.
   std::filesystem::path Existing() const;
+  // Whether it can be made, and files in it. Errors: kIo, naming what is in the way.
+  absl::Status CheckWritable() const;
   // mkdir -p, remembering what was made.
   absl::Status Create();
   // Removes the folders that Create made, as far as they are empty.

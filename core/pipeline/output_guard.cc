@@ -21,6 +21,7 @@
 #include "core/base/str_cat.h"
 #include "core/gguf/split.h"
 #include "core/pipeline/directory_output.h"
+#include "core/pipeline/output_folder.h"
 #include "core/pipeline/part_file.h"
 #include "core/pipeline/quality.h"
 #include "core/source/locate.h"
@@ -131,7 +132,7 @@ class Inputs {
   absl::Status CheckFolderInModel(const fs::path& path) const {
     std::error_code ignored;
     if (!model_folder_ || !fs::is_directory(path, ignored) || fs::is_empty(path, ignored) ||
-        fs::exists(path / kProvenanceFile, ignored)) {
+        Exists(path / kProvenanceFile)) {
       return absl::OkStatus();
     }
     for (const fs::path& folder : WithFolders(fs::weakly_canonical(path, ignored))) {
@@ -207,18 +208,32 @@ absl::Status CheckOutput(const Inputs& inputs, const fs::path& path, OutputKind 
   if (kind == OutputKind::kFolder) {
     RETURN_IF_ERROR(inputs.CheckFolderInModel(path));
   }
+  RETURN_IF_ERROR(OutputFolder(fs::absolute(path).parent_path()).CheckWritable());
   return CheckReplaceable(path, kind);
 }
 
-// Without --overwrite the matrix replaces nothing.
+bool IsImportanceFile(const fs::path& path) {
+  GgufOptions options;
+  options.imatrix_paths = {path};
+  return ReadImportance(options).ok();
+}
+
 absl::Status CheckMatrix(const Inputs& inputs, const QuantizeRequest& request) {
   const fs::path& matrix = request.gguf.imatrix_out;
-  if (matrix.empty() || !request.overwrite) return absl::OkStatus();
+  if (matrix.empty()) return absl::OkStatus();
   const std::string who = StrCat("--imatrix-out: ", matrix.string());
-  RETURN_IF_ERROR(inputs.CheckSpared(matrix, who, "Give another name"));
+  if (request.overwrite) {
+    RETURN_IF_ERROR(inputs.CheckSpared(matrix, who, "Give another name"));
+  }
   std::error_code ignored;
-  if (!fs::is_directory(matrix, ignored)) return absl::OkStatus();
-  return Refuse(StrCat(who, " is a folder"), "Give another name");
+  if (fs::is_directory(matrix, ignored)) {
+    return Refuse(StrCat(who, " is a folder"), "Give another name");
+  }
+  // A matrix there may be the very one that comes out: an earlier attempt left it.
+  if (!request.overwrite && Exists(matrix) && !IsImportanceFile(matrix)) {
+    return MatrixIsThere(matrix);
+  }
+  return OutputFolder(fs::absolute(matrix).parent_path()).CheckWritable();
 }
 
 absl::Status CheckReports(const Inputs& inputs, const QuantizeRequest& request) {

@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/calibrate/importance_file.h"
 #include "tests/support/paths.h"
 
 namespace quantized {
@@ -187,10 +188,24 @@ TEST_F(OutputGuardTest, WhatElseAJobReads) {
   EXPECT_TRUE(CheckFile(request, "out.gguf").ok());
   request.gguf.imatrix_out = dir_.path() / "old";
   ExpectRefused(CheckFile(request, "out.gguf"), EndsWith("old is a folder"));
-  // It replaces nothing then.
-  request.gguf.imatrix_out = request.gguf.imatrix_paths[0];
+  // It replaces nothing then, and may be there only as what the job would write.
   request.overwrite = false;
-  EXPECT_TRUE(CheckFile(request, "out.gguf").ok());
+  ExpectRefused(CheckFile(request, "out.gguf"), EndsWith("old is a folder"));
+  request.gguf.imatrix_out = request.gguf.imatrix_paths[0];
+  ExpectRefused(CheckFile(request, "out.gguf"), EndsWith("matrix.gguf exists already"));
+  ImportanceFile matrix;
+  matrix.datasets = {"text"};
+  matrix.chunks = 1;
+  matrix.chunk_tokens = 512;
+  matrix.entries["blk.0.ffn_up.weight"] = {.sums = {1, 2}, .counts = {1}};
+  const auto bytes = ImportanceGguf(matrix);
+  ASSERT_TRUE(bytes.ok() && WriteFileAtomically(request.gguf.imatrix_out, *bytes).ok());
+  const absl::Status spared = CheckFile(request, "out.gguf");
+  EXPECT_TRUE(spared.ok()) << spared;
+  request.gguf.imatrix_out = dir_.path() / "matrix.gguf" / "below" / "new.gguf";
+  const absl::Status no_folder = CheckFile(request, "out.gguf");
+  EXPECT_EQ(ErrorOf(no_folder), Error::kIo);
+  EXPECT_THAT(std::string(no_folder.message()), HasSubstr("cannot write into"));
 }
 
 TEST_F(OutputGuardTest, OutputsOfEarlierJobsInTheModelsFolder) {

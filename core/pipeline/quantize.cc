@@ -18,6 +18,7 @@
 #include "core/pipeline/encode_device.h"
 #include "core/pipeline/level_output.h"
 #include "core/pipeline/measure_importance.h"
+#include "core/pipeline/output_folder.h"
 #include "core/pipeline/output_guard.h"
 #include "core/pipeline/part_file.h"
 #include "core/pipeline/plan.h"
@@ -188,9 +189,7 @@ class QuantizeJob {
     if (Exists(path) && !request_.overwrite) {
       const absl::StatusOr<std::string> there = ReadFile(path, bytes.size());
       if (there.ok() && *there == bytes) return absl::OkStatus();
-      return MakeError(Error::kInvalidArgument,
-                       StrCat("--imatrix-out: ", path.string(), " exists already"),
-                       "Give another name, or --overwrite to replace it");
+      return MatrixIsThere(path);
     }
     RETURN_IF_ERROR(CreateDirectories(fs::absolute(path).parent_path()));
     return WriteFileAtomically(path, bytes);

@@ -183,7 +183,9 @@ void WarnOfOptionsWithoutEffect(const Values& values, Output& output) {
     return;
   }
   for (const std::string_view name : kPackedOptions) warn(name, on_levels);
-  if (!values.Has("--imatrix")) return;
+  // What quality is measured on is taken alike.
+  const bool measures_quality = values.Flag("--report") || values.Has("--max-kld");
+  if (!values.Has("--imatrix") || measures_quality) return;
   for (const std::string_view name : kTextOptions) warn(name, "with --imatrix");
 }
 

@@ -164,7 +164,7 @@ class QuantizeJob {
   void WarnOfOptionsWithoutImportance() const {
     const GgufOptions& options = request_.gguf;
     if (!options.imatrix_paths.empty()) return;
-    if (request_.calibration.is_given) {
+    if (request_.calibration.is_given && !request_.quality.is_wanted) {
       context_.progress.OnWarning(
           "options of calibration have no effect: no level here needs an importance matrix; "
           "--calibration-data or --imatrix-out has one measured");

@@ -233,6 +233,7 @@ absl::Status DirectoryLevel::WriteCompanions(const LayerOutput& sink) {
   if (quality_) files.card.quality = MeasuresOf(*quality_);
   files.provenance = {{"source_fingerprint", model_.fingerprint},
                       {"calibration",
+  files.card.base_model = request_.hub_repository;
                        {{"data", calibration_.description},
                         {"hash", calibration_.hash},
                         {"windows", calibration_.windows.size()},

@@ -147,6 +147,7 @@ struct ConversionRequest {
 struct QuantizeRequest {
   std::filesystem::path model_path;
   std::string model_name;       // as the user typed it, for messages
+  std::string hub_repository;   // "org/name" of a model of the Hub; else empty
   std::string format = "gguf";  // "awq", "gptq": QuantizeToDirectory
   std::vector<OutputRequest> outputs;
   GgufOptions gguf;

@@ -191,6 +191,7 @@ QuantizeRequest QuantizeRequestOf(const v1::StartAttempt& start) {
   QuantizeRequest request;
   request.model_path = spec.model_path();
   request.model_name = spec.model_name();
+  request.hub_repository = spec.hub().repository();
   for (const v1::OutputSpec& output : spec.outputs()) {
     request.outputs.push_back({.level = output.level(),
                                .path = output.path(),

@@ -167,6 +167,13 @@ TEST_F(HubJobsTest, MakesTheFolderThatTheDirectoryGives) {
   const json hub = Object(user_.Run(Quantize("me/tiny", "hub", gptq)));
   EXPECT_EQ(hub["output_path"], (user_.sandbox.work() / "hub/tiny-gptq-4bit").string());
   EXPECT_EQ(hub["metadata"]["mean_module_error"], local["metadata"]["mean_module_error"]);
+  // The card alone knows where the model is from.
+  const fs::path work = user_.sandbox.work();
+  const std::string card = "tiny-gptq-4bit/README.md";
+  EXPECT_THAT(testing::ReadAll(work / "hub" / card),
+              HasSubstr("base_model: \"me/tiny\"\nbase_model_relation: quantized\n"));
+  EXPECT_THAT(testing::ReadAll(work / "local" / card), Not(HasSubstr("base_model")));
+  for (const char* folder : {"local", "hub"}) fs::remove(work / folder / card);
   ExpectSame("local", "hub");
 }
 

@@ -174,12 +174,11 @@ absl::StatusOr<CalibrationSet> LoadHeldOutSet(const CalibrationRequest& request,
 }
 
 uint64_t WalkMemoryBytes(const ForwardConfig& config, const WalkNeeds& walk) {
-  constexpr uint64_t kProgramBytes = 96 << 20;
   const uint64_t hidden = config.geometry.hidden;
   const uint64_t attention = 2 * hidden * (config.query_size() + config.key_size());
   const uint64_t width = FeedForwardWidth(config);
   // Twice: a linear is read before it is put in its place.
-  return kProgramBytes + 2 * std::max(attention, 3 * hidden * width) * sizeof(float) +
+  return kWalkProgramBytes + 2 * std::max(attention, 3 * hidden * width) * sizeof(float) +
          walk.memory_bytes;
 }
 

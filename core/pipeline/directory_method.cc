@@ -86,7 +86,6 @@ std::string LayerQuantizerSettings(const QuantizeRequest& request, const Directo
 
 uint64_t LayerQuantizerMemoryBytes(const DirectoryPlan& plan, size_t threads,
                                    const WalkNeeds& walk) {
-  constexpr uint64_t kProgramBytes = 96 << 20;
   constexpr uint64_t kLargestLinears = 8;  // of a layer, and copies while one is worked on
   uint64_t widest = 0, largest = 0;
   for (const LinearShape& linear : plan.linears) {
@@ -94,7 +93,7 @@ uint64_t LayerQuantizerMemoryBytes(const DirectoryPlan& plan, size_t threads,
     largest = std::max<uint64_t>(largest, uint64_t{linear.out} * linear.in);
   }
   const uint64_t gram_bytes = widest * widest * sizeof(float);
-  return kProgramBytes + kLargestLinears * largest * sizeof(float) + gram_bytes +
+  return kWalkProgramBytes + kLargestLinears * largest * sizeof(float) + gram_bytes +
          std::max(FactorMemoryBytes(widest), gram_bytes + threads * GptqTileMemoryBytes(widest)) +
          walk.memory_bytes;
 }

@@ -93,12 +93,15 @@ absl::StatusOr<QuantizeForecast> ForecastQuantize(const QuantizeRequest& request
     return plans;
   };
   ASSIGN_OR_RETURN(std::vector<QuantizePlan> plans, make_plans());
+  DiskNeeds disk, passing_disk;
   forecast.measures_importance = MustMeasureImportance(request, sources.Of(*recipes[0]), plans);
   if (forecast.measures_importance) {
     ASSIGN_OR_RETURN(const CalibratedModel model, OpenMeasuredModel(request));
     ASSIGN_OR_RETURN(const ImportanceForecast importance,
                      ForecastImportance(request, model, threads));
     forecast.memory_needed_bytes = importance.memory_bytes;
+    WarnOf(importance.room, forecast);
+    passing_disk = importance.disk;
     forecast.walk = importance.walk;
     options.selection.has_importance = true;
     ASSIGN_OR_RETURN(plans, make_plans());
@@ -107,7 +110,7 @@ absl::StatusOr<QuantizeForecast> ForecastQuantize(const QuantizeRequest& request
   for (size_t i = 0; i < recipes.size(); ++i) {
     const QuantizePlan& plan = plans[i];
     forecast.outputs.push_back(ForecastOf(plan));
-    forecast.disk_needed_bytes += plan.SizeBytes();
+    disk.Add(plan.files.front().path.parent_path(), plan.SizeBytes());
     if (!forecast.measures_importance) WarnOf(plan.missing_importance, forecast);
     if (!request.overwrite) WarnOfExistingFiles(plan, forecast);
     passes[&sources.Of(*recipes[i])].push_back(&plan);
@@ -122,8 +125,10 @@ absl::StatusOr<QuantizeForecast> ForecastQuantize(const QuantizeRequest& request
   }
   const fs::path folder =
       OutputFolder(fs::absolute(request.outputs.front().path).parent_path()).Existing();
+  disk.AddInTurn(passing_disk);
+  forecast.disk_needed_bytes = disk.BytesAt(folder);
   ASSIGN_OR_RETURN(forecast.disk_free_bytes, FreeDiskBytes(folder));
-  WarnOf(CheckDisk(forecast.disk_needed_bytes, folder), forecast);
+  WarnOf(disk.Check(), forecast);
   return forecast;
 }
 

@@ -59,21 +59,48 @@ class ImportanceCollector : public LayerVisitor {
   ImportanceFile& file_;
 };
 
-// Of each mixture, the experts that saw no token.
+// Of each mixture, the experts that saw no token, or too few to go by.
 std::vector<std::string> NotesOnExperts(const ImportanceFile& file) {
+  constexpr float kFewTokens = 32;
   std::vector<std::string> notes;
   for (const auto& [name, entry] : file.entries) {
     if (entry.counts.size() < 2 || name.find("ffn_down_exps") == std::string::npos) continue;
     std::vector<size_t> unseen;
+    std::vector<std::string> barely_seen;
     for (size_t expert = 0; expert < entry.counts.size(); ++expert) {
-      if (entry.counts[expert] == 0) unseen.push_back(expert);
+      const float tokens = entry.counts[expert];
+      if (tokens == 0) {
+        unseen.push_back(expert);
+      } else if (tokens < kFewTokens) {
+        barely_seen.push_back(StrCat(expert, " (", tokens, ")"));
+      }
     }
-    if (unseen.empty()) continue;
-    notes.push_back(StrCat(name, ": experts ", absl::StrJoin(unseen, ", "), " of ",
-                           entry.counts.size(),
-                           " saw no token of the calibration text; their columns count alike"));
+    const auto note = [&](const std::string& experts, std::string_view what) {
+      notes.push_back(
+          StrCat(name, ": experts ", experts, " of ", entry.counts.size(), " saw ", what));
+    };
+    if (!unseen.empty()) {
+      note(absl::StrJoin(unseen, ", "),
+           "no token of the calibration text; their columns count alike");
+    }
+    if (!barely_seen.empty()) {
+      note(absl::StrJoin(barely_seen, ", "), "few tokens of the calibration text (their number)");
+    }
   }
   return notes;
+}
+
+constexpr std::string_view kMeasuring = "measuring importance";
+
+// `snapshot` may be empty: the walk is not saved.
+DiskNeeds DiskOf(const CalibratedModel& model, const WalkSize& size, const WalkNeeds& walk,
+                 const fs::path& spill_folder, const fs::path& snapshot) {
+  DiskNeeds disk;
+  disk.Add(spill_folder, walk.disk_bytes);
+  if (!snapshot.empty()) {
+    disk.Add(SavedWalkNeeds(snapshot, size.tokens(), model.config.geometry.hidden));
+  }
+  return disk;
 }
 
 // Everything that the sums depend on.
@@ -161,13 +188,8 @@ class Measurement {
     const WalkSize size =
         WalkSizeOf(calibration_, context_.threads.size(), /*changes_weights=*/false);
     const WalkNeeds needs = NeedsOf(model_.config, size, options);
-    RETURN_IF_ERROR(CheckWalkMemory(model_.config, needs, "measuring importance"));
-    DiskNeeds disk;
-    disk.Add(options.spill_folder, needs.disk_bytes);
-    if (!snapshot.empty()) {
-      disk.Add(SavedWalkNeeds(snapshot, size.tokens(), model_.config.geometry.hidden));
-    }
-    return disk.Check();
+    RETURN_IF_ERROR(CheckWalkMemory(model_.config, needs, kMeasuring));
+    return DiskOf(model_, size, needs, options.spill_folder, snapshot).Check();
   }
 
   const QuantizeRequest& request_;
@@ -212,8 +234,15 @@ absl::StatusOr<ImportanceForecast> ForecastImportance(const QuantizeRequest& req
   const CalibrationRequest& calibration = request.calibration;
   ImportanceForecast forecast;
   const WalkSize size = WalkSizeOf(calibration, thread_count, /*changes_weights=*/false);
-  forecast.memory_bytes = WalkMemoryBytes(
-      model.config, NeedsOf(model.config, size, {.memory_budget_bytes = ActivationBudgetBytes()}));
+  const WalkNeeds needs = NeedsOf(model.config, size,
+                                  {.memory_budget_bytes = ActivationBudgetBytes(),
+                                   .all_tokens_to_experts = calibration.all_tokens_to_experts});
+  forecast.memory_bytes = WalkMemoryBytes(model.config, needs);
+  forecast.room = CheckWalkMemory(model.config, needs, kMeasuring);
+  const fs::path folder =
+      request.cache_directory.empty() ? fs::temp_directory_path() : request.cache_directory;
+  const bool is_saved = request.checkpoint.enabled && !request.cache_directory.empty();
+  forecast.disk = DiskOf(model, size, needs, folder, is_saved ? folder / "new.walk" : fs::path());
   ThreadPool threads(thread_count);
   ImportanceFile file;
   ImportanceCollector collector(file);

@@ -17,6 +17,7 @@
 #include "core/pipeline/layer_probe.h"
 #include "core/pipeline/plan.h"
 #include "core/pipeline/quantize.h"
+#include "core/pipeline/room.h"
 #include "core/pipeline/walk_device.h"
 #include "core/source/model_source.h"
 
@@ -38,6 +39,8 @@ absl::StatusOr<CalibratedModel> OpenMeasuredModel(const QuantizeRequest& request
 
 struct ImportanceForecast {
   uint64_t memory_bytes = 0;  // of the host, while it is measured
+  DiskNeeds disk;             // gone again before a level is made
+  absl::Status room;          // kOutOfMemory: the measuring would end at once
   WalkForecast walk;          // by a probe of the first layer
 };
 // Errors: those of ProbeLayer.

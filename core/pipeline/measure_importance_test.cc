@@ -486,6 +486,12 @@ TEST_F(MeasureImportanceTest, TheForecastKnowsOfIt) {
   ASSERT_TRUE(without.ok()) << without.status();
   EXPECT_FALSE(without->measures_importance);
   EXPECT_GT(forecast->memory_needed_bytes, without->memory_needed_bytes);
+  QuantizeRequest longer = Request();
+  longer.calibration.samples = 1 << 16;
+  const auto larger = ForecastQuantize(longer, 2);
+  ASSERT_TRUE(larger.ok()) << larger.status();
+  // The walk is saved between layers.
+  EXPECT_GT(larger->disk_needed_bytes, 100 * forecast->disk_needed_bytes);
   const auto result = RunQuantize(Request());
   ASSERT_TRUE(result.ok()) << result.status();
   // All but the keys that tell of the matrix.

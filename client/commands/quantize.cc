@@ -172,7 +172,6 @@ void WarnOfOptionsWithoutEffect(const Values& values, Output& output) {
   if (format == kAwq) {
     for (const std::string_view name : kGptqOptions) warn(name, on_levels);
   }
-  if (format != kGguf) {
   if (format == kGptq) {
     for (const std::string_view name : kAwqOptions) warn(name, on_levels);
   }
@@ -224,11 +223,11 @@ absl::StatusOr<v1::QuantizeSpec> MakeSpec(const Values& values, const Environmen
     *spec.mutable_gguf() = std::move(gguf);
   } else {
     *spec.mutable_packed() = std::move(packed);
-  }
     // The one option of gguf that these formats share.
     if (gguf.split_max_bytes() > 0) {
       spec.mutable_gguf()->set_split_max_bytes(gguf.split_max_bytes());
     }
+  }
   const std::string& model = values.Text("MODEL");
   ASSIGN_OR_RETURN(const NamedModel named, ResolveModel(model));
   const std::filesystem::path repository = named.hub_id.substr(0, named.hub_id.find('@'));

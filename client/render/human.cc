@@ -76,7 +76,9 @@ std::string HumanResult(const v1::QuantizeResult& result) {
         Row("Calibration", fmt::format("{} samples of {} tokens, {}", calibration.windows(),
                                        calibration.sequence_length(), calibration.description()));
     if (is_packed) {
-      text += Row("Mean Module Error", fmt::format("{:.5f}", result.mean_module_error()));
+      text += Row("Mean Module Error", result.has_mean_module_error()
+                                           ? fmt::format("{:.5f}", result.mean_module_error())
+                                           : std::string("not known"));
     }
   }
   if (!result.fidelity().empty()) {

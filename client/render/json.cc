@@ -87,7 +87,8 @@ Json ResultObject(const v1::QuantizeResult& result, std::string_view job_id) {
     metadata["notes"] = Texts(result.notes());
     if (result.group_size() != 0) {  // of awq and gptq
       metadata["group_size"] = result.group_size();
-      metadata["mean_module_error"] = result.mean_module_error();
+      metadata["mean_module_error"] =
+          result.has_mean_module_error() ? Json(result.mean_module_error()) : Json();
     }
   }
   if (!result.fidelity().empty()) {
@@ -164,8 +165,8 @@ Json CalibrationObject(const v1::QuantizeSpec& spec) {
   if (!spec.has_packed()) return object;
   const v1::PackedOptions& packed = spec.packed();
   object["group_size"] = packed.group_size();
-  object["asymmetric"] = packed.asymmetric();
   object["awq_clip"] = packed.awq_clip();
+  object["asymmetric"] = packed.asymmetric();
   object["act_order"] = packed.column_order();
   object["damping"] = packed.damping();
   return object;

@@ -76,7 +76,7 @@ absl::Status DirectoryLevel::Run(const CheckpointOptions& checkpoint, const Qual
 
 absl::Status DirectoryLevel::AssessExisting(const QualityMeter& meter) {
   ASSIGN_OR_RETURN(const auto existing, OpenPacked(plan_.output_path));
-  return Assess(meter, *existing, /*modules=*/{});
+  return Assess(meter, *existing, existing_reports_);
 }
 
 QuantizeResult DirectoryLevel::result() const {
@@ -213,45 +213,54 @@ absl::Status DirectoryLevel::Assess(const QualityMeter& meter, const TensorSourc
 
 absl::Status DirectoryLevel::WriteCompanions(const LayerOutput& sink) {
   double sum = 0;
-  size_t known = 0;
+  size_t known = 0, rounded = 0;
   for (const ModuleReport& report : sink.reports()) {
     sum += report.relative_error.value_or(0);
     known += report.relative_error ? 1 : 0;
+    rounded += report.rounded ? 1 : 0;
     for (const std::string& note : report.notes) {
       notes_.push_back(StrCat(report.module, ": ", note));
     }
   }
   if (known > 0) mean_error_ = sum / static_cast<double>(known);
+  if (rounded > 0) {
+    context_.progress.OnWarning(StrCat(rounded, " of ", sink.reports().size(),
+                                       " linears were rounded to nearest: the calibration tells "
+                                       "too little of them (see the notes of the result)"));
+  }
   DirectoryFiles files = {.companions_from = model_.path,
                           .companions = model_.companions,
                           .config = model_.hf_config.file(),
                           .source_card = SourceCard(model_.path)};
   files.card.title = model_.summary.name;
+  files.card.base_model = request_.hub_repository;
   files.card.calibration =
       StrCat(calibration_.windows.size(), " windows of ", calibration_.windows[0].size(),
              " tokens, ", calibration_.description);
   if (quality_) files.card.quality = MeasuresOf(*quality_);
-  files.provenance = {{"source_fingerprint", model_.fingerprint},
-                      {"calibration",
-  files.card.base_model = request_.hub_repository;
-                       {{"data", calibration_.description},
-                        {"hash", calibration_.hash},
-                        {"windows", calibration_.windows.size()},
-                        {"sequence_length", calibration_.windows[0].size()},
-                        {"seed", request_.calibration.seed}}},
-                      {"mean_module_error", mean_error_},
-                      {"notes", notes_},
-                      {"modules", ReportsToJson(sink.reports())}};
+  files.provenance = {
+      {"source_fingerprint", model_.fingerprint},
+      {"calibration",
+       {{"data", calibration_.description},
+        {"hash", calibration_.hash},
+        {"windows", calibration_.windows.size()},
+        {"sequence_length", calibration_.windows[0].size()},
+        {"seed", request_.calibration.seed}}},
+      {"mean_module_error", mean_error_ ? nlohmann::json(*mean_error_) : nlohmann::json()},
+      {"notes", notes_},
+      {"modules", ReportsToJson(sink.reports())}};
   return WriteDirectoryFiles(plan_, std::move(files), *output_);
 }
 
 void DirectoryLevel::TakeExisting(const std::string& provenance) {
   done_ = true;
   const auto json = nlohmann::json::parse(provenance, nullptr, false);
+  if (!json.is_object()) return;
   if (const auto error = json.find("mean_module_error");
       error != json.end() && error->is_number()) {
     mean_error_ = error->get<double>();
   }
+  ReportsFromJson(json.value("modules", nlohmann::json()), existing_reports_);
   for (const auto& note : json.value("notes", nlohmann::json::array())) {
     if (note.is_string()) notes_.push_back(note.get<std::string>());
   }

@@ -95,7 +95,8 @@ class DirectoryLevel {
   std::optional<QualitySummary> quality_;
   bool is_whole_ = false;  // all is made, and sound: whatever measuring it comes to, it stays
   uint64_t reused_layers_ = 0;
-  double mean_error_ = 0;
+  std::optional<double> mean_error_;
+  std::vector<ModuleReport> existing_reports_;  // of an output that was there already
   std::vector<std::string> notes_;
 };
 

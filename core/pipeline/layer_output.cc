@@ -32,7 +32,23 @@ std::vector<std::byte> Halves(std::span<const float> values) {
 // While a job runs, each finished layer's reports lie beside its weights, for a later attempt.
 std::string ReportFile(uint64_t layer) { return StrCat(".layer-", layer, ".json"); }
 
-// Appends; false where `modules` is not what ReportsToJson gives.
+}  // namespace
+
+nlohmann::json ReportsToJson(std::span<const ModuleReport> reports) {
+  nlohmann::json modules = nlohmann::json::array();
+  for (const ModuleReport& report : reports) {
+    modules.push_back(
+        {{"module", report.module},
+         {"tokens", report.tokens},
+         {"relative_error",
+          report.relative_error ? nlohmann::json(*report.relative_error) : nlohmann::json()},
+         {"damping", report.damping},
+         {"rounded", report.rounded},
+         {"notes", report.notes}});
+  }
+  return modules;
+}
+
 bool ReportsFromJson(const nlohmann::json& modules, std::vector<ModuleReport>& reports) {
   if (!modules.is_array()) return false;
   for (const nlohmann::json& one : modules) {
@@ -59,23 +75,6 @@ bool ReportsFromJson(const nlohmann::json& modules, std::vector<ModuleReport>& r
     reports.push_back(std::move(report));
   }
   return true;
-}
-
-}  // namespace
-
-nlohmann::json ReportsToJson(std::span<const ModuleReport> reports) {
-  nlohmann::json modules = nlohmann::json::array();
-  for (const ModuleReport& report : reports) {
-    modules.push_back(
-        {{"module", report.module},
-         {"tokens", report.tokens},
-         {"relative_error",
-          report.relative_error ? nlohmann::json(*report.relative_error) : nlohmann::json()},
-         {"damping", report.damping},
-         {"rounded", report.rounded},
-         {"notes", report.notes}});
-  }
-  return modules;
 }
 
 absl::Status LayerOutput::OnModule(uint32_t /*layer*/, const Linear& linear,

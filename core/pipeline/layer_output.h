@@ -21,6 +21,8 @@
 namespace quantized {
 
 nlohmann::json ReportsToJson(std::span<const ModuleReport> reports);
+// Appends; false where `modules` is not what ReportsToJson gives.
+bool ReportsFromJson(const nlohmann::json& modules, std::vector<ModuleReport>& reports);
 
 class LayerOutput : public QuantizedLayerSink {
  public:

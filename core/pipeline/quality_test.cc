@@ -252,6 +252,22 @@ TEST_F(QualityTest, AResultThatIsThereIsMeasuredToo) {
   }
 }
 
+// The job itself says how far the outputs of its linears are off; the folder keeps it.
+TEST_F(QualityTest, TheReportOnAFolderThatIsThereIsThatOfItsJob) {
+  for (const std::string format : {"gptq", "awq"}) {
+    SCOPED_TRACE(format);
+    fs::remove_all(dir_.path() / "out");
+    ASSERT_TRUE(Run(Request(format, "4bit")).status.ok());
+    const std::string report = Contents(Report("json"));
+    fs::remove(Report("json"));
+    fs::remove(Report("html"));
+    const QuantizeOutcome again = Run(Request(format, "4bit"));
+    ASSERT_TRUE(again.status.ok()) << again.status;
+    EXPECT_TRUE(again.finished.at(0).already_done);
+    EXPECT_EQ(Contents(Report("json")), report);
+  }
+}
+
 TEST_F(QualityTest, LevelsOfAJobAreJudgedOneByOne) {
   QuantizeRequest request = Request("gguf", "Q8_0");
   request.outputs.push_back({.level = "Q4_0", .path = dir_.path() / "out" / "small.gguf"});

@@ -45,10 +45,10 @@ inline constexpr int64_t kAutoGroupSize = 0;  // the largest that fits
 // How awq and gptq quantize (core/quantize/layer_quantizer.h).
 struct CalibratedOptions {
   int64_t group_size = 128;  // -1: a row is one group
-  // GPTQ only.
   // AWQ only: codes are the nearest within clipped ranges, as published, not those of GPTQ.
   bool awq_clip = false;
   uint64_t max_file_bytes = safetensors::kDefaultMaxFileBytes;  // of a file of weights
+  // GPTQ only.
   bool symmetric = true;
   ColumnOrder order = ColumnOrder::kGroupAware;
   double damping = 0.01;

@@ -150,7 +150,8 @@ TEST_F(WalkDeviceTest, AwqAndGptqEndNearTheProcessors) {
     ASSERT_TRUE(got.ok()) << got.status();
     EXPECT_EQ(got->device, "cuda:1 Processor");
     EXPECT_GT(got->device_memory_bytes, 0u);
-    EXPECT_NEAR(got->mean_module_error, want->mean_module_error, 0.02 * want->mean_module_error);
+    EXPECT_NEAR(*got->mean_module_error, *want->mean_module_error,
+                0.02 * *want->mean_module_error);
     EXPECT_GT(got->quality->tokens, 0u);
     EXPECT_NE(got->fingerprint, want->fingerprint);
     EXPECT_THAT(sink_.warnings, Not(Contains(HasSubstr("on the processor"))));

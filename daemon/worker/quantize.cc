@@ -128,7 +128,7 @@ QuantizeResult FromProto(const v1::QuantizeResult& stored) {
   result.group_size = stored.group_size();
   result.calibration = {stored.calibration().description(), stored.calibration().hash(),
                         stored.calibration().windows(), stored.calibration().sequence_length()};
-  result.mean_module_error = stored.mean_module_error();
+  if (stored.has_mean_module_error()) result.mean_module_error = stored.mean_module_error();
   result.notes.assign(stored.notes().begin(), stored.notes().end());
   if (stored.has_quality()) result.quality = FromProto(stored.quality());
   result.fidelity = stored.fidelity();
@@ -201,10 +201,10 @@ QuantizeRequest QuantizeRequestOf(const v1::StartAttempt& start) {
   request.gguf = FromProto(spec.gguf());
   if (spec.has_calibration()) request.calibration = FromProto(spec.calibration());
   request.calibrated = FromProto(spec.packed());
-  if (spec.has_quality()) request.quality = FromProto(spec.quality());
   if (request.gguf.split_max_bytes > 0) {
     request.calibrated.max_file_bytes = request.gguf.split_max_bytes;
   }
+  if (spec.has_quality()) request.quality = FromProto(spec.quality());
   request.conversion = {.is_wanted = spec.has_conversion(),
                         .may_requantize = spec.conversion().may_requantize()};
   request.strict = spec.strict();
@@ -256,7 +256,7 @@ v1::QuantizeResult ToProto(const QuantizeResult& result) {
     calibration.set_windows(result.calibration.windows);
     calibration.set_sequence_length(result.calibration.sequence_length);
   }
-  proto.set_mean_module_error(result.mean_module_error);
+  if (result.mean_module_error) proto.set_mean_module_error(*result.mean_module_error);
   for (const std::string& note : result.notes) proto.add_notes(note);
   if (result.quality) *proto.mutable_quality() = ToProto(*result.quality);
   proto.set_fidelity(result.fidelity);

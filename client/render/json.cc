@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
 #include "client/render/result.h"
@@ -290,13 +291,18 @@ std::string JsonMessageLine(std::string_view event, std::string_view message) {
 }
 
 std::string JsonProgressLine(const ProgressState& state) {
-  return Line({{"event", "progress"},
+  Json line = {{"event", "progress"},
                {"label", state.label},
                {"done", state.done},
                {"total", state.total},
                {"unit", state.unit},
                {"percent", PercentOf(state)},
-               {"elapsed_seconds", Seconds(state.elapsed_seconds)}});
+               {"elapsed_seconds", Seconds(state.elapsed_seconds)}};
+  if (const std::optional<double> left = SecondsLeft(state)) {
+    line["per_second"] = std::round(state.per_second);
+    line["left_seconds"] = Seconds(*left);
+  }
+  return Line(line);
 }
 
 }  // namespace quantized

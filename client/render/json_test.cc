@@ -245,6 +245,10 @@ TEST(JsonLineTest, IsOneObjectInOneLine) {
   EXPECT_EQ(line,
             "{\"event\":\"progress\",\"label\":\"Quantizing\",\"done\":8,\"total\":32,"
             "\"unit\":\"layers\",\"percent\":25,\"elapsed_seconds\":1.5}\n");
+  EXPECT_EQ(JsonProgressLine({"Downloading", 1000, 5000, "bytes", 1.5, 2000}),
+            "{\"event\":\"progress\",\"label\":\"Downloading\",\"done\":1000,\"total\":5000,"
+            "\"unit\":\"bytes\",\"percent\":20,\"elapsed_seconds\":1.5,"
+            "\"per_second\":2000.0,\"left_seconds\":2.0}\n");
   EXPECT_EQ(JsonMessageLine("message", "a\nb"), "{\"event\":\"message\",\"message\":\"a\\nb\"}\n");
 }
 

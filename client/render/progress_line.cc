@@ -31,11 +31,11 @@ std::string Figures(const ProgressState& state) {
                        elapsed);
   }
   std::string text = fmt::format("{}/{}", FormatBytes(state.done), FormatBytes(state.total));
-  if (state.per_second < 1) return fmt::format("{} [{} elapsed]", text, elapsed);
+  const std::optional<double> left = SecondsLeft(state);
+  if (!left) return fmt::format("{} [{} elapsed]", text, elapsed);
   text += fmt::format(" {}/s", FormatBytes(static_cast<uint64_t>(state.per_second)));
   if (state.done >= state.total) return fmt::format("{} [{} elapsed]", text, elapsed);
-  const double left = static_cast<double>(state.total - state.done) / state.per_second;
-  return fmt::format("{} [{} elapsed, {} left]", text, elapsed, FormatElapsed(left));
+  return fmt::format("{} [{} elapsed, {} left]", text, elapsed, FormatElapsed(*left));
 }
 
 }  // namespace
@@ -45,6 +45,11 @@ int PercentOf(const ProgressState& state) {
   if (state.done >= state.total) return 100;
   const double share = static_cast<double>(state.done) / static_cast<double>(state.total);
   return std::min(static_cast<int>(share * 100), 99);
+}
+
+std::optional<double> SecondsLeft(const ProgressState& state) {
+  if (state.per_second < 1) return std::nullopt;
+  return static_cast<double>(state.total - std::min(state.done, state.total)) / state.per_second;
 }
 
 std::string ProgressLine(const ProgressState& state, bool utf8, int columns) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,9 @@ struct ProgressState {
 
 // Of 0 … 100; 100 only when all is done.
 int PercentOf(const ProgressState& state);
+
+// Until all is done; none where the rate is not known.
+std::optional<double> SecondsLeft(const ProgressState& state);
 
 // The line, no wider than `columns`: a narrow terminal first shortens the bar, then cuts the end.
 // `utf8` chooses between ━ and #.

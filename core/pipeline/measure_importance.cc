@@ -75,16 +75,14 @@ std::vector<std::string> NotesOnExperts(const ImportanceFile& file) {
         barely_seen.push_back(StrCat(expert, " (", tokens, ")"));
       }
     }
-    const auto note = [&](const std::string& experts, std::string_view what) {
-      notes.push_back(
-          StrCat(name, ": experts ", experts, " of ", entry.counts.size(), " saw ", what));
-    };
+    const std::string of_all = StrCat(" of ", entry.counts.size(), " saw ");
     if (!unseen.empty()) {
-      note(absl::StrJoin(unseen, ", "),
-           "no token of the calibration text; their columns count alike");
+      notes.push_back(StrCat(name, ": experts ", absl::StrJoin(unseen, ", "), of_all,
+                             "no token of the calibration text; their columns count alike"));
     }
     if (!barely_seen.empty()) {
-      note(absl::StrJoin(barely_seen, ", "), "few tokens of the calibration text (their number)");
+      notes.push_back(StrCat(name, ": experts ", absl::StrJoin(barely_seen, ", "), of_all,
+                             "few tokens of the calibration text (their number)"));
     }
   }
   return notes;

@@ -12,7 +12,6 @@ namespace {
 using ::testing::HasSubstr;
 using testing::HubPort;
 using testing::HubRequest;
-using ::testing::Not;
 
 TEST(UrlTest, Parts) {
   EXPECT_EQ(OriginOf("https://Hub.co/a?b"), "https://hub.co:443");

@@ -152,7 +152,9 @@ TEST_F(HubApiTest, AnotherCommitThanWasAskedFor) {
 
 TEST_F(HubApiTest, AnEndlessDescription) {
   server_.Override([](const testing::HubRequest&) {
-    return "HTTP/1.1 200 OK\r\nContent-Length: 40000000\r\n\r\n" + std::string(40'000'000, ' ');
+    std::string answer = "HTTP/1.1 200 OK\r\nContent-Length: 40000000\r\n\r\n";
+    answer.resize(answer.size() + 40'000'000, ' ');
+    return answer;
   });
   EXPECT_THAT(MessageOf(Fetch("me/model").status()), HasSubstr("longer than 33554432 bytes"));
 }

@@ -125,6 +125,18 @@ TEST_F(FileTest, LimitsAndMissingFiles) {
   EXPECT_FALSE(Exists(folder_ / "file/below"));  // an error of its own, ENOTDIR
 }
 
+TEST_F(FileTest, WhereAFolderIsToBeMade) {
+  ASSERT_TRUE(WriteFileAtomically(folder_ / "file", "abc").ok());
+  EXPECT_EQ(DeepestExisting(folder_ / "a/b"), folder_);
+  EXPECT_EQ(DeepestExisting(folder_ / "file/b/c"), folder_ / "file");
+  EXPECT_EQ(DeepestExisting(folder_), folder_);
+  EXPECT_TRUE(CheckWritable(folder_).ok());
+  EXPECT_TRUE(CheckWritable(folder_ / "a/b").ok());
+  const absl::Status status = CheckWritable(folder_ / "file/b");
+  EXPECT_EQ(ErrorOf(status), Error::kIo);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("file: Not a directory"));
+}
+
 TEST(Sha256Test, KnownDigest) {
   EXPECT_EQ(Sha256Hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }

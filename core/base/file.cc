@@ -159,6 +159,22 @@ bool Exists(const std::filesystem::path& path) {
   return std::filesystem::exists(path, ignored);
 }
 
+std::filesystem::path DeepestExisting(const std::filesystem::path& path) {
+  std::filesystem::path existing = path;
+  while (!Exists(existing) && existing != existing.parent_path()) existing = existing.parent_path();
+  return existing;
+}
+
+absl::Status CheckWritable(const std::filesystem::path& folder) {
+  const std::filesystem::path existing = DeepestExisting(folder);
+  const auto in_the_way = [&](int error) {
+    return ErrnoError(error, "write into", existing.string());
+  };
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(existing, ignored)) return in_the_way(ENOTDIR);
+  return ::access(existing.c_str(), W_OK | X_OK) == 0 ? absl::OkStatus() : in_the_way(errno);
+}
+
 absl::Status SyncDirectory(const std::filesystem::path& path) {
   const std::filesystem::path folder = path.empty() ? std::filesystem::path(".") : path;
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

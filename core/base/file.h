@@ -61,6 +61,12 @@ absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_
 // Whether something is at `path`; what cannot be looked at counts as nothing.
 bool Exists(const std::filesystem::path& path);
 
+// `path`, or the deepest folder on the way to it that is there.
+std::filesystem::path DeepestExisting(const std::filesystem::path& path);
+
+// Whether `folder` can be made and files in it. Errors: kIo, naming what is in the way.
+absl::Status CheckWritable(const std::filesystem::path& folder);
+
 absl::Status SyncDirectory(const std::filesystem::path& path);
 
 // Renames and fsyncs the folder of `to`. `from` and `to` lie on one file system.

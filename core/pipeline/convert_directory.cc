@@ -163,7 +163,8 @@ class DirectoryConversion {
       return Result();
     }
     RETURN_IF_ERROR(CheckMemoryFor(plan_, context_.threads.size()));
-    RETURN_IF_ERROR(CheckDisk(output_->MissingDiskBytes(), output_->folder().Existing()));
+    RETURN_IF_ERROR(
+        CheckDisk(output_->MissingDiskBytes(), DeepestExisting(output_->folder().path())));
     const absl::Status status = Make();
     output_->CleanUp(status, /*may_be_wanted=*/false);
     RETURN_IF_ERROR(status);
@@ -339,7 +340,7 @@ absl::StatusOr<QuantizeForecast> ForecastConvertToDirectory(const QuantizeReques
   if (conversion.fidelity == Fidelity::kRequantized) {
     ASSIGN_OR_RETURN(forecast.conversion->relative_error, LossToFolder(folder, threads));
   }
-  const fs::path target = OutputFolder(plan.output_path.parent_path()).Existing();
+  const fs::path target = DeepestExisting(plan.output_path.parent_path());
   ASSIGN_OR_RETURN(forecast.disk_free_bytes, FreeDiskBytes(target));
   for (const absl::Status& status : {CheckOutputFolders(request), CheckMemoryFor(plan, threads),
                                      CheckDisk(forecast.disk_needed_bytes, target)}) {

@@ -9,7 +9,6 @@
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/pipeline/measure_importance.h"
-#include "core/pipeline/output_folder.h"
 #include "core/pipeline/output_guard.h"
 #include "core/pipeline/plan.h"
 #include "core/pipeline/room.h"
@@ -123,8 +122,7 @@ absl::StatusOr<QuantizeForecast> ForecastQuantize(const QuantizeRequest& request
     forecast.memory_needed_bytes = std::max(forecast.memory_needed_bytes, needed_bytes);
     WarnOf(CheckThreadsMemory(needed_bytes, "quantizing", threads), forecast);
   }
-  const fs::path folder =
-      OutputFolder(fs::absolute(request.outputs.front().path).parent_path()).Existing();
+  const fs::path folder = DeepestExisting(fs::absolute(request.outputs.front().path).parent_path());
   disk.AddInTurn(passing_disk);
   forecast.disk_needed_bytes = disk.BytesAt(folder);
   ASSIGN_OR_RETURN(forecast.disk_free_bytes, FreeDiskBytes(folder));

@@ -1,8 +1,5 @@
 #include "core/pipeline/output_folder.h"
 
-#include <unistd.h>
-
-#include <cerrno>
 #include <system_error>
 
 #include "core/base/error.h"
@@ -24,25 +21,8 @@ absl::Status MatrixIsThere(const fs::path& path) {
                    "Give another name, or --overwrite to replace it");
 }
 
-fs::path OutputFolder::Existing() const {
-  fs::path folder = path_;
-  while (!Exists(folder) && folder != folder.parent_path()) {
-    folder = folder.parent_path();
-  }
-  return folder;
-}
-
-absl::Status OutputFolder::CheckWritable() const {
-  const fs::path existing = Existing();
-  std::error_code ignored;
-  const int error = !fs::is_directory(existing, ignored)             ? ENOTDIR
-                    : ::access(existing.c_str(), W_OK | X_OK) == 0 ? 0
-                                                                     : errno;
-  return error == 0 ? absl::OkStatus() : ErrnoError(error, "write into", existing.string());
-}
-
 absl::Status OutputFolder::Create() {
-  const fs::path existing = Existing();
+  const fs::path existing = DeepestExisting(path_);
   for (fs::path folder = path_; folder != existing && folder != folder.parent_path();
        folder = folder.parent_path()) {
     created_.push_back(folder);

@@ -18,10 +18,7 @@ class OutputFolder {
  public:
   explicit OutputFolder(std::filesystem::path path) : path_(std::move(path)) {}
 
-  // The deepest folder on the way to it that is there.
-  std::filesystem::path Existing() const;
-  // Whether it can be made, and files in it. Errors: kIo, naming what is in the way.
-  absl::Status CheckWritable() const;
+  const std::filesystem::path& path() const { return path_; }
   // mkdir -p, remembering what was made.
   absl::Status Create();
   // Removes the folders that Create made, as far as they are empty.

@@ -208,7 +208,7 @@ absl::Status CheckOutput(const Inputs& inputs, const fs::path& path, OutputKind 
   if (kind == OutputKind::kFolder) {
     RETURN_IF_ERROR(inputs.CheckFolderInModel(path));
   }
-  RETURN_IF_ERROR(OutputFolder(fs::absolute(path).parent_path()).CheckWritable());
+  RETURN_IF_ERROR(CheckWritable(fs::absolute(path).parent_path()));
   return CheckReplaceable(path, kind);
 }
 
@@ -233,7 +233,7 @@ absl::Status CheckMatrix(const Inputs& inputs, const QuantizeRequest& request) {
   if (!request.overwrite && Exists(matrix) && !IsImportanceFile(matrix)) {
     return MatrixIsThere(matrix);
   }
-  return OutputFolder(fs::absolute(matrix).parent_path()).CheckWritable();
+  return CheckWritable(fs::absolute(matrix).parent_path());
 }
 
 absl::Status CheckReports(const Inputs& inputs, const QuantizeRequest& request) {

@@ -216,7 +216,7 @@ class QuantizeJob {
     }
     DiskNeeds disk;
     for (const auto& output : outputs_) {
-      disk.Add(output->folder().Existing(), output->MissingDiskBytes());
+      disk.Add(output->folder().path(), output->MissingDiskBytes());
     }
     return disk.Check();
   }

@@ -25,7 +25,6 @@
 #include "core/pipeline/directory_method.h"
 #include "core/pipeline/directory_plan.h"
 #include "core/pipeline/layer_probe.h"
-#include "core/pipeline/output_folder.h"
 #include "core/pipeline/output_guard.h"
 #include "core/pipeline/progress.h"
 #include "core/pipeline/quality.h"
@@ -109,8 +108,7 @@ absl::StatusOr<QuantizeForecast> ForecastToDirectory(const QuantizeRequest& requ
     WarnOf(plan, forecast);
   }
   disk.Add(passing_disk);
-  const fs::path folder =
-      OutputFolder(fs::absolute(request.outputs[0].path).parent_path()).Existing();
+  const fs::path folder = DeepestExisting(fs::absolute(request.outputs[0].path).parent_path());
   forecast.disk_needed_bytes = disk.BytesAt(folder);
   ASSIGN_OR_RETURN(forecast.disk_free_bytes, FreeDiskBytes(folder));
   for (const absl::Status& status :

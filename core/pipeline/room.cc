@@ -10,7 +10,6 @@
 #include "core/base/machine.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
-#include "core/pipeline/output_folder.h"
 #include "core/tensor/text.h"
 
 namespace quantized {
@@ -51,7 +50,7 @@ absl::Status CheckDisk(uint64_t needed_bytes, const std::filesystem::path& folde
 }
 
 void DiskNeeds::Add(const std::filesystem::path& folder, uint64_t bytes) {
-  const std::filesystem::path existing = OutputFolder(folder).Existing();
+  const std::filesystem::path existing = DeepestExisting(folder);
   by_device_.try_emplace(DeviceOf(existing), Need{existing}).first->second.bytes += bytes;
 }
 
@@ -69,7 +68,7 @@ void DiskNeeds::AddInTurn(const DiskNeeds& other) {
 }
 
 uint64_t DiskNeeds::BytesAt(const std::filesystem::path& folder) const {
-  const auto found = by_device_.find(DeviceOf(OutputFolder(folder).Existing()));
+  const auto found = by_device_.find(DeviceOf(DeepestExisting(folder)));
   return found == by_device_.end() ? 0 : found->second.bytes;
 }
 

@@ -1,8 +1,10 @@
 #include "daemon/hub/fetch_attempt.h"
 
+#include <filesystem>
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "daemon/hub/fetch_model.h"
@@ -31,8 +33,17 @@ absl::Status Explained(const absl::Status& failure, const v1::StartAttempt& star
                    "Give the same command again; the download goes on where it was");
 }
 
+// What the worker would find only when all is fetched.
+absl::Status CheckOutputs(const v1::QuantizeSpec& spec) {
+  for (const v1::OutputSpec& output : spec.outputs()) {
+    RETURN_IF_ERROR(CheckWritable(std::filesystem::path(output.path()).parent_path()));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<FetchedModel> Fetch(const v1::StartAttempt& start, std::stop_token stop,
                                    ProgressSink& progress) {
+  RETURN_IF_ERROR(CheckOutputs(start.spec().quantize()));
   const v1::HubModel& hub = start.spec().quantize().hub();
   ASSIGN_OR_RETURN(const HubId id, ParseHubId(StrCat(hub.repository(), "@", hub.revision())));
   HubSettings settings = SettingsOf(hub, start.hub_token());

@@ -1,5 +1,8 @@
 #include "daemon/hub/fetch_attempt.h"
 
+#include <filesystem>
+#include <fstream>
+
 #include "daemon/hub/hub_test.h"
 #include "tests/support/recording_sink.h"
 
@@ -43,6 +46,17 @@ TEST_F(FetchAttemptTest, FetchesAndTells) {
   EXPECT_EQ(RunFetch(Start(), {}, again).result.fetch().model_path(),
             outcome.result.fetch().model_path());
   EXPECT_THAT(again.messages, IsEmpty());
+}
+
+TEST_F(FetchAttemptTest, NothingIsFetchedForAnOutputThatCannotBeMade) {
+  v1::StartAttempt start = Start();
+  const std::filesystem::path file = folder_.path() / "file";
+  std::ofstream(file) << "x";
+  start.mutable_spec()->mutable_quantize()->add_outputs()->set_path(file / "below/m.gguf");
+  const JobOutcome outcome = RunFetch(start, {}, sink_);
+  EXPECT_EQ(ErrorOf(outcome.status), Error::kIo);
+  EXPECT_THAT(MessageOf(outcome.status), HasSubstr("cannot write into " + file.string()));
+  EXPECT_THAT(server_.requests(), IsEmpty());
 }
 
 TEST_F(FetchAttemptTest, ATokenThatWasLostIsToldSo) {

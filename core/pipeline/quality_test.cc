@@ -45,11 +45,8 @@ class QualityTest : public ::testing::Test {
     request.model_name = "./model";
     request.format = format;
     request.outputs = {{.level = level, .path = OutputOf(format)}};
-    request.calibration = {.data = text_,
-                           .name = "text.txt",
-                           .samples = 8,
-                           .sequence_length = 32,
-                           .is_given = true};
+    request.calibration = {
+        .data = text_, .name = "text.txt", .samples = 8, .sequence_length = 32, .is_given = true};
     request.calibrated.group_size = 32;
     request.checkpoint.directory = checkpoints_;
     request.quality = {.is_wanted = true, .report = true, .samples = 5};

@@ -12,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/e2e/moment.h"
 #include "tests/support/fault_shim.h"
 #include "tests/support/hf_models.h"
 #include "tests/support/sandbox.h"
@@ -23,6 +24,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using testing::Moment;
 
 // Contents of every file below `folder`.
 std::map<std::string, std::string> Contents(const fs::path& folder) {
@@ -238,17 +240,8 @@ TEST_F(CalibratedTest, InterruptKeepsTheCheckpointAndTheSameCommandGoesOn) {
   EXPECT_EQ(Contents(Output(name)), resumed);
 }
 
-// kill -9 of the worker in front of an operation.
-struct Moment {
-  const char* format;
-  const char* call;
-  const char* path;
-  int nth;
-  int least_reused;  // layers that must come from the checkpoint in the last attempt
-};
-
-// A layer of gptq is 7 linears of 4 tensors and 2 norms; outside layers are 3 tensors. The file's
-// header is written first.
+// kill -9 of the worker; units are layers. A layer of gptq is 7 linears of 4 tensors and 2 norms;
+// outside layers are 3 tensors. The file's header is written first.
 constexpr Moment kMoments[] = {
     {"gptq", "write", "*.part/model.safetensors", 1, 0},
     {"gptq", "write", "*.part/model.safetensors", 3, 0},
@@ -292,15 +285,7 @@ TEST_P(CalibratedKillTest, EndsWithTheSameFiles) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CalibratedKillTest, ::testing::ValuesIn(kMoments),
-                         [](const auto& param) {
-                           std::string name = std::string(param.param.format) + "_" +
-                                              param.param.call + "_" +
-                                              std::to_string(param.param.nth) + "_";
-                           for (const char c : std::string(param.param.path)) {
-                             name += isalnum(c) != 0 ? c : '_';
-                           }
-                           return name;
-                         });
+                         [](const auto& param) { return testing::TestNameOf(param.param); });
 
 // kill -9 while an importance matrix is measured or a result compared with its source.
 struct SideMoment {
@@ -355,11 +340,8 @@ TEST_P(SideWorkKillTest, EndsWithTheSameFiles) {
 
 INSTANTIATE_TEST_SUITE_P(All, SideWorkKillTest, ::testing::ValuesIn(kSideMoments),
                          [](const auto& param) {
-                           std::string name = std::string(param.param.call) + "_";
-                           for (const char c : std::string(param.param.path)) {
-                             name += isalnum(c) != 0 ? c : '_';
-                           }
-                           return name;
+                           return testing::AsTestName(std::string(param.param.call) + "_" +
+                                                      param.param.path);
                          });
 
 TEST_F(CalibratedTest, AResultBeyondTheLimitIsExitSixAndAHigherLimitPublishesIt) {

@@ -10,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/e2e/moment.h"
 #include "tests/support/fault_shim.h"
 #include "tests/support/hf_models.h"
 #include "tests/support/sandbox.h"
@@ -20,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using ::testing::Each;
+using testing::Moment;
 using ::testing::StartsWith;
 
 constexpr char kWeights[] = "*.part/model.safetensors";
@@ -101,17 +103,9 @@ class ConvertJobTest : public ::testing::Test {
   const fs::path fired_ = sandbox_.path() / "fired";
 };
 
-// kill -9 of the worker in front of an operation.
-struct Moment {
-  const char* format;  // that is made
-  const char* call;
-  const char* path;
-  int nth;
-  int least_reused;  // layers of gptq, tensors of gguf, that must come from the checkpoint
-};
-
-// Of gptq the header comes first, then the 3 tensors outside layers, then for each layer 7 linears
-// of 4 tensors and 2 norms; each of these three is one unit. Of gguf each of 21 tensors is a unit.
+// kill -9 of the worker; reused are layers of gptq, tensors of gguf. Of gptq the header comes
+// first, then the 3 tensors outside layers, then for each layer 7 linears of 4 tensors and 2 norms;
+// each of these three is one unit. Of gguf each of 21 tensors is a unit.
 constexpr Moment kMoments[] = {
     {"gptq", "write", kWeights, 1, 0},
     {"gptq", "write", kWeights, 20, 0},
@@ -147,15 +141,7 @@ TEST_P(ConvertKillTest, EndsWithTheSameFiles) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ConvertKillTest, ::testing::ValuesIn(kMoments),
-                         [](const auto& param) {
-                           std::string name = std::string(param.param.format) + "_" +
-                                              param.param.call + "_" +
-                                              std::to_string(param.param.nth) + "_";
-                           for (const char c : std::string(param.param.path)) {
-                             name += isalnum(c) != 0 ? c : '_';
-                           }
-                           return name;
-                         });
+                         [](const auto& param) { return testing::TestNameOf(param.param); });
 
 class ConvertFormatTest : public ConvertJobTest, public ::testing::WithParamInterface<const char*> {
  protected:

@@ -127,11 +127,11 @@ TEST_F(FileTest, LimitsAndMissingFiles) {
 
 TEST_F(FileTest, WhereAFolderIsToBeMade) {
   ASSERT_TRUE(WriteFileAtomically(folder_ / "file", "abc").ok());
-  EXPECT_EQ(DeepestExisting(folder_ / "a/b"), folder_);
+  EXPECT_EQ(DeepestExisting(folder_ / "c/d"), folder_);
   EXPECT_EQ(DeepestExisting(folder_ / "file/b/c"), folder_ / "file");
   EXPECT_EQ(DeepestExisting(folder_), folder_);
   EXPECT_TRUE(CheckWritable(folder_).ok());
-  EXPECT_TRUE(CheckWritable(folder_ / "a/b").ok());
+  EXPECT_TRUE(CheckWritable(folder_ / "c/d").ok());
   const absl::Status status = CheckWritable(folder_ / "file/b");
   EXPECT_EQ(ErrorOf(status), Error::kIo);
   EXPECT_THAT(std::string(status.message()), HasSubstr("file: Not a directory"));

@@ -377,8 +377,8 @@ TEST_F(QuantizeDirectoryTest, ActivationsThatAreNotFiniteCostOnlyTheirLinears) {
     EXPECT_TRUE(result->mean_module_error.has_value());
     EXPECT_THAT(result->notes, Contains(HasSubstr("model.layers.1.mlp.down_proj: ")));
     EXPECT_THAT(sink.warnings, Contains(HasSubstr("were rounded to nearest")));
-    for (const auto& module :
-         nlohmann::json::parse(Contents(output_ / "llm-quantize.json"))["modules"]) {
+    const auto provenance = nlohmann::json::parse(Contents(output_ / "llm-quantize.json"));
+    for (const auto& module : provenance["modules"]) {
       if (module["module"] == "model.layers.0.mlp.down_proj") {
         EXPECT_FALSE(module["rounded"]);
       }

@@ -84,7 +84,7 @@ CalibrationSummary SummaryOf(const CalibrationSet& calibration);
 uint64_t ActivationBudgetBytes();
 
 // Of a worker that walks over a model, besides what grows with it: code and libraries, BLAS's
-// buffers, text, and the tokenizer (some 90 MB with 49,152 tokens of vocabulary).
-inline constexpr uint64_t kWalkProgramBytes = 128 << 20;
+// buffers, text, and the tokenizer.
+inline constexpr uint64_t kWalkProgramBytes = 96 << 20;
 
 }  // namespace quantized

@@ -2,12 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-#include <system_error>
-
 #include "client/commands/model_argument.h"
 #include "client/commands/option_value.h"
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/base/status_macros.h"
 
 namespace quantized {
@@ -21,8 +19,7 @@ absl::StatusOr<v1::CalibrationSpec> CalibrationSpecOf(const Values& values) {
   v1::CalibrationSpec spec;
   if (values.Has("--calibration-data")) {
     const std::string& data = values.Text("--calibration-data");
-    std::error_code error;
-    if (!std::filesystem::exists(data, error)) {
+    if (!Exists(data)) {
       return MakeError(Error::kInvalidArgument,
                        fmt::format("option '--calibration-data': '{}' does not exist", data));
     }

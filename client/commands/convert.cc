@@ -5,7 +5,6 @@
 
 #include <array>
 #include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "client/commands/ask_worker.h"
@@ -18,6 +17,7 @@
 #include "client/render/conversions.h"
 #include "client/render/plan.h"
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/base/status_macros.h"
 
 namespace quantized {
@@ -80,8 +80,7 @@ absl::Status ShowConversions(CommandContext& context) {
 }
 
 absl::StatusOr<std::filesystem::path> FindInput(const std::string& input) {
-  std::error_code error;
-  if (std::filesystem::exists(input, error)) return AbsolutePath(input);
+  if (Exists(input)) return AbsolutePath(input);
   return MakeError(Error::kModelNotFound, fmt::format("Model '{}' not found", input),
                    "Give the path of a quantized model: a GGUF file or an AWQ or GPTQ directory");
 }

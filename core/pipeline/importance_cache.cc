@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/pipeline/part_file.h"
@@ -82,8 +83,7 @@ fs::path ImportanceCache::Path(std::string_view suffix) const {
 
 std::optional<ImportanceFile> ImportanceCache::Find() {
   const fs::path path = Path(".gguf");
-  std::error_code error;
-  if (folder_.empty() || !fs::exists(path, error)) return std::nullopt;
+  if (folder_.empty() || !Exists(path)) return std::nullopt;
   absl::StatusOr<ImportanceFile> file = OpenImportanceFile(path);
   if (!file.ok()) {
     context_->progress.OnWarning(
@@ -91,6 +91,7 @@ std::optional<ImportanceFile> ImportanceCache::Find() {
                file.status().message()));
     return std::nullopt;
   }
+  std::error_code error;
   fs::last_write_time(path, fs::file_time_type::clock::now(), error);
   // A job may have died between keeping the matrix and removing its walk.
   RemoveAll(snapshot_path()).IgnoreError();

@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/base/file.h"
 #include "core/base/str_cat.h"
 #include "core/base/version.h"
 #include "daemon/hub/url.h"
@@ -207,8 +208,7 @@ HttpResult HttpClient::GetOnce(const HttpRequest& request, const std::string& ur
   if (const std::filesystem::path& trusted = settings_.certificates; !trusted.empty()) {
     // OpenSSL takes several folders in one text.
     std::error_code ignored;
-    const bool is_folder = std::filesystem::is_directory(trusted, ignored) ||
-                           !std::filesystem::exists(trusted, ignored);
+    const bool is_folder = std::filesystem::is_directory(trusted, ignored) || !Exists(trusted);
     Set(easy, is_folder ? CURLOPT_CAPATH : CURLOPT_CAINFO, trusted.c_str());
   }
   Set(easy, CURLOPT_NOSIGNAL, 1L);

@@ -119,8 +119,7 @@ std::optional<std::vector<RemoteFile>> HubCache::ReadTree(const HubId& id,
 
 absl::Status HubCache::WriteTree(const HubId& id, const RepositoryInfo& info) const {
   const fs::path path = TreePath(id, info.commit);
-  std::error_code ignored;
-  if (fs::exists(path, ignored) && ReadTree(id, info.commit)) return absl::OkStatus();
+  if (Exists(path) && ReadTree(id, info.commit)) return absl::OkStatus();
   Json files = Json::object();
   for (const RemoteFile& file : info.files) {
     Json entry = {{"size", file.size_bytes}, {"blob_id", file.blob_id}};

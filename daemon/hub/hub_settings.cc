@@ -147,8 +147,7 @@ absl::StatusOr<fs::path> FindCertificates(const Environment& environment, const 
   for (const std::string_view variable : kCertificateVariables) {
     const std::optional<fs::path> path = folders.Named(variable);
     if (!path) continue;
-    std::error_code ignored;
-    if (fs::exists(*path, ignored)) return *path;
+    if (Exists(*path)) return *path;
     if (variable == "SSL_CERT_DIR") {
       const std::string there = FoldersThatAreThere(Lookup(environment, variable));
       if (!there.empty()) return there;

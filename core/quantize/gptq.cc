@@ -185,12 +185,8 @@ absl::StatusOr<GptqResult> Rounded(const Matrix& weight, const Matrix& gram,
   GptqResult result;
   ASSIGN_OR_RETURN(result.linear,
                    RoundToNearest(weight, GridOf(options), factor.range_weights, threads));
-  Matrix difference = Decoded(result.linear);
-  for (size_t i = 0; i < difference.values.size(); ++i) {
-    difference.values[i] -= weight.values[i];
-  }
   const bool finite = CheckGramFinite(gram).ok();
-  const double loss = LossOf(difference, gram, finite, threads);
+  const double loss = LossOf(Difference(result.linear, weight), gram, finite, threads);
   result.loss = loss / 2;
   result.relative_error = Ratio(loss, LossOf(weight, gram, finite, threads));
   result.notes = factor.notes;

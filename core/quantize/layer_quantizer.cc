@@ -149,11 +149,7 @@ std::optional<double> RelativeError(const Matrix& weight, const QuantizedLinear&
                                     const Matrix& gram, ThreadPool& threads) {
   const double energy = GramLoss(weight, gram, threads);
   if (energy == 0) return 0;
-  Matrix difference = Decoded(quantized);
-  for (size_t i = 0; i < difference.values.size(); ++i) {
-    difference.values[i] -= weight.values[i];
-  }
-  const double error = GramLoss(difference, gram, threads) / energy;
+  const double error = GramLoss(Difference(quantized, weight), gram, threads) / energy;
   return std::isfinite(error) ? std::optional(error) : std::nullopt;
 }
 

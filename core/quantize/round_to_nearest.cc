@@ -53,4 +53,12 @@ Matrix Decoded(const QuantizedLinear& linear) {
   return decoded;
 }
 
+Matrix Difference(const QuantizedLinear& linear, const Matrix& weight) {
+  Matrix difference = Decoded(linear);
+  for (size_t i = 0; i < difference.values.size(); ++i) {
+    difference.values[i] -= weight.values[i];
+  }
+  return difference;
+}
+
 }  // namespace quantized

@@ -28,5 +28,7 @@ absl::StatusOr<QuantizedLinear> RoundToNearest(const Matrix& weight, const GridO
 
 // (code - zero) * scale for every element: [out, in].
 Matrix Decoded(const QuantizedLinear& linear);
+// Decoded(linear) - weight, of the same size.
+Matrix Difference(const QuantizedLinear& linear, const Matrix& weight);
 
 }  // namespace quantized

@@ -126,7 +126,7 @@ absl::StatusOr<RepositoryInfo> ResolveModel(const FetchContext& context, const H
   RetryRules rules = retries;
   if (FindWhole(settings, id).ok()) rules.attempts = kAttemptsWithCopy;
   HttpClient client(context.http(), context.stop);
-  TellingWaiter waiter(context.waiter, [&](std::string_view text) { context.Tell(text); });
+  TellingWaiter waiter = context.telling_waiter();
   return FetchRepositoryInfo(client, id, Retries(rules, waiter));
 }
 

@@ -42,6 +42,11 @@ struct FetchContext {
   // Tells a person `text`, which may quote a server.
   void Tell(std::string_view text) const { on_message(WithoutToken(text, settings.token)); }
 
+  // For what is asked one after the other: its waits are told. *this must outlive it.
+  TellingWaiter telling_waiter() const {
+    return {waiter, [this](std::string_view text) { Tell(text); }};
+  }
+
   HttpSettings http() const {
     return {.endpoint = settings.endpoint,
             .token = settings.token,

@@ -284,7 +284,7 @@ absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const Hub
   ASSIGN_OR_RETURN(const Look look, LookUp(context, id));
   if (look.here) return *look.here;
   const RepositoryInfo& info = look.info;
-  TellingWaiter waiter(context.waiter, [&](std::string_view text) { context.Tell(text); });
+  TellingWaiter waiter = context.telling_waiter();
   RemoteReader reader(context, waiter, id, info.commit);
   ASSIGN_OR_RETURN(const ModelFiles chosen, ChooseFiles(reader, id, info));
 
@@ -317,7 +317,7 @@ absl::StatusOr<FetchedModel> FetchHeaders(const FetchContext& context, const Hub
 absl::StatusOr<std::string> PinModel(const FetchContext& context, const HubId& id) {
   ASSIGN_OR_RETURN(const Look look, LookUp(context, id));
   if (look.here) return look.here->commit;
-  TellingWaiter waiter(context.waiter, [&](std::string_view text) { context.Tell(text); });
+  TellingWaiter waiter = context.telling_waiter();
   RemoteReader reader(context, waiter, id, look.info.commit);
   ASSIGN_OR_RETURN(const ModelFiles chosen, ChooseFiles(reader, id, look.info));
   // The Hub describes a gated model to everybody, and shows its README.md; the weights are what it

@@ -15,12 +15,6 @@ absl::Status OutputIsThere(const fs::path& path) {
                    "Use --overwrite to replace it, or choose another name");
 }
 
-absl::Status MatrixIsThere(const fs::path& path) {
-  return MakeError(Error::kInvalidArgument,
-                   StrCat("--imatrix-out: ", path.string(), " exists already"),
-                   "Give another name, or --overwrite to replace it");
-}
-
 absl::Status OutputFolder::Create() {
   const fs::path existing = DeepestExisting(path_);
   for (fs::path folder = path_; folder != existing && folder != folder.parent_path();

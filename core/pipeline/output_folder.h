@@ -9,10 +9,8 @@
 
 namespace quantized {
 
-// kInvalidArgument: something that may not be replaced has the name of the output, or of
-// --imatrix-out.
+// kInvalidArgument: something that may not be replaced has the output's name.
 absl::Status OutputIsThere(const std::filesystem::path& path);
-absl::Status MatrixIsThere(const std::filesystem::path& path);
 
 class OutputFolder {
  public:

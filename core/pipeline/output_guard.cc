@@ -21,7 +21,6 @@
 #include "core/base/str_cat.h"
 #include "core/gguf/split.h"
 #include "core/pipeline/directory_output.h"
-#include "core/pipeline/output_folder.h"
 #include "core/pipeline/part_file.h"
 #include "core/pipeline/quality.h"
 #include "core/source/locate.h"
@@ -248,6 +247,12 @@ absl::Status CheckReports(const Inputs& inputs, const QuantizeRequest& request) 
 }
 
 }  // namespace
+
+absl::Status MatrixIsThere(const fs::path& path) {
+  return MakeError(Error::kInvalidArgument,
+                   StrCat("--imatrix-out: ", path.string(), " exists already"),
+                   "Give another name, or --overwrite to replace it");
+}
 
 absl::Status CheckReplaceable(const fs::path& path, OutputKind kind) {
   std::error_code error;

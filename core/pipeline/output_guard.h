@@ -29,4 +29,7 @@ absl::Status CheckReplaceable(const std::filesystem::path& path, OutputKind kind
 absl::Status CheckOutputFiles(const QuantizeRequest& request, std::span<const QuantizePlan> plans);
 absl::Status CheckOutputFolders(const QuantizeRequest& request);
 
+// kInvalidArgument: something that may not be replaced has the name of --imatrix-out.
+absl::Status MatrixIsThere(const std::filesystem::path& path);
+
 }  // namespace quantized

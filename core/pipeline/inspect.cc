@@ -144,16 +144,19 @@ absl::StatusOr<Json> InspectGguf(const std::filesystem::path& path, bool list) {
 // What a directory's tokenizer files tell, which may be missing or damaged. A chat template has
 // three places: a file of its own, processors' chat_template.json, tokenizer_config.json.
 void AddTokenizerKeys(const std::filesystem::path& directory, Json& json) {
-  const auto member = [&](const char* file, const char* name) {
+  const auto read = [&](const char* file) {
     constexpr uint64_t kMaxBytes = 64 << 20;
     const auto object = ReadJsonObject(directory / file, kMaxBytes);
-    return object.ok() ? object->value(name, nlohmann::json()) : nlohmann::json();
+    return object.ok() ? *object : nlohmann::json::object();
   };
-  const nlohmann::json tokenizer = member("tokenizer_config.json", "tokenizer_class");
+  const auto has_template = [](const nlohmann::json& object) {
+    return !object.value("chat_template", nlohmann::json()).is_null();
+  };
+  const nlohmann::json config = read("tokenizer_config.json");
+  const nlohmann::json tokenizer = config.value("tokenizer_class", nlohmann::json());
   if (tokenizer.is_string()) json["tokenizer_class"] = tokenizer.get<std::string>();
   json["chat_template"] = Exists(directory / "chat_template.jinja") ||
-                          !member("chat_template.json", "chat_template").is_null() ||
-                          !member("tokenizer_config.json", "chat_template").is_null();
+                          has_template(read("chat_template.json")) || has_template(config);
 }
 
 // The first of `names` that is there with another value than null.

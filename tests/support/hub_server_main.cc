@@ -1,6 +1,7 @@
 // hub-server NAME=FOLDER…: serves folders as repositories of a Hub on the loopback, for scripts.
 // Prints "HF_ENDPOINT=http://127.0.0.1:PORT"; then, at the end of standard input, each request on a
 // line: "hub GET /api/models/…".
+#include <csignal>
 #include <cstdio>
 #include <string>
 
@@ -8,6 +9,7 @@
 
 int main(int argc, char** argv) {
   using quantized::testing::HubPort;
+  std::signal(SIGPIPE, SIG_IGN);  // of a client that is gone
   quantized::testing::HubServer server;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];

@@ -321,7 +321,8 @@ BlobDownload::Attempt BlobDownload::Judge(const HttpResult& result, const Receiv
             MakeError(Error::kIo, StrCat(PublicUrl(response.url), ": ", receiver.Missing())),
             response};
   }
-  const absl::Status refusal = HubRefusal(client.settings(), task_.id, task_.file.path, response);
+  const absl::Status refusal =
+      HubRefusal(client.settings(), task_.id, task_.file.path, Existence::kSeen, response);
   if (response.status == 416) return {Verdict::kChanged, refusal, response};
   const bool at_hub = OriginOf(response.url) == OriginOf(client.settings().endpoint);
   if (result.may_retry || at_hub) {

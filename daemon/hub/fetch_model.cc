@@ -112,10 +112,9 @@ absl::StatusOr<std::optional<std::string>> FetchIndex(const FetchContext& contex
   return text;
 }
 
-}  // namespace
-
-absl::StatusOr<RepositoryInfo> ResolveModel(const FetchContext& context, const HubId& id,
-                                            const RetryRules& retries) {
+// ResolveModel. `existence` is what the caller knows; a cache may know more.
+absl::StatusOr<RepositoryInfo> Resolve(const FetchContext& context, const HubId& id,
+                                       Existence existence, const RetryRules& retries) {
   const HubSettings& settings = context.settings;
   if (settings.offline || IsHex(id.revision, 40)) {
     for (const fs::path& root : CachesOf(settings)) {
@@ -123,11 +122,28 @@ absl::StatusOr<RepositoryInfo> ResolveModel(const FetchContext& context, const H
     }
   }
   if (settings.offline) return NotInCache(id, "");
+  for (const fs::path& root : CachesOf(settings)) {
+    if (HubCache(root).Knows(id)) existence = Existence::kSeen;
+  }
   RetryRules rules = retries;
-  if (FindWhole(settings, id).ok()) rules.attempts = kAttemptsWithCopy;
+  const bool has_copy = FindWhole(settings, id).ok();
+  if (has_copy) rules.attempts = kAttemptsWithCopy;
   HttpClient client(context.http(), context.stop);
   TellingWaiter waiter = context.telling_waiter();
-  return FetchRepositoryInfo(client, id, Retries(rules, waiter));
+  absl::StatusOr<RepositoryInfo> info =
+      FetchRepositoryInfo(client, id, existence, Retries(rules, waiter));
+  const bool is_refused = !info.ok() && ErrorOf(info.status()) == Error::kAuthenticationRequired;
+  if (!is_refused || !has_copy) return info;
+  return MakeError(Error::kAuthenticationRequired, std::string(info.status().message()),
+                   StrCat(SuggestionOf(info.status()),
+                          ", or set HF_HUB_OFFLINE=1 to take what the cache holds"));
+}
+
+}  // namespace
+
+absl::StatusOr<RepositoryInfo> ResolveModel(const FetchContext& context, const HubId& id,
+                                            const RetryRules& retries) {
+  return Resolve(context, id, Existence::kUnknown, retries);
 }
 
 absl::StatusOr<FetchedModel> InsteadOfHub(const FetchContext& context, const HubId& id,
@@ -208,9 +224,10 @@ absl::StatusOr<FetchedModel> TakeFromCache(const FetchContext& context, const Hu
 
 // To be called with the repository shared.
 absl::StatusOr<FetchedModel> FetchInto(const HubCache& cache, const FetchContext& context,
-                                       const HubId& id) {
+                                       const HubId& id, Existence existence) {
   RETURN_IF_ERROR(cache.Prepare(id));
-  const absl::StatusOr<RepositoryInfo> info = ResolveModel(context, id, context.rules.retries);
+  const absl::StatusOr<RepositoryInfo> info =
+      Resolve(context, id, existence, context.rules.retries);
   if (!info.ok()) {
     RETURN_IF_ERROR(InsteadOfHub(context, id, info.status()).status());
     return TakeFromCache(context, id);
@@ -243,7 +260,7 @@ absl::StatusOr<FetchedModel> FetchModel(const FetchContext& context, const HubId
   if (context.settings.offline) return TakeFromCache(context, id);
   const HubCache cache(context.settings.cache);
   ASSIGN_OR_RETURN(const CacheLock shared, ShareRepository(context, cache, id));
-  return FetchInto(cache, context, id);
+  return FetchInto(cache, context, id, Existence::kUnknown);
 }
 
 absl::StatusOr<FetchedModel> FetchPinnedModel(const FetchContext& context, const HubId& id,
@@ -252,7 +269,7 @@ absl::StatusOr<FetchedModel> FetchPinnedModel(const FetchContext& context, const
   if (context.settings.offline) return TakeFromCache(context, pinned);
   const HubCache cache(context.settings.cache);
   ASSIGN_OR_RETURN(const CacheLock shared, ShareRepository(context, cache, id));
-  ASSIGN_OR_RETURN(FetchedModel model, FetchInto(cache, context, pinned));
+  ASSIGN_OR_RETURN(FetchedModel model, FetchInto(cache, context, pinned, Existence::kSeen));
   if (!IsHex(id.revision, 40) && HoldsWhole(cache, pinned)) {
     RETURN_IF_ERROR(cache.WriteRef(id, commit));
   }

@@ -16,6 +16,7 @@ using testing::HubPort;
 using testing::HubRequest;
 using ::testing::IsEmpty;
 
+using ::testing::Not;
 namespace fs = std::filesystem;
 
 class FetchModelTest : public HubTest {
@@ -361,7 +362,50 @@ TEST_F(FetchModelTest, ACopyDoesWhereTheHubCannotBeReached) {
   testing::HubRepository gone = model_;
   gone.is_private = true;
   server_.Add(gone);
-  EXPECT_EQ(ErrorOf(FetchModel(Context(), id_).status()), Error::kModelNotFound);
+  EXPECT_EQ(ErrorOf(FetchModel(Context(), id_).status()), Error::kAuthenticationRequired);
+// The Hub answers as for a model that there is not; that it was once seen tells.
+TEST_F(FetchModelTest, AModelThatBecamePrivate) {
+  testing::HubRepository hidden = model_;
+  hidden.is_private = true;
+  const auto refusal = [&] { return FetchModel(Context(), id_).status(); };
+
+  server_.Add(hidden);
+  EXPECT_EQ(ErrorOf(refusal()), Error::kModelNotFound);
+
+  // A job's commit was seen when it was pinned.
+  const auto pinned = FetchPinnedModel(Context(), id_, model_.Commit());
+  EXPECT_EQ(ErrorOf(pinned.status()), Error::kAuthenticationRequired) << pinned.status();
+  EXPECT_THAT(SuggestionOf(pinned.status()), Not(HasSubstr("HF_HUB_OFFLINE")));
+
+  server_.Add(model_);
+  const FetchedModel fetched = Fetch(Context());
+  server_.Add(hidden);
+  EXPECT_EQ(ErrorOf(refusal()), Error::kAuthenticationRequired) << refusal();
+  EXPECT_THAT(SuggestionOf(refusal()), HasSubstr("/me/model, or set HF_HUB_OFFLINE=1 to take"));
+  FetchContext offline = Context();
+  offline.settings.offline = true;
+  EXPECT_EQ(Fetch(offline).path, fetched.path);
+
+  // The other cache tells, too.
+  fs::create_directories(shared_cache().parent_path());
+  fs::rename(cache(), shared_cache());
+  EXPECT_EQ(ErrorOf(refusal()), Error::kAuthenticationRequired) << refusal();
+}
+
+TEST_F(FetchModelTest, AModelThatBecomesPrivateOnTheWay) {
+  FetchContext context = Context();
+  context.rules.connections = 1;
+  context.on_progress = [&](const FetchProgress& progress) {
+    if (progress.done_bytes < 3 * kChunkBytes || model_.is_private) return;
+    model_.is_private = true;
+    server_.Add(model_);
+  };
+  server_.Fail({.kind = HubFaultKind::kExpired, .skip = 6});
+  const absl::Status refused = FetchModel(context, id_).status();
+  EXPECT_EQ(ErrorOf(refused), Error::kAuthenticationRequired) << refused;
+  EXPECT_THAT(MessageOf(refused), HasSubstr("does not show model 'me/model'"));
+}
+
 }
 
 TEST_F(FetchModelTest, TheOtherCacheIsUsed) {

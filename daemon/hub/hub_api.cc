@@ -80,6 +80,14 @@ absl::Status Gated(const HttpSettings& settings, const HubId& id) {
           : StrCat("Ask for access at ", page, " with the account that HF_TOKEN belongs to"));
 }
 
+absl::Status Hidden(const HttpSettings& settings, const HubId& id) {
+  return MakeError(
+      Error::kAuthenticationRequired,
+      StrCat("Hugging Face Hub does not show model '", id.name,
+             "', which it once did: it is private, or was removed"),
+      StrCat("Set HF_TOKEN to a token of an account that may read ", PageOf(settings, id)));
+}
+
 }  // namespace
 
 std::string FileUrl(std::string_view endpoint, const HubId& id, std::string_view commit,
@@ -89,7 +97,7 @@ std::string FileUrl(std::string_view endpoint, const HubId& id, std::string_view
 }
 
 absl::Status HubRefusal(const HttpSettings& settings, const HubId& id, std::string_view what,
-                        const HttpResponse& response) {
+                        Existence existence, const HttpResponse& response) {
   const std::string code = response.Header("x-error-code");
   const bool anonymous = settings.token.empty();
   const int status = response.status;
@@ -105,8 +113,12 @@ absl::Status HubRefusal(const HttpSettings& settings, const HubId& id, std::stri
     return MakeError(Error::kModelNotFound,
                      StrCat("Model '", id.name, "' has no file '", what, "' on Hugging Face Hub"));
   }
-  if (status == 404) return NotFound(id, anonymous);
-  if (status == 401 && anonymous) return NotFound(id, anonymous);
+  if (status == 404 || (status == 401 && anonymous)) {
+    // A 404 without the Hub's reason may be anybody's: a mirror's that lacks the model.
+    const bool is_hidden = code == "RepoNotFound" || status == 401;
+    return is_hidden && existence == Existence::kSeen ? Hidden(settings, id)
+                                                      : NotFound(id, anonymous);
+  }
   if (status == 401) {
     return MakeError(Error::kAuthenticationRequired,
                      StrCat("Hugging Face Hub refuses the token for model '", id.name, "'"),
@@ -151,7 +163,7 @@ absl::StatusOr<RepositoryInfo> ParseRepositoryInfo(const HubId& id, std::string_
 }
 
 absl::StatusOr<RepositoryInfo> FetchRepositoryInfo(HttpClient& client, const HubId& id,
-                                                   Retries retries) {
+                                                   Existence existence, Retries retries) {
   const HttpRequest request{.url = StrCat(client.settings().endpoint, "/api/models/", id.name,
                                           "/revision/", PercentEncode(id.revision, false),
                                           "?blobs=true")};
@@ -166,9 +178,9 @@ absl::StatusOr<RepositoryInfo> FetchRepositoryInfo(HttpClient& client, const Hub
     };
     HttpResult result = client.Get(request, take);
     if (result.transfer.ok() && result.response.succeeded()) return ParseRepositoryInfo(id, text);
-    const absl::Status failure = result.transfer.ok()
-                                     ? HubRefusal(client.settings(), id, "", result.response)
-                                     : result.transfer;
+    const absl::Status failure =
+        result.transfer.ok() ? HubRefusal(client.settings(), id, "", existence, result.response)
+                             : result.transfer;
     if (!result.may_retry) return failure;
     RETURN_IF_ERROR(retries.WaitToRetry(failure, result.response, client.stop()));
   }

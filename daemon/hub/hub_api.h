@@ -14,11 +14,14 @@
 
 namespace quantized {
 
+// Whether anything but its name says that there is a model, or was.
+enum class Existence { kUnknown, kSeen };
+
 // The commit that `id` names now, and its files. Errors: those of HubRefusal; kIo when the Hub does
 // not answer; kValidationFailed when its answer is not what it must be: hashes, sizes, a path that
 // would leave its folder, or another commit than was asked for.
 absl::StatusOr<RepositoryInfo> FetchRepositoryInfo(HttpClient& client, const HubId& id,
-                                                   Retries retries);
+                                                   Existence existence, Retries retries);
 
 // The answer of FetchRepositoryInfo, read.
 absl::StatusOr<RepositoryInfo> ParseRepositoryInfo(const HubId& id, std::string_view text);
@@ -28,9 +31,9 @@ std::string FileUrl(std::string_view endpoint, const HubId& id, std::string_view
                     std::string_view path);
 
 // What a status that is no success means for `what`, which is empty for the model, else a file of
-// it: kModelNotFound, kAuthenticationRequired, or kIo for any other. The Hub tells a missing model
-// from nobody's business only to who may know: without a token both are "not found".
+// it: kModelNotFound, kAuthenticationRequired, or kIo for any other. To who may not read it, the
+// Hub answers for a private model as for none: it is not found, unless it was seen (docs/adr/008).
 absl::Status HubRefusal(const HttpSettings& settings, const HubId& id, std::string_view what,
-                        const HttpResponse& response);
+                        Existence existence, const HttpResponse& response);
 
 }  // namespace quantized

@@ -22,9 +22,10 @@ std::string Entry(std::string_view path) {
 
 class HubApiTest : public HubTest {
  protected:
-  absl::StatusOr<RepositoryInfo> Fetch(const std::string& name, const std::string& token = "") {
+  absl::StatusOr<RepositoryInfo> Fetch(const std::string& name, const std::string& token = "",
+                                       Existence existence = Existence::kUnknown) {
     HttpClient client({.endpoint = server_.endpoint(), .token = token}, {});
-    return FetchRepositoryInfo(client, *ParseHubId(name), Retries({}, waiter_));
+    return FetchRepositoryInfo(client, *ParseHubId(name), existence, Retries({}, waiter_));
   }
 };
 
@@ -82,6 +83,21 @@ TEST_F(HubApiTest, WhatARefusalMeans) {
     EXPECT_EQ(SuggestionOf(info.status()), suggestion);
   }
   EXPECT_TRUE(Fetch("me/hidden", "hf_good").ok());
+  for (const std::string token : {"", "hf_public"}) {
+    const absl::Status hidden_now = Fetch("me/hidden", token, Existence::kSeen).status();
+    EXPECT_EQ(ErrorOf(hidden_now), Error::kAuthenticationRequired);
+    EXPECT_EQ(MessageOf(hidden_now),
+              "Hugging Face Hub does not show model 'me/hidden', which it once did: it is private, "
+              "or was removed");
+    EXPECT_EQ(SuggestionOf(hidden_now), "Set HF_TOKEN to a token of an account that may read " +
+                                            server_.endpoint() + "/me/hidden");
+  }
+  EXPECT_EQ(ErrorOf(Fetch("me/model@v9", "", Existence::kSeen).status()), Error::kModelNotFound);
+  server_.Override([](const testing::HubRequest&) -> std::optional<std::string> {
+    return "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";  // no Hub's
+  });
+  EXPECT_EQ(ErrorOf(Fetch("me/hidden", "", Existence::kSeen).status()), Error::kModelNotFound);
+  server_.Override(nullptr);
 
   // A gated model is described to anybody, and its files are refused.
   for (const std::string token : {"", "hf_public"}) {

@@ -85,6 +85,14 @@ absl::Status HubCache::Prepare(const HubId& id) const {
   return CreateDirectories(root_ / ".locks" / id.FolderName());
 }
 
+bool HubCache::Knows(const HubId& id) const {
+  for (const std::string_view kept : {"refs", "snapshots"}) {
+    std::error_code error;
+    if (!fs::is_empty(RepositoryPath(id) / kept, error) && !error) return true;
+  }
+  return false;
+}
+
 std::optional<std::string> HubCache::CommitOf(const HubId& id) const {
   if (IsHex(id.revision, 40)) return id.revision;
   const absl::StatusOr<std::string> text = ReadFile(RepositoryPath(id) / "refs" / id.revision, 100);

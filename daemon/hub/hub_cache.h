@@ -35,6 +35,9 @@ class HubCache {
   // Makes the folders of `id`.
   absl::Status Prepare(const HubId& id) const;
 
+  // Whether a revision or a snapshot of `id` was ever taken in.
+  bool Knows(const HubId& id) const;
+
   // The commit that the revision of `id` named when it was last asked for; a commit names itself.
   std::optional<std::string> CommitOf(const HubId& id) const;
   absl::Status WriteRef(const HubId& id, std::string_view commit) const;

@@ -110,7 +110,7 @@ class RemoteReader {
                                              "': the response ended early"));
       may_retry = true;
     } else if (failure.ok()) {
-      failure = HubRefusal(client_.settings(), id_, file.path, response);
+      failure = HubRefusal(client_.settings(), id_, file.path, Existence::kSeen, response);
     }
     if (!may_retry) return failure;
     return retries.WaitToRetry(failure, response, context_.stop);

@@ -108,6 +108,24 @@ TEST_F(HubCommandsTest, WhoMayNotReadAModelIsToldSo) {
   }
 }
 
+TEST_F(HubCommandsTest, AModelThatBecamePrivateIsNoMissingOne) {
+  testing::HubRepository hidden = HubUser::Model();
+  hidden.is_private = true;
+  user_.server.Add(hidden);
+  const json unknown = RunJson({"info", "me/tiny"}, 3);
+  EXPECT_THAT(unknown["suggestion"], HasSubstr("for a private model, set HF_TOKEN"));
+  user_.server.Add(HubUser::Model());
+  Fetch();
+  user_.server.Add(hidden);
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"info", "me/tiny"},
+                                                  {"quantize", "me/tiny", "gguf", "-q", "Q4_0"}}) {
+    const json refused = RunJson(command, 4);
+    EXPECT_EQ(refused["error_type"], "AuthenticationRequiredError");
+    EXPECT_THAT(refused["message"], HasSubstr("does not show model 'me/tiny', which it once did"));
+    EXPECT_THAT(refused["suggestion"], HasSubstr("HF_TOKEN"));
+  }
+}
+
 // The worker is stopped as it opens the model, so that its environment can be looked at.
 TEST_F(HubCommandsTest, WhoParsesTheModelDoesNotSeeTheToken) {
   constexpr char kCanary[] = "hf_CanaryCanaryCanary";

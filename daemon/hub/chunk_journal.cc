@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <set>
 #include <span>
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
@@ -26,6 +29,29 @@ std::string BootId() {
   return id;
 }
 
+std::string PartLine(size_t chunk, uint64_t bytes) {
+  return StrCat("part ", chunk, " ", bytes, "\n");
+}
+
+struct Entry {
+  std::string kind;
+  uint64_t first = 0;
+  std::optional<uint64_t> second;
+};
+
+std::optional<Entry> ReadEntry(std::string_view line) {
+  const std::vector<std::string> words =
+      absl::StrSplit(absl::string_view(line.data(), line.size()), ' ');
+  Entry entry{.kind = words[0]};
+  if (words.size() < 2 || words.size() > 3 || !absl::SimpleAtoi(words[1], &entry.first)) {
+    return std::nullopt;
+  }
+  if (words.size() == 3 && !absl::SimpleAtoi(words[2], &entry.second.emplace())) {
+    return std::nullopt;
+  }
+  return entry;
+}
+
 }  // namespace
 
 absl::StatusOr<ChunkJournal> ChunkJournal::Open(const std::filesystem::path& path, const Key& key) {
@@ -40,11 +66,18 @@ absl::StatusOr<ChunkJournal> ChunkJournal::Open(const std::filesystem::path& pat
   return journal;
 }
 
-std::vector<size_t> ChunkJournal::Peek(const std::filesystem::path& path, const Key& key) {
+uint64_t ChunkJournal::PeekBytes(const std::filesystem::path& path, const Key& key) {
   ChunkJournal journal(path, key, BootId());
   const absl::StatusOr<std::string> text = ReadFile(path, kMaxJournalBytes);
   if (text.ok()) journal.Read(*text);
-  return std::move(journal.chunks_);
+  return journal.received_bytes();
+}
+
+uint64_t ChunkJournal::received_bytes() const {
+  uint64_t received_bytes = 0;
+  for (const size_t chunk : chunks_) received_bytes += key_.BytesOf(chunk);
+  for (const auto& [chunk, bytes] : parts_) received_bytes += bytes;
+  return received_bytes;
 }
 
 std::string ChunkJournal::FirstLine(std::string_view boot) const {
@@ -55,36 +88,42 @@ std::string ChunkJournal::FirstLine(std::string_view boot) const {
 void ChunkJournal::Read(std::string_view text) {
   const size_t first_end = text.find('\n');
   if (first_end == std::string_view::npos) return;
-  const std::string_view first = text.substr(0, first_end + 1);
-  const bool same_boot = boot_ != "unknown" && first == FirstLine(boot_);
+  const std::string_view first_line = text.substr(0, first_end + 1);
+  const bool same_boot = boot_ != "unknown" && first_line == FirstLine(boot_);
   const std::string any_boot = FirstLine("");
-  if (!first.starts_with(std::string_view(any_boot).substr(0, any_boot.size() - 1))) return;
-  text.remove_prefix(first.size());
+  if (!first_line.starts_with(std::string_view(any_boot).substr(0, any_boot.size() - 1))) return;
+  text.remove_prefix(first_line.size());
 
-  const uint64_t chunk_count = (key_.size_bytes + key_.chunk_bytes - 1) / key_.chunk_bytes;
-  std::set<size_t> seen;
+  std::set<size_t> whole;
   for (size_t end; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1)) {
     const std::string_view line = text.substr(0, end);
-    const auto number = [&](std::string_view word, size_t* value) {
-      const std::string_view digits = line.substr(std::min(word.size(), line.size()));
-      return line.starts_with(word) && absl::SimpleAtoi({digits.data(), digits.size()}, value);
-    };
-    size_t value = 0;
-    if (number("chunk ", &value) && value < chunk_count && seen.insert(value).second) {
-      chunks_.push_back(value);
-    } else if (number("synced ", &value) && value <= chunks_.size()) {
-      synced_ = value;
-    } else if (!line.starts_with("etag ")) {  // another version's
+    if (line.starts_with("etag ")) continue;  // another version's
+    const std::optional<Entry> entry = ReadEntry(line);
+    if (!entry) break;
+    const auto& [kind, first, second] = *entry;
+    const bool of_missing = first < key_.chunk_count() && !whole.contains(first);
+    if (kind == "chunk" && !second && of_missing) {
+      whole.insert(first);
+      chunks_.push_back(first);
+      parts_.erase(first);
+    } else if (kind == "part" && second && of_missing && *second < key_.BytesOf(first)) {
+      parts_[first] = *second;
+    } else if (kind == "synced" && !second && first <= chunks_.size()) {
+      synced_ = first;
+    } else {
       break;
     }
   }
-  if (!same_boot) chunks_.resize(synced_);
+  if (same_boot) return;
+  chunks_.resize(synced_);
+  parts_.clear();
 }
 
 absl::Status ChunkJournal::Rewrite() {
   std::string text = FirstLine(boot_);
   for (const size_t chunk : chunks_) StrAppend(&text, "chunk ", chunk, "\n");
   if (synced_ > 0) StrAppend(&text, "synced ", synced_, "\n");
+  for (const auto& [chunk, bytes] : parts_) StrAppend(&text, PartLine(chunk, bytes));
   RETURN_IF_ERROR(WriteFileAtomically(path_, text));
   ASSIGN_OR_RETURN(file_, File::OpenForWrite(path_));
   end_ = text.size();
@@ -99,7 +138,13 @@ absl::Status ChunkJournal::Append(const std::string& line) {
 
 absl::Status ChunkJournal::Add(size_t chunk) {
   chunks_.push_back(chunk);
+  parts_.erase(chunk);
   return Append(StrCat("chunk ", chunk, "\n"));
+}
+
+absl::Status ChunkJournal::AddPart(size_t chunk, uint64_t bytes) {
+  parts_[chunk] = bytes;
+  return Append(PartLine(chunk, bytes));
 }
 
 absl::Status ChunkJournal::Synced(size_t count) {
@@ -110,6 +155,7 @@ absl::Status ChunkJournal::Synced(size_t count) {
 
 absl::Status ChunkJournal::Reset() {
   chunks_.clear();
+  parts_.clear();
   synced_ = 0;
   return Rewrite();
 }

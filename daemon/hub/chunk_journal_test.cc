@@ -32,14 +32,37 @@ TEST_F(ChunkJournalTest, RemembersChunksOfThisBoot) {
   }
   ChunkJournal journal = Open();
   EXPECT_THAT(journal.chunks(), ElementsAre(3, 0, 9));
+  EXPECT_EQ(journal.received_bytes(), 25u);  // the last chunk is half of one
   EXPECT_TRUE(journal.Reset().ok());
   EXPECT_THAT(Open().chunks(), IsEmpty());
+}
+
+TEST_F(ChunkJournalTest, RemembersPartsUntilTheChunkIsIn) {
+  {
+    ChunkJournal journal = Open();
+    EXPECT_TRUE(journal.AddPart(3, 2).ok());
+    EXPECT_TRUE(journal.AddPart(3, 4).ok());
+    EXPECT_TRUE(journal.AddPart(0, 5).ok());
+    EXPECT_TRUE(journal.Add(3).ok());
+    EXPECT_EQ(journal.received_bytes(), 15u);
+  }
+  for (int time = 0; time < 2; ++time) {
+    EXPECT_EQ(ChunkJournal::PeekBytes(path(), {.hash = "abc", .size_bytes = 95, .chunk_bytes = 10}),
+              15u);
+    const ChunkJournal journal = Open();
+    EXPECT_THAT(journal.chunks(), ElementsAre(3));
+    EXPECT_THAT(journal.parts(), ElementsAre(std::pair(0, 5)));
+  }
+  ChunkJournal journal = Open();
+  EXPECT_TRUE(journal.Reset().ok());
+  EXPECT_THAT(Open().parts(), IsEmpty());
 }
 
 TEST_F(ChunkJournalTest, OfAnotherBootOnlyWhatWasSynced) {
   {
     ChunkJournal journal = Open();
     for (const size_t chunk : {3, 0}) EXPECT_TRUE(journal.Add(chunk).ok());
+    EXPECT_TRUE(journal.AddPart(5, 5).ok());
     EXPECT_TRUE(journal.Synced(2).ok());
     EXPECT_TRUE(journal.Add(9).ok());
   }
@@ -47,6 +70,7 @@ TEST_F(ChunkJournalTest, OfAnotherBootOnlyWhatWasSynced) {
   const size_t boot = text.find('\n') - 36;
   Write(text.replace(boot, 36, "00000000-0000-0000-0000-000000000000"));
   EXPECT_THAT(Open().chunks(), ElementsAre(3, 0));
+  EXPECT_THAT(Open().parts(), IsEmpty());
 }
 
 // However often a download is taken up before the machine stops.
@@ -90,10 +114,13 @@ TEST_F(ChunkJournalTest, AnotherFilesJournalIsNone) {
 TEST_F(ChunkJournalTest, ReadsAsFarAsItCan) {
   { Open(); }
   const std::string first = Text();
-  for (const std::string bad : {"chunk 10\n", "chunk -1\n", "chunk\n", "chunk 1\n", "synced 7\n",
-                                "nonsense\n", "chunk 2", "\n", "chunk 2 3\n"}) {
+  for (const std::string bad :
+       {"chunk 10\n", "chunk -1\n", "chunk\n", "chunk 1\n", "synced 7\n", "nonsense\n", "chunk 2",
+        "\n", "chunk 2 3\n", "part 2\n", "part 2 3 4\n", "part 2 10\n", "part 9 5\n", "part 10 1\n",
+        "part 1 5\n", "part 2 -1\n", "part 2 99999999999999999999\n", "synced 1 1\n"}) {
     Write(first + "chunk 1\n" + bad + "chunk 4\n");
     EXPECT_THAT(Open().chunks(), ElementsAre(1)) << bad;
+    EXPECT_THAT(Open().parts(), IsEmpty()) << bad;
   }
   Write(first + "etag \"x y\"\nchunk 1\n");
   EXPECT_THAT(Open().chunks(), ElementsAre(1));

@@ -31,9 +31,8 @@ fs::path JournalPath(const fs::path& blob) { return blob.string() + ".chunks.jou
 // Hub redirects to.
 constexpr int kMostSetbacks = 7;
 
-ByteRange ChunkRange(size_t chunk, uint64_t chunk_bytes, uint64_t size_bytes) {
-  const uint64_t begin = chunk * chunk_bytes;
-  return {.begin = begin, .end = std::min(begin + chunk_bytes, size_bytes)};
+ChunkJournal::Key JournalKey(const RemoteFile& file, const DownloadRules& rules) {
+  return {.hash = file.hash(), .size_bytes = file.size_bytes, .chunk_bytes = rules.chunk_bytes};
 }
 
 bool IsStrongEtag(std::string_view etag) { return etag.size() > 2 && etag.starts_with('"'); }
@@ -56,8 +55,8 @@ bool NamesAnotherSize(const HttpResponse& response, const RemoteFile& file) {
 // Takes the body of one response to its place in the file.
 class BlobDownload::Receiver {
  public:
-  Receiver(BlobDownload& download, ByteRange range, bool whole, Etag etag)
-      : download_(download), range_(range), whole_(whole), etag_(std::move(etag)) {}
+  Receiver(BlobDownload& download, size_t chunk, ByteRange range, bool whole, Etag etag)
+      : download_(download), chunk_(chunk), range_(range), whole_(whole), etag_(std::move(etag)) {}
 
   absl::Status Take(const HttpResponse& response, std::span<const std::byte> bytes) {
     if (received_bytes_ == 0) {
@@ -66,10 +65,21 @@ class BlobDownload::Receiver {
     if (bytes.size() > range_.size_bytes() - received_bytes_) {
       return Changed(StrCat("more than the ", range_.size_bytes(), " bytes asked for came"));
     }
-    RETURN_IF_ERROR(download_.file_.WriteAt(range_.begin + received_bytes_, bytes));
-    if (whole_) download_.digest_.Update(bytes);
-    received_bytes_ += bytes.size();
-    download_.on_bytes_(static_cast<int64_t>(bytes.size()));
+    while (!bytes.empty()) {
+      const uint64_t part_bytes = download_.rules_.part_bytes();
+      const uint64_t in_chunk = InChunk();
+      const auto piece =
+          bytes.first(std::min<uint64_t>(bytes.size(), part_bytes - in_chunk % part_bytes));
+      RETURN_IF_ERROR(download_.file_.WriteAt(range_.begin + received_bytes_, piece));
+      received_bytes_ += piece.size();
+      download_.on_bytes_(static_cast<int64_t>(piece.size()));
+      if (whole_) {
+        download_.digest_.Update(piece);
+      } else {
+        RETURN_IF_ERROR(download_.KeepPart(chunk_, InChunk()));
+      }
+      bytes = bytes.subspan(piece.size());
+    }
     return absl::OkStatus();
   }
 
@@ -83,6 +93,10 @@ class BlobDownload::Receiver {
   }
 
  private:
+  uint64_t InChunk() const {
+    return range_.begin + received_bytes_ - download_.RangeOf(chunk_).begin;
+  }
+
   absl::Status Changed(const std::string& why) {
     verdict_ = Verdict::kChanged;
     return MakeError(Error::kValidationFailed, why);
@@ -117,6 +131,7 @@ class BlobDownload::Receiver {
   }
 
   BlobDownload& download_;
+  const size_t chunk_;
   const ByteRange range_;
   const bool whole_;
   const Etag etag_;
@@ -143,17 +158,11 @@ uint64_t BlobDownload::ClaimedBytes(const fs::path& blob) {
 uint64_t BlobDownload::ResumableBytes(const fs::path& blob, const RemoteFile& file,
                                       const DownloadRules& rules) {
   std::error_code error;
-  if (file.size_bytes <= rules.chunk_bytes ||
+  if (file.size_bytes <= rules.part_bytes() ||
       fs::file_size(IncompletePath(blob), error) != file.size_bytes || error) {
     return 0;
   }
-  uint64_t resumable_bytes = 0;
-  const ChunkJournal::Key key = {
-      .hash = file.hash(), .size_bytes = file.size_bytes, .chunk_bytes = rules.chunk_bytes};
-  for (const size_t chunk : ChunkJournal::Peek(JournalPath(blob), key)) {
-    resumable_bytes += ChunkRange(chunk, rules.chunk_bytes, file.size_bytes).size_bytes();
-  }
-  return resumable_bytes;
+  return ChunkJournal::PeekBytes(JournalPath(blob), JournalKey(file, rules));
 }
 
 BlobDownload::BlobDownload(Task task, const DownloadRules& rules, OnBytes on_bytes, File file)
@@ -166,47 +175,54 @@ BlobDownload::BlobDownload(Task task, const DownloadRules& rules, OnBytes on_byt
 absl::Status BlobDownload::Resume() {
   const MutexLock lock(mutex_);
   const uint64_t size_bytes = task_.file.size_bytes;
-  const uint64_t count = (size_bytes + rules_.chunk_bytes - 1) / rules_.chunk_bytes;
-  chunks_.assign(count, ChunkState::kWaiting);
-  whole_ = count <= 1;
+  const ChunkJournal::Key key = JournalKey(task_.file, rules_);
+  chunks_.resize(key.chunk_count());
+  whole_ = size_bytes <= rules_.part_bytes();
   ASSIGN_OR_RETURN(const uint64_t left_bytes, file_.SizeBytes());
-  if (count > 1) {
-    ASSIGN_OR_RETURN(
-        journal_, ChunkJournal::Open(JournalPath(task_.blob), {.hash = task_.file.hash(),
-                                                               .size_bytes = size_bytes,
-                                                               .chunk_bytes = rules_.chunk_bytes}));
+  if (!whole_) {
+    ASSIGN_OR_RETURN(journal_, ChunkJournal::Open(JournalPath(task_.blob), key));
     if (left_bytes != size_bytes) {
       RETURN_IF_ERROR(journal_->Reset());
     }
     for (const size_t chunk : journal_->chunks()) {
-      chunks_[chunk] = ChunkState::kDone;
-      resumed_bytes_ += RangeOf(chunk).size_bytes();
+      chunks_[chunk] = {.state = ChunkState::kDone, .received_bytes = key.BytesOf(chunk)};
     }
+    for (const auto& [chunk, bytes] : journal_->parts()) chunks_[chunk].received_bytes = bytes;
+    resumed_bytes_ = journal_->received_bytes();
   }
   return file_.Allocate(size_bytes);
 }
 
 ByteRange BlobDownload::RangeOf(size_t chunk) const {
-  return ChunkRange(chunk, rules_.chunk_bytes, task_.file.size_bytes);
+  const uint64_t begin = chunk * rules_.chunk_bytes;
+  return {.begin = begin, .end = std::min(begin + rules_.chunk_bytes, task_.file.size_bytes)};
+}
+
+ByteRange BlobDownload::MissingOf(size_t chunk) {
+  const MutexLock lock(mutex_);
+  ByteRange missing = RangeOf(chunk);
+  missing.begin += chunks_[chunk].received_bytes;
+  return missing;
 }
 
 bool BlobDownload::AllDone() const {
-  return std::ranges::all_of(chunks_, [](ChunkState state) { return state == ChunkState::kDone; });
+  return std::ranges::all_of(chunks_,
+                             [](const Chunk& chunk) { return chunk.state == ChunkState::kDone; });
 }
 
 std::optional<size_t> BlobDownload::Claim() {
   const MutexLock lock(mutex_);
   // One stream, and a fresh start, wait for all who are still at it.
   if (finishing_ || ((whole_ || afresh_due_) && in_flight_ > 0)) return std::nullopt;
-  const auto waiting = std::ranges::find(chunks_, ChunkState::kWaiting);
+  const auto waiting = std::ranges::find(chunks_, ChunkState::kWaiting, &Chunk::state);
   if (waiting == chunks_.end()) return std::nullopt;
   ++in_flight_;
   if (whole_) {
-    ForgetDone();
-    std::ranges::fill(chunks_, ChunkState::kFetching);
+    ForgetReceived();
+    for (Chunk& chunk : chunks_) chunk.state = ChunkState::kFetching;
     return 0;
   }
-  *waiting = ChunkState::kFetching;
+  waiting->state = ChunkState::kFetching;
   return static_cast<size_t>(waiting - chunks_.begin());
 }
 
@@ -216,15 +232,12 @@ absl::Status BlobDownload::Fetch(size_t chunk, HttpClient& client, Waiter& waite
     const MutexLock lock(mutex_);
     whole = whole_;
   }
-  const ByteRange all =
-      whole ? ByteRange{.begin = 0, .end = task_.file.size_bytes} : RangeOf(chunk);
-  ByteRange left = all;
   Retries retries(rules_.retries, waiter);
   int setbacks = 0;
   while (true) {
     if (whole) digest_ = BlobDigest(task_.file.hash(), task_.file.size_bytes);
     uint64_t received_bytes = 0;
-    const Attempt attempt = FetchOnce(left, whole, received_bytes, client);
+    const Attempt attempt = FetchOnce(chunk, whole, received_bytes, client);
     if (attempt.verdict == Verdict::kDone) {
       RETURN_IF_ERROR(Keep(chunk, whole)) << Name();
       return Leave(chunk, ChunkState::kDone);
@@ -239,9 +252,8 @@ absl::Status BlobDownload::Fetch(size_t chunk, HttpClient& client, Waiter& waite
     if (whole) {
       on_bytes_(-static_cast<int64_t>(received_bytes));
       if (received_bytes > 0) goes_on = goes_on && ++setbacks < kMostSetbacks;
-    } else {
-      left.begin += received_bytes;
-      if (received_bytes > 0) setbacks = 0;
+    } else if (received_bytes > 0) {
+      setbacks = 0;
     }
     if (attempt.verdict == Verdict::kRefused) goes_on = ++setbacks < kMostSetbacks;
     absl::Status failure = attempt.failure;
@@ -249,7 +261,6 @@ absl::Status BlobDownload::Fetch(size_t chunk, HttpClient& client, Waiter& waite
       failure = retries.WaitToRetry(failure, attempt.response, client.stop());
       if (failure.ok()) continue;
     }
-    on_bytes_(-static_cast<int64_t>(left.begin - all.begin));
     if (attempt.verdict == Verdict::kNoRanges) {
       const MutexLock lock(mutex_);
       whole_ = true;
@@ -289,16 +300,20 @@ void BlobDownload::DistrustEtags() {
   direct_url_.clear();
 }
 
-BlobDownload::Attempt BlobDownload::FetchOnce(ByteRange range, bool whole, uint64_t& received_bytes,
+BlobDownload::Attempt BlobDownload::FetchOnce(size_t chunk, bool whole, uint64_t& received_bytes,
                                               HttpClient& client) {
   const Source source = SourceFor(client);
+  const ByteRange range =
+      whole ? ByteRange{.begin = 0, .end = task_.file.size_bytes} : MissingOf(chunk);
+  // All came, and then the transfer failed.
+  if (range.size_bytes() == 0) return {Verdict::kDone, absl::OkStatus(), {}};
   HttpRequest request{.url = source.url};
   if (!whole) {
     request.range = range;
     request.if_range = source.etag.text;
     request.if_range_origin = source.etag.origin;
   }
-  Receiver receiver(*this, range, whole, source.etag);
+  Receiver receiver(*this, chunk, range, whole, source.etag);
   const HttpResult result =
       client.Get(request, [&](const HttpResponse& response, std::span<const std::byte> bytes) {
         return receiver.Take(response, bytes);
@@ -337,10 +352,20 @@ BlobDownload::Attempt BlobDownload::Judge(const HttpResult& result, const Receiv
           response};
 }
 
+absl::Status BlobDownload::KeepPart(size_t chunk, uint64_t received_bytes) {
+  const MutexLock lock(mutex_);
+  chunks_[chunk].received_bytes = received_bytes;
+  const bool is_rest = received_bytes == RangeOf(chunk).size_bytes();
+  if (is_rest || received_bytes % rules_.part_bytes() != 0) return absl::OkStatus();
+  return journal_->AddPart(chunk, received_bytes);
+}
+
 absl::Status BlobDownload::Keep(size_t chunk, bool whole) {
   if (whole) {
     const MutexLock lock(mutex_);
-    std::ranges::fill(chunks_, ChunkState::kDone);
+    for (size_t one = 0; one < chunks_.size(); ++one) {
+      chunks_[one] = {.state = ChunkState::kDone, .received_bytes = RangeOf(one).size_bytes()};
+    }
     hashed_chunks_ = chunks_.size();  // as the bytes came
     return absl::OkStatus();
   }
@@ -351,7 +376,7 @@ absl::Status BlobDownload::Keep(size_t chunk, bool whole) {
   size_t to_sync = 0;
   {
     const MutexLock lock(mutex_);
-    chunks_[chunk] = ChunkState::kDone;
+    chunks_[chunk].state = ChunkState::kDone;
     RETURN_IF_ERROR(journal_->Add(chunk));
     unsynced_bytes_ += range.size_bytes();
     const auto now = std::chrono::steady_clock::now();
@@ -372,7 +397,7 @@ absl::Status BlobDownload::Keep(size_t chunk, bool whole) {
 std::optional<size_t> BlobDownload::NextToHash() {
   const MutexLock lock(mutex_);
   if (hashing_ || afresh_due_ || hashed_chunks_ == chunks_.size() ||
-      chunks_[hashed_chunks_] != ChunkState::kDone) {
+      chunks_[hashed_chunks_].state != ChunkState::kDone) {
     return std::nullopt;
   }
   hashing_ = true;
@@ -400,10 +425,12 @@ absl::Status BlobDownload::HashWhatIsIn() {
 
 absl::Status BlobDownload::Leave(size_t chunk, ChunkState state) {
   const MutexLock lock(mutex_);
-  if (state == ChunkState::kWaiting && whole_ && chunks_[chunk] == ChunkState::kFetching) {
-    std::ranges::replace(chunks_, ChunkState::kFetching, ChunkState::kWaiting);
+  if (state == ChunkState::kWaiting && whole_ && chunks_[chunk].state == ChunkState::kFetching) {
+    for (Chunk& one : chunks_) {
+      if (one.state == ChunkState::kFetching) one.state = ChunkState::kWaiting;
+    }
   }
-  chunks_[chunk] = state;
+  chunks_[chunk].state = state;
   --in_flight_;
   if (!afresh_due_ || in_flight_ > 0) return absl::OkStatus();
   return StartAfresh();
@@ -418,17 +445,15 @@ absl::Status BlobDownload::AnotherFile(const absl::Status& why) {
   return absl::OkStatus();
 }
 
-void BlobDownload::ForgetDone() {
-  for (size_t chunk = 0; chunk < chunks_.size(); ++chunk) {
-    if (chunks_[chunk] == ChunkState::kDone) {
-      on_bytes_(-static_cast<int64_t>(RangeOf(chunk).size_bytes()));
-    }
+void BlobDownload::ForgetReceived() {
+  for (Chunk& chunk : chunks_) {
+    if (chunk.received_bytes > 0) on_bytes_(-static_cast<int64_t>(chunk.received_bytes));
+    chunk = {};
   }
-  std::ranges::fill(chunks_, ChunkState::kWaiting);
 }
 
 absl::Status BlobDownload::StartAfresh() {
-  ForgetDone();
+  ForgetReceived();
   afresh_due_ = false;
   hashed_chunks_ = 0;
   unsynced_bytes_ = 0;

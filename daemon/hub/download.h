@@ -7,6 +7,7 @@
 // Thread-safe. The caller holds the CacheLock of the blob.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -32,13 +33,19 @@
 namespace quantized {
 
 struct DownloadRules {
-  uint64_t chunk_bytes = 16 << 20;
+  uint64_t chunk_bytes = 16 << 20;  // what one request asks for
   // What came is synced when it is so much and the last time was so long ago: a machine that stops
   // loses no more than that, and a fast download is not held up by its disk.
   uint64_t sync_bytes = 64 << 20;
   std::chrono::seconds sync_interval{10};
   size_t connections = 4;
   RetryRules retries = kPatientRules;
+
+  // What came is in the journal when it is so much: a killed process loses less than that of each
+  // connection, and so at most one chunk.
+  uint64_t part_bytes() const {
+    return std::max<uint64_t>(chunk_bytes / std::max<size_t>(connections, 1), 1);
+  }
 };
 
 class BlobDownload {
@@ -81,6 +88,10 @@ class BlobDownload {
 
  private:
   enum class ChunkState { kWaiting, kFetching, kDone };
+  struct Chunk {
+    ChunkState state = ChunkState::kWaiting;
+    uint64_t received_bytes = 0;  // in the file, from the chunk's beginning on
+  };
   // How an attempt ended.
   enum class Verdict {
     kDone,
@@ -109,13 +120,17 @@ class BlobDownload {
   BlobDownload(Task task, const DownloadRules& rules, OnBytes on_bytes, File file);
   absl::Status Resume();
   ByteRange RangeOf(size_t chunk) const;
+  ByteRange MissingOf(size_t chunk);
   bool AllDone() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Source SourceFor(const HttpClient& client);
   void RememberSource(const HttpClient& client, const HttpResponse& response);
   void DistrustEtags();
-  Attempt FetchOnce(ByteRange range, bool whole, uint64_t& received_bytes, HttpClient& client);
+  // Of the whole file, or what is missing of the claimed chunk.
+  Attempt FetchOnce(size_t chunk, bool whole, uint64_t& received_bytes, HttpClient& client);
   Attempt Judge(const HttpResult& result, const Receiver& receiver, HttpClient& client);
-  // A claimed chunk is in: journal, sync, hash.
+  // So much of a claimed chunk is in.
+  absl::Status KeepPart(size_t chunk, uint64_t received_bytes);
+  // All of it is: journal, sync, hash.
   absl::Status Keep(size_t chunk, bool whole);
   absl::Status HashWhatIsIn();
   // The next chunk to hash, if it is in and nobody hashes.
@@ -123,7 +138,7 @@ class BlobDownload {
   // A claimed chunk is given up or kept; the last to leave starts afresh if that is due.
   absl::Status Leave(size_t chunk, ChunkState state);
   absl::Status AnotherFile(const absl::Status& why);
-  void ForgetDone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ForgetReceived() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status StartAfresh() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Name() const;
 
@@ -134,8 +149,8 @@ class BlobDownload {
   uint64_t resumed_bytes_ = 0;
 
   Mutex mutex_;
-  std::vector<ChunkState> chunks_ ABSL_GUARDED_BY(mutex_);
-  std::optional<ChunkJournal> journal_ ABSL_GUARDED_BY(mutex_);  // none for one chunk
+  std::vector<Chunk> chunks_ ABSL_GUARDED_BY(mutex_);
+  std::optional<ChunkJournal> journal_ ABSL_GUARDED_BY(mutex_);  // none for a file of one part
   bool whole_ ABSL_GUARDED_BY(mutex_) = false;                   // one stream, claimed as chunk 0
   size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   bool afresh_due_ ABSL_GUARDED_BY(mutex_) = false;

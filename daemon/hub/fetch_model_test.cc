@@ -3,6 +3,7 @@
 #include <fstream>
 #include <set>
 
+#include "absl/strings/str_cat.h"
 #include "daemon/hub/hub_cache.h"
 #include "daemon/hub/hub_test.h"
 #include "tests/support/sandbox.h"
@@ -15,8 +16,8 @@ using testing::HubFaultKind;
 using testing::HubPort;
 using testing::HubRequest;
 using ::testing::IsEmpty;
-
 using ::testing::Not;
+
 namespace fs = std::filesystem;
 
 class FetchModelTest : public HubTest {
@@ -281,6 +282,54 @@ TEST_F(FetchModelTest, ACutChunkGoesOnWhereItWas) {
   EXPECT_TRUE(went_on);
 }
 
+// The last byte came, and not the end of the transfer.
+TEST_F(FetchModelTest, AChunkThatIsInIsNotAskedForAgain) {
+  const std::string bytes = Weights(4);
+  testing::HubRepository model{.name = "me/model"};
+  model.AddFile("model.safetensors", bytes);
+  server_.Add(model);
+  std::vector<uint64_t> asked;
+  server_.Override([&](const HubRequest& request) -> std::optional<std::string> {
+    if (request.port != HubPort::kCdn || !request.range) return std::nullopt;
+    const auto& [begin, end] = *request.range;
+    asked.push_back(begin);
+    return absl::StrCat("HTTP/1.1 206 Partial Content\r\nTransfer-Encoding: chunked\r\n",
+                        "Content-Range: bytes ", begin, "-", end - 1, "/", bytes.size(), "\r\n\r\n",
+                        absl::Hex(end - begin), "\r\n", bytes.substr(begin, end - begin));
+  });
+  FetchContext context = Context();
+  context.rules.connections = 1;
+  const auto fetched = FetchModel(context, id_);
+  ASSERT_TRUE(fetched.ok()) << fetched.status();
+  ExpectWhole(fetched->path, model);
+  std::vector<uint64_t> once;
+  for (uint64_t at = 0; at < bytes.size(); at += kChunkBytes) once.push_back(at);
+  EXPECT_EQ(asked, once);
+}
+
+// A file of less than a chunk is as dear as a part of a larger one.
+TEST_F(FetchModelTest, ASmallFileGoesOnWhereItWas) {
+  testing::HubRepository model{.name = "me/model"};
+  model.AddFile("model.safetensors", Weights(5).substr(0, kChunkBytes));
+  server_.Add(model);
+  const uint64_t part_bytes = Context().rules.part_bytes();
+  ASSERT_LT(part_bytes, kChunkBytes);
+  std::stop_source stop;
+  FetchContext stopped = Context();
+  stopped.stop = stop.get_token();
+  stopped.on_progress = [&](const FetchProgress& progress) {
+    if (progress.done_bytes >= part_bytes) stop.request_stop();
+  };
+  server_.Fail({.kind = HubFaultKind::kStall, .at_byte = part_bytes + 5000});
+  EXPECT_EQ(ErrorOf(FetchModel(stopped, id_).status()), Error::kCancelled);
+  server_.ForgetRequests();
+  const auto fetched = FetchModel(Context(), id_);
+  ASSERT_TRUE(fetched.ok()) << fetched.status();
+  ExpectWhole(fetched->path, model);
+  const std::vector<HubRequest> requests = server_.requests();
+  EXPECT_EQ(requests.back().range->first, part_bytes);
+}
+
 // A fault that does not pass ends in an error that names the file, and nothing under a final name.
 TEST_F(FetchModelTest, WhatStaysWrongIsRefused) {
   const struct {
@@ -308,10 +357,53 @@ TEST_F(FetchModelTest, WhatStaysWrongIsRefused) {
     EXPECT_EQ(ErrorOf(fetched.status()), error) << fetched.status();
     EXPECT_THAT(MessageOf(fetched.status()), HasSubstr("model-00001-of-00002.safetensors"));
     EXPECT_THAT(MessageOf(fetched.status()), HasSubstr(message));
-    EXPECT_THAT(MessageOf(fetched.status()), ::testing::Not(HasSubstr("very-secret-signature")));
+    EXPECT_THAT(MessageOf(fetched.status()), Not(HasSubstr("very-secret-signature")));
     EXPECT_FALSE(fs::exists(cache() / "models--me--model/blobs" / hash));
     EXPECT_FALSE(fs::exists(cache() / "models--me--model/refs/main"));
   }
+}
+
+// The Hub answers as for a model that there is not; that it was once seen tells.
+TEST_F(FetchModelTest, AModelThatBecamePrivate) {
+  testing::HubRepository hidden = model_;
+  hidden.is_private = true;
+  const auto refusal = [&] { return FetchModel(Context(), id_).status(); };
+
+  server_.Add(hidden);
+  EXPECT_EQ(ErrorOf(refusal()), Error::kModelNotFound);
+
+  // A job's commit was seen when it was pinned.
+  const auto pinned = FetchPinnedModel(Context(), id_, model_.Commit());
+  EXPECT_EQ(ErrorOf(pinned.status()), Error::kAuthenticationRequired) << pinned.status();
+  EXPECT_THAT(SuggestionOf(pinned.status()), Not(HasSubstr("HF_HUB_OFFLINE")));
+
+  server_.Add(model_);
+  const FetchedModel fetched = Fetch(Context());
+  server_.Add(hidden);
+  EXPECT_EQ(ErrorOf(refusal()), Error::kAuthenticationRequired) << refusal();
+  EXPECT_THAT(SuggestionOf(refusal()), HasSubstr("/me/model, or set HF_HUB_OFFLINE=1 to take"));
+  FetchContext offline = Context();
+  offline.settings.offline = true;
+  EXPECT_EQ(Fetch(offline).path, fetched.path);
+
+  // The other cache tells, too.
+  fs::create_directories(shared_cache().parent_path());
+  fs::rename(cache(), shared_cache());
+  EXPECT_EQ(ErrorOf(refusal()), Error::kAuthenticationRequired) << refusal();
+}
+
+TEST_F(FetchModelTest, AModelThatBecomesPrivateOnTheWay) {
+  FetchContext context = Context();
+  context.rules.connections = 1;
+  context.on_progress = [&](const FetchProgress& progress) {
+    if (progress.done_bytes < 3 * kChunkBytes || model_.is_private) return;
+    model_.is_private = true;
+    server_.Add(model_);
+  };
+  server_.Fail({.kind = HubFaultKind::kExpired, .skip = 6});
+  const absl::Status refused = FetchModel(context, id_).status();
+  EXPECT_EQ(ErrorOf(refused), Error::kAuthenticationRequired) << refused;
+  EXPECT_THAT(MessageOf(refused), HasSubstr("does not show model 'me/model'"));
 }
 
 TEST_F(FetchModelTest, OfflineTakesWhatTheCacheHolds) {
@@ -363,49 +455,6 @@ TEST_F(FetchModelTest, ACopyDoesWhereTheHubCannotBeReached) {
   gone.is_private = true;
   server_.Add(gone);
   EXPECT_EQ(ErrorOf(FetchModel(Context(), id_).status()), Error::kAuthenticationRequired);
-// The Hub answers as for a model that there is not; that it was once seen tells.
-TEST_F(FetchModelTest, AModelThatBecamePrivate) {
-  testing::HubRepository hidden = model_;
-  hidden.is_private = true;
-  const auto refusal = [&] { return FetchModel(Context(), id_).status(); };
-
-  server_.Add(hidden);
-  EXPECT_EQ(ErrorOf(refusal()), Error::kModelNotFound);
-
-  // A job's commit was seen when it was pinned.
-  const auto pinned = FetchPinnedModel(Context(), id_, model_.Commit());
-  EXPECT_EQ(ErrorOf(pinned.status()), Error::kAuthenticationRequired) << pinned.status();
-  EXPECT_THAT(SuggestionOf(pinned.status()), Not(HasSubstr("HF_HUB_OFFLINE")));
-
-  server_.Add(model_);
-  const FetchedModel fetched = Fetch(Context());
-  server_.Add(hidden);
-  EXPECT_EQ(ErrorOf(refusal()), Error::kAuthenticationRequired) << refusal();
-  EXPECT_THAT(SuggestionOf(refusal()), HasSubstr("/me/model, or set HF_HUB_OFFLINE=1 to take"));
-  FetchContext offline = Context();
-  offline.settings.offline = true;
-  EXPECT_EQ(Fetch(offline).path, fetched.path);
-
-  // The other cache tells, too.
-  fs::create_directories(shared_cache().parent_path());
-  fs::rename(cache(), shared_cache());
-  EXPECT_EQ(ErrorOf(refusal()), Error::kAuthenticationRequired) << refusal();
-}
-
-TEST_F(FetchModelTest, AModelThatBecomesPrivateOnTheWay) {
-  FetchContext context = Context();
-  context.rules.connections = 1;
-  context.on_progress = [&](const FetchProgress& progress) {
-    if (progress.done_bytes < 3 * kChunkBytes || model_.is_private) return;
-    model_.is_private = true;
-    server_.Add(model_);
-  };
-  server_.Fail({.kind = HubFaultKind::kExpired, .skip = 6});
-  const absl::Status refused = FetchModel(context, id_).status();
-  EXPECT_EQ(ErrorOf(refused), Error::kAuthenticationRequired) << refused;
-  EXPECT_THAT(MessageOf(refused), HasSubstr("does not show model 'me/model'"));
-}
-
 }
 
 TEST_F(FetchModelTest, TheOtherCacheIsUsed) {

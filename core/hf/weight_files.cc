@@ -10,6 +10,7 @@
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/base/weight_names.h"
 #include "core/hf/json_file.h"
 #include "core/tensor/text.h"
 
@@ -77,32 +78,6 @@ absl::Status NoWeights(const std::filesystem::path& directory, std::span<const s
   }
   return MakeError(Error::kModelNotFound, where,
                    "Check that the download is complete and that this is the model's own folder");
-}
-
-// "model-00002-of-00003.safetensors": shard 2 of the 3 of the set "model-".
-struct ShardName {
-  std::string_view set;
-  uint32_t shard = 0, count = 0;
-};
-
-std::optional<ShardName> ParseShardName(std::string_view name) {
-  constexpr size_t kDigits = 5, kTail = 2 * kDigits + 4;
-  constexpr std::string_view kSuffix = ".safetensors";
-  if (!name.ends_with(kSuffix) || name.size() < kTail + kSuffix.size()) return std::nullopt;
-  name.remove_suffix(kSuffix.size());
-  const std::string_view tail = name.substr(name.size() - kTail);
-  const auto number = [](std::string_view digits) -> std::optional<uint32_t> {
-    uint32_t value = 0;
-    for (const char c : digits) {
-      if (c < '0' || c > '9') return std::nullopt;
-      value = 10 * value + static_cast<uint32_t>(c - '0');
-    }
-    return value;
-  };
-  const auto shard = number(tail.substr(0, kDigits));
-  const auto count = number(tail.substr(tail.size() - kDigits));
-  if (!shard || !count || tail.substr(kDigits, 4) != "-of-") return std::nullopt;
-  return ShardName{name.substr(0, name.size() - kTail), *shard, *count};
 }
 
 // Without an index only the names of the files tell that one is not there.
@@ -175,11 +150,7 @@ absl::StatusOr<WeightFiles> FindWeightFiles(const std::filesystem::path& directo
     }
     return weights;
   }
-  for (const std::string& name : names) {
-    if (name.starts_with("model") && name.ends_with(".safetensors")) {
-      weights.files.push_back(name);
-    }
-  }
+  weights.files = WeightsWithoutIndex(names);
   if (weights.files.empty()) return NoWeights(directory, names);
   RETURN_IF_ERROR(CheckShardsComplete(weights.files)) << directory.string();
   return weights;

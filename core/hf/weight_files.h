@@ -18,7 +18,7 @@ namespace quantized {
 inline constexpr std::string_view kWeightIndexFile = "model.safetensors.index.json";
 
 struct WeightFiles {
-  // Sorted: of the index where there is one, else model*.safetensors.
+  // Sorted: of the index where there is one, else what WeightsWithoutIndex takes.
   std::vector<std::string> files;
   // Tensor name → file, where there is an index.
   std::optional<std::map<std::string, std::string>> weight_map;

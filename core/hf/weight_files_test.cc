@@ -29,15 +29,45 @@ class WeightFilesTest : public ::testing::Test {
 };
 
 TEST_F(WeightFilesTest, FindsAndSortsFilesWithoutIndex) {
-  for (const char* name : {"model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors",
-                           "model.safetensors", "adapter_model.safetensors", "model.gguf"}) {
+  for (const char* name :
+       {"model_b.safetensors", "model_a.safetensors", "model-00001-of-00001.x.safetensors",
+        "adapter_model.safetensors", "model.gguf"}) {
     Write(name);
   }
   const auto found = FindWeightFiles(dir_.path());
   ASSERT_TRUE(found.ok()) << found.status();
-  EXPECT_THAT(found->files, ElementsAre("model-00001-of-00002.safetensors",
-                                        "model-00002-of-00002.safetensors", "model.safetensors"));
+  EXPECT_THAT(found->files, ElementsAre("model-00001-of-00001.x.safetensors", "model_a.safetensors",
+                                        "model_b.safetensors"));
   EXPECT_FALSE(found->weight_map.has_value());
+}
+
+// Other files hold the same tensors in other types.
+TEST_F(WeightFilesTest, OneFileOrOneWholeSetCountsAloneWithoutIndex) {
+  for (const char* name : {"model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors",
+                           "model-00001-of-00003.safetensors", "model.fp16.safetensors",
+                           "model.fp16-00001-of-00002.safetensors", "model_int8.safetensors"}) {
+    Write(name);
+  }
+  const auto set = FindWeightFiles(dir_.path());
+  ASSERT_TRUE(set.ok()) << set.status();
+  EXPECT_THAT(set->files,
+              ElementsAre("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"));
+  Write("model.safetensors");
+  const auto one = FindWeightFiles(dir_.path());
+  ASSERT_TRUE(one.ok()) << one.status();
+  EXPECT_THAT(one->files, ElementsAre("model.safetensors"));
+  EXPECT_FALSE(one->weight_map.has_value());
+}
+
+TEST_F(WeightFilesTest, OfTwoWholeSetsNeitherCountsAlone) {
+  for (const char* name :
+       {"model-00001-of-00001.safetensors", "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors", "model-00000-of-00000.safetensors"}) {
+    Write(name);
+  }
+  const auto found = FindWeightFiles(dir_.path());
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->files.size(), 4u);
 }
 
 TEST_F(WeightFilesTest, IndexDecidesWhichFilesCount) {

@@ -36,6 +36,11 @@ class HfDirectoryTest : public ::testing::Test {
     edit(config);
     Write("config.json", config.dump());
   }
+  // Beside model.safetensors no other file would count. Returns where a second one goes.
+  fs::path MakeRoomForASecondFile() {
+    fs::rename(directory_ / "model.safetensors", directory_ / "model1.safetensors");
+    return directory_ / "model2.safetensors";
+  }
   void Write(std::string_view name, std::string_view text) {
     std::ofstream(directory_ / name, std::ios::binary) << text;
   }
@@ -152,7 +157,7 @@ TEST_F(HfDirectoryTest, RefusesExpertsThatDoNotFit) {
     for (const uint64_t dim : shape) bytes *= dim;
     SafetensorsFile()
         .Add(name, "F32", shape, std::string(bytes, '\0'))
-        .WriteTo(directory_ / "model2.safetensors");
+        .WriteTo(MakeRoomForASecondFile());
     const auto source = Open();
     EXPECT_EQ(ErrorOf(source.status()), Error::kValidationFailed);
     return std::string(source.status().message());
@@ -232,7 +237,7 @@ TEST_F(HfDirectoryTest, RefusesASecondTensorForOnePlace) {
   Copy("llama-biases");
   SafetensorsFile()
       .Add("norm.weight", "F32", {32}, std::string(128, '\0'))
-      .WriteTo(directory_ / "model2.safetensors");
+      .WriteTo(MakeRoomForASecondFile());
   EXPECT_THAT(Refusal(Error::kValidationFailed),
               HasSubstr("model2.safetensors: norm.weight: a second tensor that is written as "
                         "output_norm.weight"));
@@ -244,9 +249,7 @@ TEST_F(HfDirectoryTest, OfTwoFilesWithOneTensorTheLaterCounts) {
   ASSERT_TRUE(before.ok()) << before.status();
   std::string ones;
   for (int i = 0; i < 32; ++i) ones += std::string("\0\0\x80\x3f", 4);
-  SafetensorsFile()
-      .Add("model.norm.weight", "F32", {32}, ones)
-      .WriteTo(directory_ / "model2.safetensors");
+  SafetensorsFile().Add("model.norm.weight", "F32", {32}, ones).WriteTo(MakeRoomForASecondFile());
   const auto after = Open();
   ASSERT_TRUE(after.ok()) << after.status();
   for (size_t i = 0; i < (*after)->tensors().size(); ++i) {

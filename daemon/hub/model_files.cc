@@ -11,6 +11,8 @@
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/base/text.h"
+#include "core/base/weight_names.h"
+#include "daemon/hub/hub_cache.h"
 #include "daemon/hub/json_text.h"
 
 namespace quantized {
@@ -64,11 +66,20 @@ std::set<std::string> GgufModels(const std::vector<std::string>& names) {
 }
 
 absl::Status NothingToLoad(std::string_view model, std::span<const RemoteFile> files) {
-  std::vector<std::string> pickles, safetensors;
+  std::vector<std::string> pickles, safetensors, ggufs_below;
   for (const RemoteFile& file : files) {
     const auto ends = [&](std::string_view suffix) { return file.path.ends_with(suffix); };
     if (std::ranges::any_of(kPickles, ends)) pickles.push_back(file.path);
     if (file.path.ends_with(".safetensors")) safetensors.push_back(file.path);
+    if (file.path.ends_with(".gguf") && !IsAtTop(file.path)) ggufs_below.push_back(file.path);
+  }
+  if (!ggufs_below.empty()) {
+    return MakeError(Error::kModelNotFound,
+                     StrCat("Model '", model,
+                            "' has GGUF files in folders, and only those at the top of a "
+                            "repository are taken: ",
+                            FirstNames(ggufs_below)),
+                     "Download the one you mean and provide its path");
   }
   if (!safetensors.empty()) {
     return MakeError(
@@ -130,16 +141,17 @@ absl::StatusOr<ModelFiles> ChooseModelFiles(std::string_view model,
                                             std::span<const RemoteFile> files,
                                             const std::optional<std::string>& index) {
   ModelFiles chosen;
-  std::vector<std::string> ggufs;
-  std::set<std::string> weights;
+  std::vector<std::string> at_top, ggufs;
   for (const RemoteFile& file : files) {
+    // A killed process may have left it in a snapshot; of the Hub's files prune would remove it.
+    if (IsTemporaryName(file.path)) continue;
     if (IsDescription(file.path)) chosen.descriptions.push_back(file);
     if (!IsAtTop(file.path)) continue;
+    at_top.push_back(file.path);
     if (file.path.ends_with(".gguf")) ggufs.push_back(file.path);
-    if (file.path.starts_with("model") && file.path.ends_with(".safetensors")) {
-      weights.insert(file.path);
-    }
   }
+  const std::vector<std::string> unindexed = WeightsWithoutIndex(at_top);
+  std::set<std::string> weights(unindexed.begin(), unindexed.end());
   if (index) {
     ASSIGN_OR_RETURN(weights, ShardsOf(*index), << "model '" << model << "'");
     if (weights.empty()) return NothingToLoad(model, files);

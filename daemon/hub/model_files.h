@@ -2,9 +2,10 @@
 //   - what describes the model: config.json and its like, README.md (its front matter becomes
 //     metadata), what a quantized checkpoint takes over (core/base/companion_names.h), code at the
 //     top of the repository, which is copied and never run, and how a sentence embedding pools.
-//   - with safetensors weights: the index, and the shards that it names; without an index
-//     model*.safetensors. Only those at the top of the repository count.
-//   - without, and with one GGUF model (one file, or the parts of one): that.
+//   - with safetensors weights: the index, and the shards that it names; without an index what
+//     WeightsWithoutIndex takes (core/base/weight_names.h). Only those at the top of the repository
+//     count.
+//   - without, and with one GGUF model (one file, or the parts of one) at the top: that.
 //   - never a pickle (*.bin, *.pt, *.pth), whatever else is missing.
 #pragma once
 

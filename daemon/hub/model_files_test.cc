@@ -59,6 +59,38 @@ TEST(ModelFilesTest, SafetensorsWithoutAnIndex) {
   EXPECT_EQ(chosen->gguf, "");
 }
 
+// What would be fetched beside it holds the same tensors in other types.
+TEST(ModelFilesTest, OneFileOrOneWholeSetWithoutAnIndex) {
+  const auto weights = [](std::initializer_list<std::string> paths) {
+    const auto chosen = ChooseModelFiles("me/model", Files(paths), {});
+    EXPECT_TRUE(chosen.ok()) << chosen.status();
+    return chosen.ok() ? Paths(chosen->weights) : std::vector<std::string>();
+  };
+  EXPECT_THAT(weights({"model.fp16.safetensors", "model.safetensors", "model_int8.safetensors",
+                       "model-00001-of-00001.safetensors"}),
+              ElementsAre("model.safetensors"));
+  EXPECT_THAT(weights({"model-00002-of-00002.safetensors", "model.fp16.safetensors",
+                       "model-00001-of-00002.safetensors", "model-00001-of-00003.safetensors",
+                       "fp16/model.safetensors"}),
+              ElementsAre("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"));
+  // Nothing tells which of them is the model: all, as core reads all.
+  EXPECT_THAT(weights({"model_b.safetensors", "model_a.safetensors"}),
+              ElementsAre("model_a.safetensors", "model_b.safetensors"));
+  EXPECT_THAT(weights({"model-00001-of-00002.safetensors", "model.fp16.safetensors"}),
+              ElementsAre("model-00001-of-00002.safetensors", "model.fp16.safetensors"));
+}
+
+// A killed process leaves it in a snapshot, whose files may be all that tells what is there.
+TEST(ModelFilesTest, ATemporaryIsNoFileOfTheModel) {
+  const auto files =
+      Files({"LICENSE", "LICENSE.01J8Z3K4M5N6P7Q8R9S0T1V2W3.tmp", "model.safetensors",
+             "model.safetensors.01J8Z3K4M5N6P7Q8R9S0T1V2W3.tmp"});
+  const auto chosen = ChooseModelFiles("me/model", files, {});
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  EXPECT_THAT(Paths(chosen->descriptions), ElementsAre("LICENSE"));
+  EXPECT_THAT(Paths(chosen->weights), ElementsAre("model.safetensors"));
+}
+
 TEST(ModelFilesTest, TheIndexNamesTheShards) {
   const auto files = Files({"model-1.safetensors", "model-2.safetensors", "model-old.safetensors",
                             "model.safetensors.index.json"});
@@ -93,6 +125,20 @@ TEST(ModelFilesTest, OneGgufModel) {
   EXPECT_EQ(split->weights.size(), 2u);
   EXPECT_THAT(WhyNot({"a-Q4_K_M.gguf", "a-Q8_0.gguf"}),
               HasSubstr("has 2 GGUF models and no safetensors: a-Q4_K_M.gguf, a-Q8_0.gguf"));
+}
+
+TEST(ModelFilesTest, GgufModelsInFolders) {
+  EXPECT_EQ(WhyNot({"README.md", "Q4/m-Q4.gguf", "Q8/m-Q8.gguf"}),
+            "Model 'me/model' has GGUF files in folders, and only those at the top of a "
+            "repository are taken: Q4/m-Q4.gguf, Q8/m-Q8.gguf");
+  EXPECT_THAT(WhyNot({"pytorch_model.bin", "a/1.gguf", "a/2.gguf", "a/3.gguf", "a/4.gguf",
+                      "a/5.gguf", "a/6.gguf"}),
+              HasSubstr("a/5.gguf and 1 more"));
+  const auto nested = ChooseModelFiles("me/model", Files({"Q4/m-Q4.gguf"}), {});
+  EXPECT_EQ(ErrorOf(nested.status()), Error::kModelNotFound);
+  const auto top = ChooseModelFiles("me/model", Files({"Q4/m-Q4.gguf", "m-Q8.gguf"}), {});
+  ASSERT_TRUE(top.ok()) << top.status();
+  EXPECT_EQ(top->gguf, "m-Q8.gguf");
 }
 
 TEST(ModelFilesTest, NothingToLoad) {

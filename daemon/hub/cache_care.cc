@@ -39,7 +39,7 @@ absl::StatusOr<std::vector<fs::path>> EntriesOf(const fs::path& folder) {
 }
 
 // All below `folder` that is no folder. Errors: those of EntriesOf.
-absl::StatusOr<std::vector<fs::path>> FilesBelow(const fs::path& folder) {
+absl::StatusOr<std::vector<fs::path>> AllBelow(const fs::path& folder) {
   std::vector<fs::path> files, folders = {folder};
   while (!folders.empty()) {
     const fs::path next = std::move(folders.back());
@@ -54,6 +54,15 @@ absl::StatusOr<std::vector<fs::path>> FilesBelow(const fs::path& folder) {
     }
   }
   std::ranges::sort(files);
+  return files;
+}
+
+bool IsLeftover(const fs::path& path) { return IsTemporaryName(path.filename().string()); }
+
+// AllBelow, but what a killed process left half made.
+absl::StatusOr<std::vector<fs::path>> FilesBelow(const fs::path& folder) {
+  ASSIGN_OR_RETURN(std::vector<fs::path> files, AllBelow(folder));
+  std::erase_if(files, IsLeftover);
   return files;
 }
 
@@ -223,6 +232,28 @@ absl::Status RemoveOldSnapshots(const HubCache& cache, const HubId& id,
   return absl::OkStatus();
 }
 
+absl::Status RemoveFile(const fs::path& path, PrunedCache& pruned) {
+  const uint64_t freed_bytes = DiskBytesOf(path);
+  RETURN_IF_ERROR(RemoveAll(path));
+  ++pruned.files;
+  pruned.freed_bytes += freed_bytes;
+  return absl::OkStatus();
+}
+
+// To be called with the repository alone: then nobody is making one.
+absl::Status RemoveLeftovers(const fs::path& repository, PrunedCache& pruned) {
+  ASSIGN_OR_RETURN(const std::vector<fs::path> files, AllBelow(repository));
+  for (const fs::path& file : files) {
+    if (!IsLeftover(file)) continue;
+    // The time of a snapshot's folder is when it was last used.
+    std::error_code error;
+    const fs::file_time_type last_used = fs::last_write_time(file.parent_path(), error);
+    RETURN_IF_ERROR(RemoveFile(file, pruned));
+    if (!error) fs::last_write_time(file.parent_path(), last_used, error);
+  }
+  return absl::OkStatus();
+}
+
 // HASH, HASH.chunks.incomplete, HASH.chunks.journal, and huggingface_hub's HASH….incomplete.
 absl::Status RemoveUnlinkedBlob(const HubCache& cache, const HubId& id, const fs::path& path,
                                 PrunedCache& pruned) {
@@ -236,11 +267,7 @@ absl::Status RemoveUnlinkedBlob(const HubCache& cache, const HubId& id, const fs
     ASSIGN_OR_RETURN(const std::set<std::string> linked, LinkedBlobs(cache.RepositoryPath(id)));
     if (linked.contains(hash)) return absl::OkStatus();
   }
-  const uint64_t freed_bytes = DiskBytesOf(path);
-  RETURN_IF_ERROR(RemoveAll(path));
-  ++pruned.files;
-  pruned.freed_bytes += freed_bytes;
-  return absl::OkStatus();
+  return RemoveFile(path, pruned);
 }
 
 // Whether all that decides what can go can be read.
@@ -268,6 +295,7 @@ absl::Status PruneRepository(const HubCache& cache, const HubId& id,
     const auto oldest_kept = fs::file_time_type::clock::now() - *older_than;
     RETURN_IF_ERROR(RemoveOldSnapshots(cache, id, oldest_kept, pruned));
   }
+  RETURN_IF_ERROR(RemoveLeftovers(repository, pruned));
   ASSIGN_OR_RETURN(const std::set<std::string> linked, LinkedBlobs(repository));
   ASSIGN_OR_RETURN(const std::vector<fs::path> blobs, EntriesOf(repository / "blobs"));
   for (const fs::path& blob : blobs) {

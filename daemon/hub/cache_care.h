@@ -29,7 +29,8 @@ struct CachedRepository {
   uint64_t incomplete_bytes = 0;          // of downloads that did not end
 };
 
-// All models in the cache, by name. Errors: kIo for a folder that cannot be read.
+// All models in the cache, by name. What a killed process left half made (IsTemporaryName) counts
+// for nothing, here as at VerifyCache. Errors: kIo for a folder that cannot be read.
 absl::StatusOr<std::vector<CachedRepository>> ListCache(const HubCache& cache);
 
 struct VerifiedCache {
@@ -53,10 +54,10 @@ struct PrunedCache {
   std::vector<std::string> skipped;  // "org/name: why"
 };
 
-// Removes what no snapshot needs: downloads that did not end, and blobs without a link. With
-// `older_than`, first the snapshots that were not used for so long. What a process fetches is left
-// alone, and so is a model whose folder cannot be read wholly: a link that does not show may lead
-// to any blob. Errors: kIo.
+// Removes what no snapshot needs: downloads that did not end, blobs without a link, and what killed
+// processes left half made. With `older_than`, first the snapshots that were not used for so long.
+// What a process fetches is left alone, and so is a model whose folder cannot be read wholly: a
+// link that does not show may lead to any blob. Errors: kIo.
 absl::StatusOr<PrunedCache> PruneCache(const HubCache& cache,
                                        std::optional<std::chrono::hours> older_than);
 

@@ -5,7 +5,9 @@
 
 #include <fstream>
 
+#include "core/base/ids.h"
 #include "daemon/hub/hub_test.h"
+#include "tests/support/sandbox.h"
 
 namespace quantized {
 namespace {
@@ -105,6 +107,76 @@ TEST_F(CacheCareTest, PruneByAge) {
   EXPECT_FALSE(fs::exists(hub_cache_.RepositoryPath(id_)));
 }
 
+TEST(TemporaryNameTest, OnlyWhatIsMadeBesideItsPlace) {
+  const std::string ulid = NewUlid();
+  for (const std::string& name :
+       {"main." + ulid + ".tmp", "main." + ulid + ".tmp.tmp", "a.b.json." + ulid + ".tmp"}) {
+    EXPECT_TRUE(IsTemporaryName(name)) << name;
+  }
+  for (const std::string& name :
+       {std::string("main"), std::string("main.tmp"), std::string(".tmp"), std::string(),
+        "main." + ulid, ulid + ".tmp", "main." + ulid + ".txt", "main." + ulid + "0.tmp"}) {
+    EXPECT_FALSE(IsTemporaryName(name)) << name;
+  }
+}
+
+TEST_F(CacheCareTest, WhatAKilledProcessLeftCountsForNothingAndIsPruned) {
+  const fs::path repository = hub_cache_.RepositoryPath(id_);
+  const fs::path snapshot = hub_cache_.SnapshotPath(id_, model_.Commit());
+  const std::string suffix = "." + NewUlid() + ".tmp";
+  const auto leave = [&] {
+    for (const fs::path& file :
+         {repository / ("refs/main" + suffix), repository / ("refs/main" + suffix + ".tmp"),
+          fs::path(hub_cache_.TreePath(id_, model_.Commit()).string() + suffix)}) {
+      std::ofstream(file) << model_.Commit();
+    }
+    fs::create_symlink("../../blobs/nothing", snapshot / ("config.json" + suffix));
+  };
+  leave();
+  const auto last_used = fs::file_time_type::clock::now() - std::chrono::hours(25);
+  fs::last_write_time(snapshot, last_used);
+
+  const auto listed = ListCache(hub_cache_);
+  ASSERT_TRUE(listed.ok()) << listed.status();
+  EXPECT_THAT((*listed)[0].snapshots[0].revisions, ElementsAre("main"));
+  EXPECT_EQ((*listed)[0].snapshots[0].files, 6u);
+  EXPECT_THAT(VerifyCache(hub_cache_, false, {})->wrong, IsEmpty());
+
+  // A blob to which nothing else leads goes with its link.
+  const fs::path blob = blobs() / std::string(40, 'a');
+  std::ofstream(blob) << "x";
+  fs::create_symlink(blob, snapshot / ("tokenizer.json" + suffix));
+  fs::last_write_time(snapshot, last_used);
+  EXPECT_EQ(PruneCache(hub_cache_, {})->files, 6u);
+  EXPECT_FALSE(fs::exists(blob));
+  for (const std::string& file : testing::FilesBelow(repository)) {
+    EXPECT_FALSE(file.ends_with(".tmp")) << file;
+  }
+  ExpectWhole(snapshot, model_);
+
+  // That was no use of the model; nor does what is left keep it.
+  leave();
+  fs::last_write_time(snapshot, last_used);
+  EXPECT_EQ(PruneCache(hub_cache_, std::chrono::hours(26))->files, 4u);
+  const auto pruned = PruneCache(hub_cache_, std::chrono::hours(24));
+  EXPECT_THAT(pruned->snapshots, ElementsAre("me/model@" + model_.Commit()));
+  EXPECT_FALSE(fs::exists(repository));
+}
+
+// A folder where the file should be lets it be written, but not renamed.
+TEST_F(CacheCareTest, AWriteThatFailsLeavesNothing) {
+  const HubId id{.name = "me/other"};
+  const std::string commit(40, 'a');
+  const RemoteFile file{.path = "config.json", .size_bytes = 1, .blob_id = std::string(40, 'b')};
+  fs::create_directories(hub_cache_.RepositoryPath(id) / "refs/main");
+  fs::create_directories(hub_cache_.TreePath(id, commit));
+  fs::create_directories(hub_cache_.SnapshotPath(id, commit) / file.path);
+  EXPECT_EQ(ErrorOf(hub_cache_.WriteRef(id, commit)), Error::kIo);
+  EXPECT_EQ(ErrorOf(hub_cache_.WriteTree(id, {.commit = commit, .files = {file}})), Error::kIo);
+  EXPECT_EQ(ErrorOf(hub_cache_.Link(id, commit, file)), Error::kIo);
+  EXPECT_THAT(testing::FilesBelow(hub_cache_.RepositoryPath(id)), IsEmpty());
+}
+
 // However old, what is being fetched stays.
 TEST_F(CacheCareTest, PruneLeavesAloneWhatIsFetched) {
   ASSERT_TRUE(RemoveAll(cache()).ok());
@@ -112,6 +184,7 @@ TEST_F(CacheCareTest, PruneLeavesAloneWhatIsFetched) {
     const auto pruned = PruneCache(hub_cache_, std::chrono::hours(0));
     ASSERT_TRUE(pruned.ok()) << pruned.status();
     EXPECT_THAT(pruned->snapshots, IsEmpty());
+    if (!fs::exists(hub_cache_.RepositoryPath(id_))) return;  // nothing is there yet
     EXPECT_THAT(pruned->skipped, ElementsAre("me/model: it is being fetched"));
   };
   // Before there is a file, and at every piece of one.

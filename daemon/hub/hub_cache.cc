@@ -36,12 +36,40 @@ bool HasSize(const fs::path& path, uint64_t size_bytes) {
   return fs::is_regular_file(path, error) && fs::file_size(path, error) == size_bytes && !error;
 }
 
-// Written beside `path` under a name of its own, so that processes do not disturb each other.
+constexpr std::string_view kTemporarySuffix = ".tmp";
+
+// A name beside `path` of its own, so that processes do not disturb each other. What was made under
+// it and not renamed goes with *this.
+class Temporary {
+ public:
+  explicit Temporary(const fs::path& path)
+      : path_(StrCat(path.string(), ".", NewUlid(), kTemporarySuffix)) {}
+  ~Temporary() {
+    if (renamed_) return;
+    ::unlink(path_.c_str());
+    ::unlink(StrCat(path_.string(), kTemporarySuffix).c_str());  // WriteFileAtomically's own
+  }
+  Temporary(const Temporary&) = delete;
+  Temporary& operator=(const Temporary&) = delete;
+
+  const fs::path& path() const { return path_; }
+
+  absl::Status Rename(const fs::path& to) {
+    RETURN_IF_ERROR(RenameDurably(path_, to));
+    renamed_ = true;
+    return absl::OkStatus();
+  }
+
+ private:
+  const fs::path path_;
+  bool renamed_ = false;
+};
+
 absl::Status Replace(const fs::path& path, std::string_view contents) {
   RETURN_IF_ERROR(CreateDirectories(path.parent_path()));
-  const fs::path temporary = StrCat(path.string(), ".", NewUlid(), ".tmp");
-  RETURN_IF_ERROR(WriteFileAtomically(temporary, contents));
-  return RenameDurably(temporary, path);
+  Temporary temporary(path);
+  RETURN_IF_ERROR(WriteFileAtomically(temporary.path(), contents));
+  return temporary.Rename(path);
 }
 
 std::optional<RemoteFile> ReadEntry(const std::string& path, const Json& entry) {
@@ -52,8 +80,8 @@ std::optional<RemoteFile> ReadEntry(const std::string& path, const Json& entry) 
                   .size_bytes = entry["size"].get<uint64_t>(),
                   .blob_id = TextOf(entry, "blob_id"),
                   .lfs_sha256 = TextOf(entry, "lfs_sha256")};
-  const bool good = IsSafeRemotePath(path) && IsHex(file.blob_id, 40) &&
-                    (file.lfs_sha256.empty() || IsHex(file.lfs_sha256, 64));
+  const bool good =
+      IsHex(file.blob_id, 40) && (file.lfs_sha256.empty() || IsHex(file.lfs_sha256, 64));
   if (!good) return std::nullopt;
   return file;
 }
@@ -118,6 +146,8 @@ std::optional<std::vector<RemoteFile>> HubCache::ReadTree(const HubId& id,
   }
   std::vector<RemoteFile> files;
   for (const auto& [path, entry] : tree["files"].items()) {
+    // huggingface_hub writes all names that the Hub told.
+    if (!IsSafeRemotePath(path)) continue;
     std::optional<RemoteFile> file = ReadEntry(path, entry);
     if (!file) return std::nullopt;
     files.push_back(*std::move(file));
@@ -156,11 +186,11 @@ absl::Status HubCache::Link(const HubId& id, std::string_view commit,
   std::error_code error;
   if (fs::read_symlink(link, error) == target && !error) return absl::OkStatus();
   RETURN_IF_ERROR(CreateDirectories(link.parent_path()));
-  const fs::path temporary = StrCat(link.string(), ".", NewUlid(), ".tmp");
-  if (::symlink(target.c_str(), temporary.c_str()) != 0) {
-    return ErrnoError(errno, "create link", temporary.string());
+  Temporary temporary(link);
+  if (::symlink(target.c_str(), temporary.path().c_str()) != 0) {
+    return ErrnoError(errno, "create link", temporary.path().string());
   }
-  return RenameDurably(temporary, link);
+  return temporary.Rename(link);
 }
 
 absl::StatusOr<std::optional<CacheLock>> CacheLock::Try(const fs::path& path) {
@@ -209,6 +239,13 @@ CacheLock& CacheLock::operator=(CacheLock&& other) noexcept {
 
 CacheLock::~CacheLock() {
   if (fd_ >= 0) ::close(fd_);
+}
+
+bool IsTemporaryName(std::string_view name) {
+  if (!name.ends_with(kTemporarySuffix)) return false;
+  while (name.ends_with(kTemporarySuffix)) name.remove_suffix(kTemporarySuffix.size());
+  const size_t dot = name.rfind('.');
+  return dot != std::string_view::npos && IsUlid(name.substr(dot + 1));
 }
 
 absl::StatusOr<bool> HasHash(const fs::path& path, std::string_view hash,

@@ -42,7 +42,8 @@ class HubCache {
   std::optional<std::string> CommitOf(const HubId& id) const;
   absl::Status WriteRef(const HubId& id, std::string_view commit) const;
 
-  // The files of a commit, as the Hub told them. nullopt: not there, or not readable.
+  // The files of a commit, as the Hub told them, but those without a safe path. nullopt: not there,
+  // or not readable.
   std::optional<std::vector<RemoteFile>> ReadTree(const HubId& id, std::string_view commit) const;
   absl::Status WriteTree(const HubId& id, const RepositoryInfo& info) const;
 
@@ -80,6 +81,10 @@ class CacheLock {
   absl::StatusOr<bool> TryFlock(int kind, const std::filesystem::path& path) const;
   int fd_;
 };
+
+// Whether `name` is one of those under which files and links are made, beside the names they then
+// get: in refs, snapshots and trees only a process that was killed leaves one.
+bool IsTemporaryName(std::string_view name);
 
 // Whether the bytes of the file at `path` have `hash`, a SHA-256 or a git blob's SHA-1, by its
 // length. Errors: kIo, kModelNotFound; kCancelled when stopped.

@@ -17,9 +17,10 @@ namespace quantized {
 // Whether anything but its name says that there is a model, or was.
 enum class Existence { kUnknown, kSeen };
 
-// The commit that `id` names now, and its files. Errors: those of HubRefusal; kIo when the Hub does
-// not answer; kValidationFailed when its answer is not what it must be: hashes, sizes, a path that
-// would leave its folder, or another commit than was asked for.
+// The commit that `id` names now, and its files, but those whose path is not safe
+// (IsSafeRemotePath). Errors: those of HubRefusal; kIo when the Hub does not answer;
+// kValidationFailed when its answer is not what it must be: hashes, sizes, or another commit than
+// was asked for.
 absl::StatusOr<RepositoryInfo> FetchRepositoryInfo(HttpClient& client, const HubId& id,
                                                    Existence existence, Retries retries);
 

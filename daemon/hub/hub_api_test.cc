@@ -1,6 +1,11 @@
 #include "daemon/hub/hub_api.h"
 
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "daemon/hub/hub_cache.h"
 #include "daemon/hub/hub_test.h"
+#include "tests/support/sandbox.h"
 
 namespace quantized {
 namespace {
@@ -137,9 +142,9 @@ TEST_F(HubApiTest, AHostileDescription) {
       const std::string& text :
       {std::string(""), std::string("[]"), std::string("{}"), std::string(R"({"sha":"main"})"),
        std::string(R"({"sha":"../../../../etc/passwd","siblings":[]})"), Info("3"), Info("[3]"),
-       Info("[{}]"), Info(deep), Info(negative), Info(huge), Info(Entry("../../x")),
-       Info(Entry("/etc/passwd")), Info(Entry("a/../../b")), Info(Entry("a\\u0000b")),
-       Info(Entry("a\\u001b[31mb")), Info(R"([{"rfilename":"a","size":1,"blobId":"../../../x"}])"),
+       Info("[{}]"), Info(Entry("")), Info(deep), Info(negative), Info(huge),
+       Info(R"([{"rfilename":"a","size":1,"blobId":"../../../x"}])"),
+       Info(R"([{"rfilename":"a\\\u001b[31mb","size":1,"blobId":"../../../x"}])"),
        Info(
            R"([{"rfilename":"a","size":1,"blobId":"607a30d783dfa663caf39e06633721c8d4cfcd7e","lfs":{"sha256":"../x","size":1}}])"),
        Info("[" + Entry("a").substr(1, Entry("a").size() - 2) + "," + Entry("a").substr(1))}) {
@@ -149,10 +154,69 @@ TEST_F(HubApiTest, AHostileDescription) {
     EXPECT_THAT(MessageOf(info.status()), Not(HasSubstr("\x1b")));
   }
   EXPECT_TRUE(ParseRepositoryInfo(*ParseHubId("me/model"), Info(Entry("a/b"))).ok());
+  const std::string good = Entry("a/b").substr(1, Entry("a/b").size() - 2);
+  for (const std::string path : {"../../x", "/etc/passwd", "a/../../b", "a/..", "./a", "a\\u0000b",
+                                 "a\\u001b[31mb", "folder\\\\x.txt", "..\\\\..\\\\x", "a\\nb"}) {
+    const auto info = ParseRepositoryInfo(*ParseHubId("me/model"),
+                                          Info("[" + good + "," + Entry(path).substr(1)));
+    ASSERT_TRUE(info.ok()) << info.status();
+    ASSERT_EQ(info->files.size(), 1u) << path;
+    EXPECT_EQ(info->files[0].path, "a/b");
+  }
   std::string many = "[";
   for (int i = 0; i <= 100'000; ++i) many += i == 0 ? "{}" : ",{}";
   EXPECT_THAT(MessageOf(ParseRepositoryInfo(*ParseHubId("me/model"), Info(many + "]")).status()),
               HasSubstr("100001 files"));
+}
+
+// Neither inside the cache nor outside of it; the rest of the model is as good as ever.
+TEST_F(HubApiTest, AFileWithoutASafePathIsNeverFetched) {
+  const testing::HubRepository model = Model("me/model");
+  testing::HubRepository odd = model;
+  // Where a path is looked at no further, the last part makes these files a model needs.
+  const std::string outside = folder_.path() / "outside/1_Pooling/config.json";
+  for (const std::string& path :
+       {std::string("../../../escaped/1_Pooling/config.json"), outside,
+        std::string("folder\\1_Pooling/config.json"), std::string("LICENSE\\x.txt")}) {
+    odd.AddFile(path, "odd");
+  }
+  server_.Add(odd);
+  const auto fetched = FetchModel(Context(), *ParseHubId("me/model"));
+  ASSERT_TRUE(fetched.ok()) << fetched.status();
+  EXPECT_EQ(fetched->commit, odd.Commit());
+  ExpectWhole(fetched->path, model);
+  EXPECT_EQ(fetched->files, 6u);
+  for (const std::string& file : testing::FilesBelow(folder_.path())) {
+    EXPECT_THAT(file, Not(HasSubstr("Pooling")));
+    EXPECT_THAT(file, Not(HasSubstr("x.txt")));
+  }
+
+  // A list that huggingface_hub wrote has every name.
+  const HubCache hub_cache(cache());
+  const std::filesystem::path tree = hub_cache.TreePath({.name = "me/model"}, odd.Commit());
+  const auto read = hub_cache.ReadTree({.name = "me/model"}, odd.Commit());
+  ASSERT_TRUE(read.has_value());
+  std::string text = Contents(tree);
+  const size_t begin = text.find("\"README.md\"");
+  ASSERT_NE(begin, std::string::npos);
+  text.insert(begin, R"("..\\x": {"size": 1, "blob_id": ")" + std::string(kCommit) + "\"}, ");
+  std::ofstream(tree) << text;
+  EXPECT_EQ(hub_cache.ReadTree({.name = "me/model"}, odd.Commit()), read);
+}
+
+TEST_F(HubApiTest, AShardWithoutASafePathIsMissed) {
+  for (const std::string shard :
+       {"..\\model-00002-of-00002.safetensors", "../../../x.safetensors"}) {
+    testing::HubRepository model = Model("me/model");
+    model.AddFile(shard, Weights(3));
+    const nlohmann::json index = {{"weight_map", {{"a", shard}}}};
+    model.AddFile("model.safetensors.index.json", index.dump());
+    server_.Add(model);
+    const auto fetched = FetchModel(Context(), *ParseHubId("me/model"));
+    EXPECT_EQ(ErrorOf(fetched.status()), Error::kValidationFailed) << fetched.status();
+    EXPECT_THAT(MessageOf(fetched.status()),
+                HasSubstr("names 1 files that the model does not have: " + shard));
+  }
 }
 
 TEST_F(HubApiTest, AnotherCommitThanWasAskedFor) {

@@ -86,7 +86,7 @@ absl::Status BlobQueue::Run() {
 
 uint64_t BlobQueue::fetched_bytes() {
   const MutexLock lock(progress_mutex_);
-  return progress_.done_bytes - std::min(not_fetched_bytes_, progress_.done_bytes);
+  return fetched_bytes_;
 }
 
 absl::Status BlobQueue::CheckDiskSpace() const {
@@ -110,7 +110,6 @@ void BlobQueue::CountWhatIsThere() {
   for (const auto& item : items_) {
     item->counted_bytes = BytesThere(context_, id_, commit_, item->file);
     progress_.done_bytes += item->counted_bytes;
-    not_fetched_bytes_ += item->counted_bytes;
   }
   context_.on_progress(progress_);
 }
@@ -173,7 +172,7 @@ std::optional<BlobQueue::Work> BlobQueue::WorkForNow() {
 absl::Status BlobQueue::Do(const Work& work, HttpClient& client) {
   if (work.begin) return Begin(*work.item, work.wait, client.stop());
   RETURN_IF_ERROR(work.download->Fetch(work.chunk, client, waiter_));
-  return FinishIfComplete(*work.item, *work.download);
+  return FinishIfComplete(*work.item, *work.download, client.stop());
 }
 
 absl::Status BlobQueue::Begin(Item& item, bool wait, const std::stop_token& stop) {
@@ -183,9 +182,14 @@ absl::Status BlobQueue::Begin(Item& item, bool wait, const std::stop_token& stop
     CountThere(item);
     return absl::OkStatus();
   }
+  RETURN_IF_ERROR(cache_.Prepare(id_));
   const fs::path lock_path = cache_.LockPath(id_, file.hash());
   ASSIGN_OR_RETURN(item.lock, CacheLock::Try(lock_path));
   if (!item.lock && wait) {
+    {
+      const MutexLock lock(progress_mutex_);
+      context_.Tell(StrCat("Waiting for '", file.path, "', which another process fetches"));
+    }
     ASSIGN_OR_RETURN(item.lock, CacheLock::Take(lock_path, stop));
   }
   if (!item.lock) {
@@ -215,11 +219,12 @@ absl::Status BlobQueue::Begin(Item& item, bool wait, const std::stop_token& stop
     const MutexLock lock(mutex_);
     item.download = download;
   }
-  return FinishIfComplete(item, *download);
+  return FinishIfComplete(item, *download, stop);
 }
 
-absl::Status BlobQueue::FinishIfComplete(Item& item, BlobDownload& download) {
-  ASSIGN_OR_RETURN(const bool finished, download.FinishIfComplete());
+absl::Status BlobQueue::FinishIfComplete(Item& item, BlobDownload& download,
+                                         const std::stop_token& stop) {
+  ASSIGN_OR_RETURN(const bool finished, download.FinishIfComplete(stop));
   if (!finished) return absl::OkStatus();
   {
     const MutexLock lock(mutex_);
@@ -278,13 +283,13 @@ void BlobQueue::Fail(const absl::Status& failure) {
 void BlobQueue::CountFetched(int64_t bytes) {
   const MutexLock lock(progress_mutex_);
   progress_.done_bytes += static_cast<uint64_t>(bytes);
+  if (bytes > 0) fetched_bytes_ += static_cast<uint64_t>(bytes);
   context_.on_progress(progress_);
 }
 
 void BlobQueue::CountBegun(const Item& item, uint64_t resumed_bytes) {
   const MutexLock lock(progress_mutex_);
   progress_.done_bytes += resumed_bytes - item.counted_bytes;
-  not_fetched_bytes_ += resumed_bytes - item.counted_bytes;
   progress_.is_fetching = true;
   context_.on_progress(progress_);
 }

@@ -37,7 +37,7 @@ class BlobQueue {
   // kValidationFailed.
   absl::Status Run();
 
-  // Of the files, the bytes that were in no cache before Run.
+  // That came over the network for the files; what had to come twice counts twice.
   uint64_t fetched_bytes();
 
  private:
@@ -66,7 +66,7 @@ class BlobQueue {
   void Changed();
   absl::Status Do(const Work& work, HttpClient& client);
   absl::Status Begin(Item& item, bool wait, const std::stop_token& stop);
-  absl::Status FinishIfComplete(Item& item, BlobDownload& download);
+  absl::Status FinishIfComplete(Item& item, BlobDownload& download, const std::stop_token& stop);
   // Links the blob into the snapshot and lets go of it.
   absl::Status Done(Item& item);
   // Takes the blob from huggingface_hub's cache, if it is there and right.
@@ -100,7 +100,7 @@ class BlobQueue {
 
   Mutex progress_mutex_;
   FetchProgress progress_ ABSL_GUARDED_BY(progress_mutex_);
-  uint64_t not_fetched_bytes_ ABSL_GUARDED_BY(progress_mutex_) = 0;
+  uint64_t fetched_bytes_ ABSL_GUARDED_BY(progress_mutex_) = 0;
 };
 
 }  // namespace quantized

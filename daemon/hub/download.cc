@@ -63,7 +63,9 @@ class BlobDownload::Receiver {
       RETURN_IF_ERROR(CheckHead(response));
     }
     if (bytes.size() > range_.size_bytes() - received_bytes_) {
-      return Changed(StrCat("more than the ", range_.size_bytes(), " bytes asked for came"));
+      const std::string why =
+          StrCat("more than the ", range_.size_bytes(), " bytes asked for came");
+      return whole_ ? Changed(why) : Refused(why);
     }
     while (!bytes.empty()) {
       const uint64_t part_bytes = download_.rules_.part_bytes();
@@ -102,6 +104,11 @@ class BlobDownload::Receiver {
     return MakeError(Error::kValidationFailed, why);
   }
 
+  absl::Status Refused(const std::string& why) {
+    verdict_ = Verdict::kRefused;
+    return MakeError(Error::kIo, why);
+  }
+
   absl::Status CheckHead(const HttpResponse& response) {
     const RemoteFile& file = download_.task_.file;
     if (NamesAnotherHash(response, file)) {
@@ -122,12 +129,13 @@ class BlobDownload::Receiver {
       verdict_ = Verdict::kNoRanges;
       return MakeError(Error::kIo, "the server sends no ranges");
     }
-    if (!IsContentRange(response.Header("content-range"), range_, file.size_bytes)) {
-      return Changed(StrCat("the server's range is '",
-                            PrintableText(response.Header("content-range")), "', expected bytes ",
-                            range_.begin, "-", range_.end - 1, "/", file.size_bytes));
-    }
-    return absl::OkStatus();
+    const std::string found = response.Header("content-range");
+    if (IsContentRange(found, range_, file.size_bytes)) return absl::OkStatus();
+    const std::string why =
+        StrCat("the server's range is '", PrintableText(found), "', expected bytes ", range_.begin,
+               "-", range_.end - 1, "/", file.size_bytes);
+    // Another place of the same file says nothing against what came before.
+    return found.ends_with(StrCat("/", file.size_bytes)) ? Refused(why) : Changed(why);
   }
 
   BlobDownload& download_;
@@ -189,6 +197,10 @@ absl::Status BlobDownload::Resume() {
     }
     for (const auto& [chunk, bytes] : journal_->parts()) chunks_[chunk].received_bytes = bytes;
     resumed_bytes_ = journal_->received_bytes();
+    ranges_came_ = resumed_bytes_ > 0;
+  } else {
+    std::error_code ignored;
+    fs::remove(JournalPath(task_.blob), ignored);  // of a process with larger parts
   }
   return file_.Allocate(size_bytes);
 }
@@ -239,7 +251,7 @@ absl::Status BlobDownload::Fetch(size_t chunk, HttpClient& client, Waiter& waite
     uint64_t received_bytes = 0;
     const Attempt attempt = FetchOnce(chunk, whole, received_bytes, client);
     if (attempt.verdict == Verdict::kDone) {
-      RETURN_IF_ERROR(Keep(chunk, whole)) << Name();
+      RETURN_IF_ERROR(Keep(chunk, whole, client.stop())) << Name();
       return Leave(chunk, ChunkState::kDone);
     }
     if (attempt.verdict == Verdict::kOtherEtag) {
@@ -255,7 +267,11 @@ absl::Status BlobDownload::Fetch(size_t chunk, HttpClient& client, Waiter& waite
     } else if (received_bytes > 0) {
       setbacks = 0;
     }
-    if (attempt.verdict == Verdict::kRefused) goes_on = ++setbacks < kMostSetbacks;
+    if (attempt.verdict == Verdict::kRefused ||
+        (attempt.verdict == Verdict::kNoRanges && RangesCame())) {
+      ForgetSource();
+      goes_on = ++setbacks < kMostSetbacks;
+    }
     absl::Status failure = attempt.failure;
     if (goes_on) {
       failure = retries.WaitToRetry(failure, attempt.response, client.stop());
@@ -286,6 +302,7 @@ BlobDownload::Source BlobDownload::SourceFor(const HttpClient& client) {
 void BlobDownload::RememberSource(const HttpClient& client, const HttpResponse& response) {
   const MutexLock lock(mutex_);
   if (OriginOf(response.url) != OriginOf(client.settings().endpoint)) direct_url_ = response.url;
+  ranges_came_ |= response.status == 206;
   const std::string etag = response.Header("etag");
   const std::string origin = OriginOf(response.url).value_or("");
   if (origin == etag_.origin) return;
@@ -298,6 +315,17 @@ void BlobDownload::DistrustEtags() {
   const MutexLock lock(mutex_);
   etags_vary_ = true;
   direct_url_.clear();
+}
+
+// Where the Hub redirects to is good for a while only.
+void BlobDownload::ForgetSource() {
+  const MutexLock lock(mutex_);
+  direct_url_.clear();
+}
+
+bool BlobDownload::RangesCame() {
+  const MutexLock lock(mutex_);
+  return ranges_came_;
 }
 
 BlobDownload::Attempt BlobDownload::FetchOnce(size_t chunk, bool whole, uint64_t& received_bytes,
@@ -339,17 +367,9 @@ BlobDownload::Attempt BlobDownload::Judge(const HttpResult& result, const Receiv
   const absl::Status refusal =
       HubRefusal(client.settings(), task_.id, task_.file.path, Existence::kSeen, response);
   if (response.status == 416) return {Verdict::kChanged, refusal, response};
-  const bool at_hub = OriginOf(response.url) == OriginOf(client.settings().endpoint);
-  if (result.may_retry || at_hub) {
-    return {result.may_retry ? Verdict::kAgain : Verdict::kFailed, refusal, response};
-  }
-  // Where the Hub redirects to is good for a while only.
-  const MutexLock lock(mutex_);
-  direct_url_.clear();
-  return {Verdict::kRefused,
-          MakeError(Error::kIo,
-                    StrCat(PublicUrl(response.url), " answers with status ", response.status)),
-          response};
+  if (result.may_retry) return {Verdict::kAgain, refusal, response};
+  const bool at_hub = IsOfHub(client.settings(), response);
+  return {at_hub ? Verdict::kFailed : Verdict::kRefused, refusal, response};
 }
 
 absl::Status BlobDownload::KeepPart(size_t chunk, uint64_t received_bytes) {
@@ -360,7 +380,7 @@ absl::Status BlobDownload::KeepPart(size_t chunk, uint64_t received_bytes) {
   return journal_->AddPart(chunk, received_bytes);
 }
 
-absl::Status BlobDownload::Keep(size_t chunk, bool whole) {
+absl::Status BlobDownload::Keep(size_t chunk, bool whole, const std::stop_token& stop) {
   if (whole) {
     const MutexLock lock(mutex_);
     for (size_t one = 0; one < chunks_.size(); ++one) {
@@ -391,7 +411,7 @@ absl::Status BlobDownload::Keep(size_t chunk, bool whole) {
     const MutexLock lock(mutex_);
     RETURN_IF_ERROR(journal_->Synced(to_sync));
   }
-  return HashWhatIsIn();
+  return HashWhatIsIn(stop);
 }
 
 std::optional<size_t> BlobDownload::NextToHash() {
@@ -404,13 +424,14 @@ std::optional<size_t> BlobDownload::NextToHash() {
   return hashed_chunks_;
 }
 
-absl::Status BlobDownload::HashWhatIsIn() {
+absl::Status BlobDownload::HashWhatIsIn(const std::stop_token& stop) {
   constexpr uint64_t kPieceBytes = 512 << 10;
   std::vector<std::byte> piece(std::min(kPieceBytes, task_.file.size_bytes));
   while (const std::optional<size_t> chunk = NextToHash()) {
     const ByteRange range = RangeOf(*chunk);
     absl::Status read;
     for (uint64_t at = range.begin; at < range.end && read.ok(); at += kPieceBytes) {
+      if (stop.stop_requested()) return DownloadCancelled();
       const auto part = std::span(piece).first(std::min(kPieceBytes, range.end - at));
       read = file_.ReadAt(at, part);
       digest_.Update(part);
@@ -463,13 +484,13 @@ absl::Status BlobDownload::StartAfresh() {
   return journal_ ? journal_->Reset() : absl::OkStatus();
 }
 
-absl::StatusOr<bool> BlobDownload::FinishIfComplete() {
+absl::StatusOr<bool> BlobDownload::FinishIfComplete(const std::stop_token& stop) {
   {
     const MutexLock lock(mutex_);
     if (finishing_ || in_flight_ > 0 || !AllDone()) return false;
     finishing_ = true;
   }
-  RETURN_IF_ERROR(HashWhatIsIn()) << Name();
+  RETURN_IF_ERROR(HashWhatIsIn(stop)) << Name();
   const std::string found = digest_.HexDigest();
   if (found != task_.file.hash()) {
     const MutexLock lock(mutex_);

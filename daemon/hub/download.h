@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -41,8 +42,8 @@ struct DownloadRules {
   size_t connections = 4;
   RetryRules retries = kPatientRules;
 
-  // What came is in the journal when it is so much: a killed process loses less than that of each
-  // connection, and so at most one chunk.
+  // What came is in the journal when it is so much: a killed process loses no more than that of
+  // each connection, and so at most one chunk.
   uint64_t part_bytes() const {
     return std::max<uint64_t>(chunk_bytes / std::max<size_t>(connections, 1), 1);
   }
@@ -83,8 +84,8 @@ class BlobDownload {
 
   // When all chunks are in: checks the hash and makes the blob. True when the blob is there; false
   // when chunks are missing, be it since the hash was wrong for the first time. Errors:
-  // kValidationFailed when it is wrong again, with both hashes; kIo.
-  absl::StatusOr<bool> FinishIfComplete();
+  // kValidationFailed when it is wrong again, with both hashes; kIo; kCancelled.
+  absl::StatusOr<bool> FinishIfComplete(const std::stop_token& stop);
 
  private:
   enum class ChunkState { kWaiting, kFetching, kDone };
@@ -95,10 +96,12 @@ class BlobDownload {
   // How an attempt ended.
   enum class Verdict {
     kDone,
-    kAgain,    // worth another attempt
-    kRefused,  // by whom the Hub redirected to: the Hub may know another place, for a few attempts
+    kAgain,  // worth another attempt
+    // By whom the Hub redirected to, or what came is no answer to what was asked: the Hub may know
+    // another place, for a few attempts.
+    kRefused,
     kFailed,
-    kNoRanges,   // the server sends whole files only
+    kNoRanges,   // the server sends whole files; where it sent ranges before, perhaps by mistake
     kOtherEtag,  // the server names the bytes otherwise now: its names are not to be relied on
     kChanged,    // the server has another file than the Hub told
   };
@@ -125,14 +128,17 @@ class BlobDownload {
   Source SourceFor(const HttpClient& client);
   void RememberSource(const HttpClient& client, const HttpResponse& response);
   void DistrustEtags();
+  void ForgetSource();
+  bool RangesCame();
   // Of the whole file, or what is missing of the claimed chunk.
   Attempt FetchOnce(size_t chunk, bool whole, uint64_t& received_bytes, HttpClient& client);
   Attempt Judge(const HttpResult& result, const Receiver& receiver, HttpClient& client);
   // So much of a claimed chunk is in.
   absl::Status KeepPart(size_t chunk, uint64_t received_bytes);
   // All of it is: journal, sync, hash.
-  absl::Status Keep(size_t chunk, bool whole);
-  absl::Status HashWhatIsIn();
+  absl::Status Keep(size_t chunk, bool whole, const std::stop_token& stop);
+  // After kCancelled the hash is of no use.
+  absl::Status HashWhatIsIn(const std::stop_token& stop);
   // The next chunk to hash, if it is in and nobody hashes.
   std::optional<size_t> NextToHash();
   // A claimed chunk is given up or kept; the last to leave starts afresh if that is due.
@@ -152,6 +158,7 @@ class BlobDownload {
   std::vector<Chunk> chunks_ ABSL_GUARDED_BY(mutex_);
   std::optional<ChunkJournal> journal_ ABSL_GUARDED_BY(mutex_);  // none for a file of one part
   bool whole_ ABSL_GUARDED_BY(mutex_) = false;                   // one stream, claimed as chunk 0
+  bool ranges_came_ ABSL_GUARDED_BY(mutex_) = false;
   size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   bool afresh_due_ ABSL_GUARDED_BY(mutex_) = false;
   bool second_time_ ABSL_GUARDED_BY(mutex_) = false;

@@ -198,7 +198,6 @@ absl::StatusOr<FetchedModel> AdoptModel(const FetchContext& context, const HubId
   }
   const HubCache cache(context.settings.cache);
   ASSIGN_OR_RETURN(const CacheLock shared, ShareRepository(context, cache, id));
-  RETURN_IF_ERROR(cache.Prepare(id));
   // A part must not pass for the whole: the list comes first, and without one the weights come
   // last.
   if (auto tree = theirs.cache.ReadTree(id, theirs.commit)) {
@@ -225,7 +224,6 @@ absl::StatusOr<FetchedModel> TakeFromCache(const FetchContext& context, const Hu
 // To be called with the repository shared.
 absl::StatusOr<FetchedModel> FetchInto(const HubCache& cache, const FetchContext& context,
                                        const HubId& id, Existence existence) {
-  RETURN_IF_ERROR(cache.Prepare(id));
   const absl::StatusOr<RepositoryInfo> info =
       Resolve(context, id, existence, context.rules.retries);
   if (!info.ok()) {

@@ -122,16 +122,115 @@ TEST_F(FetchModelTest, EveryFaultPasses) {
                                 HubFaultKind::kFlipByte,
                                 HubFaultKind::kAnotherFile,
                                 HubFaultKind::kAnotherEtag,
-                                HubFaultKind::kNoRanges};
+                                HubFaultKind::kNoRanges,
+                                HubFaultKind::kWrongRange};
   for (const HubFaultKind kind : kinds) {
+    // What came is wrong, which shows when all of it is there.
+    const bool spoils = kind == HubFaultKind::kFlipByte || kind == HubFaultKind::kAnotherFile;
     for (const uint64_t skip : {0, 1, 5, 15}) {
       SCOPED_TRACE(absl::StrCat("kind ", static_cast<int>(kind), " after ", skip));
       ASSERT_TRUE(RemoveAll(cache()).ok());
       server_.Fail({.kind = kind, .at_byte = 5000, .skip = skip});
-      Fetch(Context());
+      const FetchedModel fetched = Fetch(Context());
+      // Before a range came, a server without ranges is believed.
+      const bool is_believed = kind == HubFaultKind::kNoRanges && skip < 5;
+      const uint64_t twice_bytes = spoils || is_believed ? kWeightBytes : kChunkBytes;
+      EXPECT_LE(fetched.fetched_bytes, fetched.size_bytes + twice_bytes);
       server_.StopFailing();
     }
   }
+}
+
+// The Hub says of another file where it is.
+TEST_F(FetchModelTest, ARedirectToAnotherFile) {
+  const std::string hash = model_.files["model-00001-of-00002.safetensors"].sha256;
+  server_.Override([&](const HubRequest& request) -> std::optional<std::string> {
+    if (request.port != HubPort::kHub || !request.path.ends_with("00001-of-00002.safetensors")) {
+      return std::nullopt;
+    }
+    return absl::StrCat("HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: ", server_.cdn(),
+                        "/lfs/", hash, "\r\nX-Linked-Etag: \"", std::string(64, 'f'), "\"\r\n\r\n");
+  });
+  const absl::Status refused = FetchModel(Context(), id_).status();
+  EXPECT_EQ(ErrorOf(refused), Error::kValidationFailed) << refused;
+  EXPECT_THAT(MessageOf(refused), HasSubstr("the Hub serves \"ffff"));
+}
+
+// Nothing is made in a cache that has all.
+TEST_F(FetchModelTest, AWholeCacheMayBeReadOnly) {
+  const FetchedModel fetched = Fetch(Context());
+  ASSERT_TRUE(RemoveAll(cache() / ".locks").ok());
+  std::ofstream(cache() / ".locks") << "no folder can be made here";
+  EXPECT_EQ(Fetch(Context()).path, fetched.path);
+}
+
+// A download whose parts were smaller.
+TEST_F(FetchModelTest, ASmallFileOfOtherRules) {
+  testing::HubRepository model{.name = "me/model"};
+  model.AddFile("model.safetensors", Weights(6).substr(0, kChunkBytes));
+  server_.Add(model);
+  std::stop_source stop;
+  FetchContext stopped = Context();
+  stopped.stop = stop.get_token();
+  stopped.on_progress = [&](const FetchProgress& progress) {
+    if (progress.done_bytes > 0) stop.request_stop();
+  };
+  EXPECT_EQ(ErrorOf(FetchModel(stopped, id_).status()), Error::kCancelled);
+  EXPECT_THAT(Leftovers(), ::testing::SizeIs(2));
+  FetchContext context = Context();
+  context.rules.connections = 1;
+  ASSERT_TRUE(FetchModel(context, id_).ok());
+  EXPECT_THAT(Leftovers(), IsEmpty());
+}
+
+TEST_F(FetchModelTest, AStopEndsTheHashing) {
+  const testing::HubFile& file = model_.files["model-00001-of-00002.safetensors"];
+  const HubCache hub_cache(cache());
+  ASSERT_TRUE(hub_cache.Prepare(id_).ok());
+  const RemoteFile remote = {.path = "model-00001-of-00002.safetensors",
+                             .size_bytes = file.bytes.size(),
+                             .blob_id = file.blob_id,
+                             .lfs_sha256 = file.sha256};
+  const fs::path blob = hub_cache.BlobPath(id_, file.sha256);
+  const DownloadRules rules = Context().rules;
+  const ChunkJournal::Key key = {
+      .hash = file.sha256, .size_bytes = file.bytes.size(), .chunk_bytes = rules.chunk_bytes};
+  std::ofstream(blob.string() + ".chunks.incomplete") << file.bytes;
+  {
+    auto journal = ChunkJournal::Open(blob.string() + ".chunks.journal", key);
+    ASSERT_TRUE(journal.ok());
+    for (size_t chunk = 0; chunk < key.chunk_count(); ++chunk) {
+      ASSERT_TRUE(journal->Add(chunk).ok());
+    }
+  }
+  const auto open = [&] {
+    return *BlobDownload::Open({.id = id_, .commit = model_.Commit(), .file = remote, .blob = blob},
+                               rules, [](int64_t) {});
+  };
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_EQ(ErrorOf(open()->FinishIfComplete(stop.get_token()).status()), Error::kCancelled);
+  EXPECT_FALSE(fs::exists(blob));
+  EXPECT_TRUE(*open()->FinishIfComplete({}));
+  EXPECT_TRUE(fs::exists(blob));
+}
+
+// Whoever waits is told for what.
+TEST_F(FetchModelTest, AWaitForAnotherProcessIsTold) {
+  const HubCache hub_cache(cache());
+  ASSERT_TRUE(hub_cache.Prepare(id_).ok());
+  const std::string hash = model_.files["model-00001-of-00002.safetensors"].sha256;
+  std::optional<CacheLock> theirs = *CacheLock::Try(hub_cache.LockPath(id_, hash));
+  ASSERT_TRUE(theirs);
+  std::string message;
+  FetchContext context = Context();
+  context.on_message = [&](std::string_view text) {
+    message = text;
+    theirs.reset();
+  };
+  Fetch(context);
+  EXPECT_EQ(message,
+            "Waiting for 'model-00001-of-00002.safetensors', which another process fetches");
 }
 
 TEST_F(FetchModelTest, FaultsAtTheHubPass) {

@@ -152,12 +152,11 @@ HttpResult HttpClient::Get(const HttpRequest& request, const BodySink& sink) {
   std::map<std::string, std::string> linked;
   std::string url = request.url;
   for (int hop = 0; hop <= kMaxRedirects; ++hop) {
-    HttpResult result = GetOnce(request, url, sink);
+    HttpResult result = GetOnce(request, url, linked, sink);
     const std::string location = result.response.Header("location");
     for (const auto& [name, value] : result.response.headers) {
       if (name.starts_with("x-linked-")) linked[name] = value;
     }
-    result.response.headers.insert(linked.begin(), linked.end());
     if (!result.transfer.ok() || !IsRedirect(result.response.status)) return result;
     const std::optional<std::string> next = ResolveLocation(url, location);
     if (!next || (!IsHttps(*next) && IsHttps(settings_.endpoint))) {
@@ -175,6 +174,7 @@ HttpResult HttpClient::Get(const HttpRequest& request, const BodySink& sink) {
 }
 
 HttpResult HttpClient::GetOnce(const HttpRequest& request, const std::string& url,
+                               const std::map<std::string, std::string>& linked,
                                const BodySink& sink) {
   // One for each request: what a failed one leaves behind in its handle, as the receive buffer
   // after a name that was not found, makes curl refuse options for the next.
@@ -183,6 +183,7 @@ HttpResult HttpClient::GetOnce(const HttpRequest& request, const std::string& ur
   CHECK(easy != nullptr);
   Transfer transfer{.easy = easy, .sink = sink, .result = {}};
   transfer.result.response.url = url;
+  transfer.result.response.headers = linked;
   if (stop_.stop_requested()) {
     transfer.result.transfer = DownloadCancelled();
     return std::move(transfer.result);

@@ -92,8 +92,9 @@ class HttpClient {
   struct Handles;
   struct Transfer;
 
-  // Without redirects.
-  HttpResult GetOnce(const HttpRequest& request, const std::string& url, const BodySink& sink);
+  // Without redirects. `linked`: what the hops before said of the file.
+  HttpResult GetOnce(const HttpRequest& request, const std::string& url,
+                     const std::map<std::string, std::string>& linked, const BodySink& sink);
 
   const HttpSettings settings_;
   const std::stop_token stop_;

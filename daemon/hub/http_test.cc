@@ -34,17 +34,19 @@ class HttpTest : public HubTest {
   HttpResult Get(const std::string& url, HttpSettings settings, std::stop_token stop = {}) {
     body_.clear();
     HttpClient client(settings, stop);
-    return client.Get({.url = url}, [&](const HttpResponse&, std::span<const std::byte> bytes) {
-      body_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-      return absl::OkStatus();
-    });
+    return client.Get({.url = url},
+                      [&](const HttpResponse& head, std::span<const std::byte> bytes) {
+                        linked_ = head.Header("x-linked-etag");
+                        body_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+                        return absl::OkStatus();
+                      });
   }
 
   static std::string Redirect(const std::string& location) {
     return "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + "\r\n\r\n";
   }
 
-  std::string body_;
+  std::string body_, linked_;
 };
 
 TEST_F(HttpTest, TheTokenStaysAtTheEndpoint) {
@@ -85,6 +87,7 @@ TEST_F(HttpTest, HeadersAreThoseOfTheLastHop) {
   EXPECT_EQ(result.response.Header("etag"), "");
   EXPECT_EQ(result.response.Header("retry-after"), "");
   EXPECT_EQ(result.response.Header("x-linked-etag"), "\"linked\"");
+  EXPECT_EQ(linked_, "\"linked\"");
 }
 
 TEST_F(HttpTest, RedirectsThatAreRefused) {

@@ -94,8 +94,17 @@ std::string FileUrl(std::string_view endpoint, const HubId& id, std::string_view
                 PercentEncode(path, true));
 }
 
+bool IsOfHub(const HttpSettings& settings, const HttpResponse& response) {
+  return OriginOf(response.url) == OriginOf(settings.endpoint);
+}
+
 absl::Status HubRefusal(const HttpSettings& settings, const HubId& id, std::string_view what,
                         Existence existence, const HttpResponse& response) {
+  if (!IsOfHub(settings, response)) {
+    return MakeError(Error::kIo,
+                     StrCat(PublicUrl(response.url), " answers with status ", response.status),
+                     "The Hub redirects there: check that network and proxy let it be read");
+  }
   const std::string code = response.Header("x-error-code");
   const bool anonymous = settings.token.empty();
   const int status = response.status;
@@ -122,16 +131,17 @@ absl::Status HubRefusal(const HttpSettings& settings, const HubId& id, std::stri
                      StrCat("Hugging Face Hub refuses the token for model '", id.name, "'"),
                      "Set HF_TOKEN to a valid token of https://huggingface.co/settings/tokens");
   }
+  // Before it is cut: a part of the token would not be found later.
+  std::string why = PrintableText(
+      WithoutToken(response.Header("x-error-message"), settings.token).substr(0, 300));
+  if (!why.empty()) why = StrCat(": ", why);
   if (status == 403) {
     return MakeError(Error::kAuthenticationRequired,
-                     StrCat("Hugging Face Hub denies access to model '", id.name, "'"),
+                     StrCat("Hugging Face Hub denies access to model '", id.name, "'", why),
                      StrCat("Set HF_TOKEN to a token that may read ", PageOf(settings, id)));
   }
-  // Before it is cut: a part of the token would not be found later.
-  const std::string why = PrintableText(
-      WithoutToken(response.Header("x-error-message"), settings.token).substr(0, 300));
-  return MakeError(Error::kIo, StrCat(PublicUrl(response.url), " answers with status ", status,
-                                      why.empty() ? "" : ": ", why));
+  return MakeError(Error::kIo,
+                   StrCat(PublicUrl(response.url), " answers with status ", status, why));
 }
 
 absl::StatusOr<RepositoryInfo> ParseRepositoryInfo(const HubId& id, std::string_view text) {

@@ -31,9 +31,13 @@ absl::StatusOr<RepositoryInfo> ParseRepositoryInfo(const HubId& id, std::string_
 std::string FileUrl(std::string_view endpoint, const HubId& id, std::string_view commit,
                     std::string_view path);
 
+// Whether the Hub itself answered, and not whom it redirects to.
+bool IsOfHub(const HttpSettings& settings, const HttpResponse& response);
+
 // What a status that is no success means for `what`, which is empty for the model, else a file of
 // it: kModelNotFound, kAuthenticationRequired, or kIo for any other. To who may not read it, the
 // Hub answers for a private model as for none: it is not found, unless it was seen (docs/adr/008).
+// Of whom the Hub redirects to it is kIo: he knows nothing of models and accounts.
 absl::Status HubRefusal(const HttpSettings& settings, const HubId& id, std::string_view what,
                         Existence existence, const HttpResponse& response);
 

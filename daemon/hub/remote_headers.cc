@@ -111,6 +111,7 @@ class RemoteReader {
       may_retry = true;
     } else if (failure.ok()) {
       failure = HubRefusal(client_.settings(), id_, file.path, Existence::kSeen, response);
+      may_retry |= !IsOfHub(client_.settings(), response);  // the Hub may know another place
     }
     if (!may_retry) return failure;
     return retries.WaitToRetry(failure, response, context_.stop);

@@ -204,6 +204,24 @@ TEST_F(RemoteHeadersTest, APinIsTheCommitOfWhatCanBeFetched) {
   EXPECT_EQ(ErrorOf(PinModel(Context(), id).status()), Error::kAuthenticationRequired);
 }
 
+// Whom the Hub redirects to knows nothing of accounts and models.
+TEST_F(RemoteHeadersTest, ARefusalOfAnotherIsNotTheHubs) {
+  server_.Add(Model("me/model"));
+  const HubId id = *ParseHubId("me/model");
+  for (const std::string status : {"401 Unauthorized", "403 Forbidden", "404 Not Found"}) {
+    server_.Override([&](const testing::HubRequest& request) -> std::optional<std::string> {
+      if (request.port != testing::HubPort::kCdn) return std::nullopt;
+      return absl::StrCat("HTTP/1.1 ", status, "\r\nContent-Length: 0\r\n\r\n");
+    });
+    const absl::Status failure = PinModel(Context(), id).status();
+    EXPECT_EQ(ErrorOf(failure), Error::kIo) << failure;
+    EXPECT_THAT(MessageOf(failure), HasSubstr("answers with status " + status.substr(0, 3)));
+  }
+  server_.Override(nullptr);
+  server_.Fail({.kind = testing::HubFaultKind::kExpired, .times = 2});
+  EXPECT_TRUE(PinModel(Context(), id).ok());
+}
+
 // A person waits for the answer.
 TEST_F(RemoteHeadersTest, APinIsGivenUpSoon) {
   server_.Add(Model("me/model"));
@@ -232,6 +250,10 @@ TEST_F(RemoteHeadersTest, APinnedModelIsThatCommitWhateverItsBranchBecame) {
   server_.Add(model);
   const HubId id = *ParseHubId("me/model");
   const std::string commit = *PinModel(Context(), id);
+  testing::HubRepository newer = model;
+  newer.AddFile("model-00001-of-00002.safetensors", Weights(7));
+  server_.Add(newer);
+  EXPECT_NE(*PinModel(Context(), id), commit);
   const auto fetched = FetchPinnedModel(Context(), id, commit);
   ASSERT_TRUE(fetched.ok()) << fetched.status();
   ExpectWhole(fetched->path, model);

@@ -31,7 +31,10 @@ std::optional<seconds> RetryAfter(const HttpResponse& response) {
   if (absl::SimpleAtoi(text, &count)) return seconds(std::max<int64_t>(count, 0));
   const std::time_t date = curl_getdate(text.c_str(), nullptr);
   if (date < 0) return std::nullopt;
-  return seconds(std::max<int64_t>(date - std::time(nullptr), 0));
+  // By the clock of who gives it, where he tells.
+  const std::time_t theirs = curl_getdate(response.Header("date").c_str(), nullptr);
+  const std::time_t now = theirs < 0 ? std::time(nullptr) : theirs;
+  return seconds(std::max<int64_t>(date - now, 0));
 }
 
 // https://huggingface.co/docs/hub/rate-limits: `"resolvers";r=0;t=55`, for each limit the requests

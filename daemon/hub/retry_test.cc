@@ -77,6 +77,10 @@ TEST(RetriesTest, WaitsAsLongAsTheServerAsks) {
   EXPECT_EQ(waiter.waits().back(), seconds(42));
   EXPECT_TRUE(retries.WaitToRetry(kFault, asking("Wed, 21 Oct 2015 07:28:00 GMT"), {}).ok());
   EXPECT_LT(waiter.waits().back(), seconds(42));
+  HttpResponse dated = asking("Wed, 21 Oct 2015 07:28:00 GMT");
+  dated.headers["date"] = "Wed, 21 Oct 2015 07:27:10 GMT";
+  EXPECT_TRUE(retries.WaitToRetry(kFault, dated, {}).ok());
+  EXPECT_EQ(waiter.waits().back(), seconds(50));
   EXPECT_TRUE(retries.WaitToRetry(kFault, asking("nonsense"), {}).ok());
   EXPECT_THAT(MessageOf(retries.WaitToRetry(kFault, asking("3600"), {})),
               HasSubstr("the server asks to wait for 3600 seconds"));

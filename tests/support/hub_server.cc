@@ -12,6 +12,7 @@
 #include <charconv>
 #include <chrono>
 #include <condition_variable>
+#include <list>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -190,6 +191,9 @@ class HubServer::Impl {
   mutable std::mutex mutex_;  // guards what follows
   mutable std::condition_variable came_;
   std::map<std::string, HubRepository> repositories_;
+  // What repositories were before: their commits can still be asked for, and a file may be on its
+  // way.
+  std::list<HubRepository> older_;
   std::set<std::string> tokens_, public_tokens_;
   std::vector<HubFault> faults_;
   std::function<std::optional<std::string>(const HubRequest&)> override_;
@@ -342,8 +346,13 @@ class HubServer::Impl {
     return {nullptr, ""};
   }
 
-  static bool IsRevision(const HubRepository& repository, const std::string& revision) {
-    return revision == repository.revision || revision == repository.Commit();
+  // What `now` was at `revision`; nullptr: there is no such revision.
+  const HubRepository* At(const HubRepository& now, const std::string& revision) const {
+    if (revision == now.revision || revision == now.Commit()) return &now;
+    for (const HubRepository& before : older_) {
+      if (before.name == now.name && before.Commit() == revision) return &before;
+    }
+    return nullptr;
   }
 
   // The answer; or, with `file`, the headers that belong to it, without those of its length.
@@ -351,10 +360,10 @@ class HubServer::Impl {
     static const HubRepository kNone;
     const bool api = request.path.starts_with("/api/");
     const auto [found, rest] = Find(request.path, api ? "/api/models/" : "/");
-    const HubRepository& repository = found == nullptr ? kNone : *found;
+    const HubRepository& now = found == nullptr ? kNone : *found;
     std::string refusal;
     const bool open = api || rest.ends_with("/README.md");
-    if (!MayRead(request, repository, !open, refusal)) return refusal;
+    if (!MayRead(request, now, !open, refusal)) return refusal;
     if (found == nullptr) return Refusal("404 Not Found", "RepoNotFound", "Repository not found");
     std::istringstream parts(rest.empty() ? rest : rest.substr(1));
     std::string verb, revision, path;
@@ -363,9 +372,11 @@ class HubServer::Impl {
     std::getline(parts, path);
     revision = Decoded(revision);
     path = Decoded(path);
-    if (!verb.empty() && !IsRevision(repository, revision)) {
+    const HubRepository* const chosen = verb.empty() ? &now : At(now, revision);
+    if (chosen == nullptr) {
       return Refusal("404 Not Found", "RevisionNotFound", StrCat("Invalid rev id: ", revision));
     }
+    const HubRepository& repository = *chosen;
     if (api && (verb.empty() || verb == "revision")) return JsonAnswer(InfoOf(repository));
     if (api && verb == "tree") return JsonAnswer(TreeOf(repository));
     const auto entry = repository.files.find(path);
@@ -388,14 +399,20 @@ class HubServer::Impl {
 
   std::string AtCdn(const HubRequest& request, const HubFile*& file) const {
     for (const auto& [name, repository] : repositories_) {
-      for (const auto& [path, candidate] : repository.files) {
-        if (candidate.lfs && request.path == StrCat("/lfs/", candidate.sha256)) {
-          file = &candidate;
-          return StrCat("ETag: \"cdn-", candidate.sha256, "\"\r\n");
-        }
-      }
+      if ((file = LargeFile(repository, request.path)) != nullptr) break;
     }
-    return Refusal("404 Not Found", "", "no such object");
+    for (auto before = older_.begin(); file == nullptr && before != older_.end(); ++before) {
+      file = LargeFile(*before, request.path);
+    }
+    if (file == nullptr) return Refusal("404 Not Found", "", "no such object");
+    return StrCat("ETag: \"cdn-", file->sha256, "\"\r\n");
+  }
+
+  static const HubFile* LargeFile(const HubRepository& repository, std::string_view path) {
+    for (const auto& [name, file] : repository.files) {
+      if (file.lfs && path == StrCat("/lfs/", file.sha256)) return &file;
+    }
+    return nullptr;
   }
 
   bool SendFile(int fd, const HubRequest& request, const HubFile& file, std::string headers,
@@ -413,8 +430,9 @@ class HubServer::Impl {
       begin = std::min(request.range->first, end);
       end = std::min(request.range->second, end);
       status = "206 Partial Content";
-      StrAppend(&headers, "Content-Range: bytes ", begin, "-", end - 1, "/", file.size_bytes,
-                "\r\n");
+      const uint64_t shift = is(HubFaultKind::kWrongRange) ? 1 : 0;
+      StrAppend(&headers, "Content-Range: bytes ", begin + shift, "-", end - 1 + shift, "/",
+                file.size_bytes, "\r\n");
     }
     if (!SendAll(fd, Head(status, headers + "Accept-Ranges: bytes\r\n", end - begin))) return false;
     if (request.method == "HEAD") return true;
@@ -473,7 +491,9 @@ std::string HubServer::certificate() const { return impl_->tls_->certificate(); 
 
 void HubServer::Add(HubRepository repository) {
   const std::lock_guard lock(impl_->mutex_);
-  impl_->repositories_[repository.name] = std::move(repository);
+  HubRepository& now = impl_->repositories_[repository.name];
+  if (!now.name.empty()) impl_->older_.push_back(std::move(now));
+  now = std::move(repository);
 }
 
 void HubServer::Accept(std::string token) {

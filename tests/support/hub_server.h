@@ -42,6 +42,7 @@ enum class HubFaultKind {
   kAnotherFile,      // bytes and ETag of another file of the same size
   kAnotherEtag,      // the right bytes
   kNoRanges,         // whole files only
+  kWrongRange,       // says that the bytes are those one further
 };
 
 struct HubFault {

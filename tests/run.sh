@@ -140,13 +140,15 @@ check "make_smollm2.sh" tests/support/make_smollm2.sh
 build release all || finish
 run_tests release
 if [ $quick = no ]; then
-  build asan core/all daemon/worker/all daemon/executors/all daemon/queue/all tests/fuzz/all &&
-    run_tests asan -R '^(core_|daemon_worker|daemon_executors|daemon_queue|fuzz_)'
+  build asan core/all daemon/worker/all daemon/executors/all daemon/queue/all daemon/hub/all \
+    tests/fuzz/all &&
+    run_tests asan -R '^(core_|daemon_worker|daemon_executors|daemon_queue|daemon_hub|fuzz_)'
   # Of the kernels what runs on several threads: encoders, and tables made at first use. Executors with
   # the fake worker: the real one is a program of its own, and asan's.
   build tsan kernels/codecs/all kernels/iq_grids/all core/base/all daemon_executors_test \
-    daemon/queue/all &&
-    run_tests tsan -R '^(kernels_.*(Threads|iq_grids)|core_base|daemon_executors_test|daemon_queue)'
+    daemon/queue/all daemon/hub/all &&
+    run_tests tsan \
+      -R '^(kernels_.*(Threads|iq_grids)|core_base|daemon_executors_test|daemon_queue|daemon_hub)'
   tidy
   fuzz
 fi

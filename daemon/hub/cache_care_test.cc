@@ -188,7 +188,7 @@ TEST_F(CacheCareTest, PruneLeavesAloneWhatIsFetched) {
     EXPECT_THAT(pruned->skipped, ElementsAre("me/model: it is being fetched"));
   };
   // Before there is a file, and at every piece of one.
-  server_.Override([&](const testing::HubRequest& request) -> std::optional<std::string> {
+  server_.Override([prune](const testing::HubRequest& request) -> std::optional<std::string> {
     if (request.path.starts_with("/api/")) prune();
     return std::nullopt;
   });

@@ -144,7 +144,7 @@ TEST_F(FetchModelTest, EveryFaultPasses) {
 // The Hub says of another file where it is.
 TEST_F(FetchModelTest, ARedirectToAnotherFile) {
   const std::string hash = model_.files["model-00001-of-00002.safetensors"].sha256;
-  server_.Override([&](const HubRequest& request) -> std::optional<std::string> {
+  server_.Override([this, hash](const HubRequest& request) -> std::optional<std::string> {
     if (request.port != HubPort::kHub || !request.path.ends_with("00001-of-00002.safetensors")) {
       return std::nullopt;
     }
@@ -388,7 +388,7 @@ TEST_F(FetchModelTest, AChunkThatIsInIsNotAskedForAgain) {
   model.AddFile("model.safetensors", bytes);
   server_.Add(model);
   std::vector<uint64_t> asked;
-  server_.Override([&](const HubRequest& request) -> std::optional<std::string> {
+  server_.Override([&asked, bytes](const HubRequest& request) -> std::optional<std::string> {
     if (request.port != HubPort::kCdn || !request.range) return std::nullopt;
     const auto& [begin, end] = *request.range;
     asked.push_back(begin);
@@ -401,6 +401,7 @@ TEST_F(FetchModelTest, AChunkThatIsInIsNotAskedForAgain) {
   const auto fetched = FetchModel(context, id_);
   ASSERT_TRUE(fetched.ok()) << fetched.status();
   ExpectWhole(fetched->path, model);
+  server_.Override(nullptr);  // nobody is at `asked` any more
   std::vector<uint64_t> once;
   for (uint64_t at = 0; at < bytes.size(); at += kChunkBytes) once.push_back(at);
   EXPECT_EQ(asked, once);
@@ -704,7 +705,7 @@ TEST_F(FetchModelTest, WrongSizes) {
                      R"(","siblings":[{"rfilename":"model-00001-of-00002.safetensors","blobId":")",
                      file.blob_id, R"(","size":1,"lfs":{"sha256":")", file.sha256, R"(","size":)",
                      kWeightBytes + wrong, "}}]}");
-    server_.Override([&](const HubRequest& request) -> std::optional<std::string> {
+    server_.Override([body](const HubRequest& request) -> std::optional<std::string> {
       if (!request.path.starts_with("/api/")) return std::nullopt;
       return absl::StrCat("HTTP/1.1 200 OK\r\nContent-Length: ", body.size(), "\r\n\r\n", body);
     });

@@ -94,7 +94,7 @@ TEST_F(HttpTest, RedirectsThatAreRefused) {
   const std::string secure = "https://127.0.0.1:1";
   for (const std::string& location :
        {std::string("file:///etc/passwd"), std::string("gopher://x/"), std::string("")}) {
-    server_.Override([&](const HubRequest&) { return Redirect(location); });
+    server_.Override([location](const HubRequest&) { return Redirect(location); });
     const HttpResult result = Get(server_.endpoint() + "/x", Settings());
     EXPECT_EQ(ErrorOf(result.transfer), Error::kIo) << location;
     EXPECT_FALSE(result.may_retry);
@@ -118,7 +118,7 @@ TEST_F(HttpTest, EndlessRedirects) {
 
 TEST_F(HttpTest, EndlessHeadersAndErrors) {
   const std::string flood(1 << 20, 'x');
-  server_.Override([&](const HubRequest&) {
+  server_.Override([flood](const HubRequest&) {
     std::string answer = "HTTP/1.1 200 OK\r\n";
     for (int i = 0; i < 2000; ++i)
       answer += "X-" + std::to_string(i) + ": " + flood.substr(0, 1000) + "\r\n";
@@ -126,9 +126,9 @@ TEST_F(HttpTest, EndlessHeadersAndErrors) {
   });
   HttpResult result = Get(server_.endpoint() + "/x", Settings());
   EXPECT_THAT(MessageOf(result.transfer), HasSubstr("headers of the response are longer"));
-  server_.Override([&](const HubRequest&) { return "HTTP/1.1 200 OK\r\nX: " + flood + flood; });
+  server_.Override([flood](const HubRequest&) { return "HTTP/1.1 200 OK\r\nX: " + flood + flood; });
   EXPECT_FALSE(Get(server_.endpoint() + "/x", Settings()).transfer.ok());
-  server_.Override([&](const HubRequest&) {
+  server_.Override([flood](const HubRequest&) {
     return "HTTP/1.1 404 Not Found\r\nContent-Length: 1048576\r\n\r\n" + flood;
   });
   result = Get(server_.endpoint() + "/x", Settings());

@@ -282,7 +282,7 @@ TEST_F(ProgramTest, ATokenThatComesBackIsNotTold) {
                      "\r\nContent-Length: 0\r\n\r\n"),
         absl::StrCat("HTTP/1.1 302 Found\r\nLocation: ", server_.cdn(), "/", kCanary,
                      "\r\nContent-Length: 0\r\n\r\n")}) {
-    server_.Override([&](const HubRequest& request) -> std::optional<std::string> {
+    server_.Override([answer](const HubRequest& request) -> std::optional<std::string> {
       if (request.port == HubPort::kHub) return answer;
       return "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
     });

@@ -209,7 +209,7 @@ TEST_F(RemoteHeadersTest, ARefusalOfAnotherIsNotTheHubs) {
   server_.Add(Model("me/model"));
   const HubId id = *ParseHubId("me/model");
   for (const std::string status : {"401 Unauthorized", "403 Forbidden", "404 Not Found"}) {
-    server_.Override([&](const testing::HubRequest& request) -> std::optional<std::string> {
+    server_.Override([status](const testing::HubRequest& request) -> std::optional<std::string> {
       if (request.port != testing::HubPort::kCdn) return std::nullopt;
       return absl::StrCat("HTTP/1.1 ", status, "\r\nContent-Length: 0\r\n\r\n");
     });

@@ -154,7 +154,8 @@ TEST_F(ProgramTest, AKillCostsAtMostOneChunk) {
                                                   int64_t{0}, std::plus<>(),
                                                   [](char a, char b) { return a != b ? 1 : 0; }));
   };
-  for (const uint64_t skip : {2, 6, 9}) {
+  // So few that the last chunk, which is short, is not among those that stall.
+  for (const uint64_t skip : {1, 4}) {
     SCOPED_TRACE(skip);
     ASSERT_TRUE(RemoveAll(cache()).ok());
     server_.ForgetRequests();
@@ -163,11 +164,10 @@ TEST_F(ProgramTest, AKillCostsAtMostOneChunk) {
                   .times = kConnections,
                   .at_byte = kStallAt,
                   .skip = skip});
-    const size_t stalled = std::min<size_t>(kConnections, kWeightBytes / kChunkBytes - skip);
     {
       Process process(Command({"fetch", "me/model"}), Options());
       const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
-      while (missing_bytes() > kWeightBytes - skip * kChunkBytes - stalled * kStallAt) {
+      while (missing_bytes() > kWeightBytes - skip * kChunkBytes - kConnections * kStallAt) {
         ASSERT_LT(std::chrono::steady_clock::now(), deadline);
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
       }

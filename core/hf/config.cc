@@ -218,7 +218,9 @@ std::string FieldName(std::span<const std::string_view> names, const json& field
 absl::StatusOr<HfConfig> HfConfig::Read(const std::filesystem::path& directory) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(directory / kFile, kMaxConfigBytes));
   ASSIGN_OR_RETURN(HfConfig config, Parse(text));
-  if (!config.quantization_) config.quantization_ = QuantizationBeside(directory);
+  if (!config.quantization_) {
+    ASSIGN_OR_RETURN(config.quantization_, QuantizationBeside(directory));
+  }
   return config;
 }
 

@@ -19,7 +19,8 @@ namespace quantized {
 class HfConfig {
  public:
   // Errors: kModelNotFound when `directory` has no config.json; kValidationFailed when it is no
-  // sound JSON object or a member that shapes the others has the wrong type.
+  // sound JSON object or a member that shapes the others has the wrong type; those of
+  // QuantizationBeside.
   static absl::StatusOr<HfConfig> Read(const std::filesystem::path& directory);
   // From the text of a config.json.
   static absl::StatusOr<HfConfig> Parse(std::string_view text);

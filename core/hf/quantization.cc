@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "core/base/str_cat.h"
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/base/status_macros.h"
 #include "core/hf/json_file.h"
 
 namespace quantized {
@@ -64,14 +66,22 @@ std::optional<HfQuantization> QuantizationIn(const json& fields) {
   return std::nullopt;
 }
 
-std::optional<HfQuantization> QuantizationBeside(const std::filesystem::path& directory) {
+absl::StatusOr<std::optional<HfQuantization>> QuantizationBeside(
+    const std::filesystem::path& directory) {
   for (const FileRow& file : kFiles) {
-    const auto fields = ReadJsonObject(directory / file.name, kMaxBytes);
-    if (!fields.ok() || !HasNumber(*fields, {"bits", "w_bit"}) ||
+    const std::filesystem::path path = directory / file.name;
+    if (!Exists(path)) continue;
+    ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxBytes));
+    absl::StatusOr<json> fields = ParseJson(text, path.string());
+    if (!fields.ok()) {
+      return MakeError(Error::kValidationFailed, std::string(fields.status().message()),
+                       "Mend the file, or remove it where another program left it");
+    }
+    if (!fields->is_object() || !HasNumber(*fields, {"bits", "w_bit"}) ||
         !HasNumber(*fields, {"group_size", "q_group_size"})) {
       continue;
     }
-    HfQuantization made = Made(*fields, file.method, std::string(file.name));
+    HfQuantization made = Made(*std::move(fields), file.method, std::string(file.name));
     made.is_beside = true;
     return made;
   }

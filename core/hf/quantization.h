@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "nlohmann/json.hpp"
 
 namespace quantized {
@@ -23,8 +24,10 @@ struct HfQuantization {
 // load_in_8bit, as for transformers, else GPTQ's.
 std::optional<HfQuantization> QuantizationIn(const nlohmann::json& fields);
 
-// Of quantize_config.json (AutoGPTQ) or quant_config.json (AutoAWQ). Nothing where neither is
-// there, can be read and has bits and a group size: other tools have files of these names.
-std::optional<HfQuantization> QuantizationBeside(const std::filesystem::path& directory);
+// Of quantize_config.json (AutoGPTQ) or quant_config.json (AutoAWQ). Nothing where neither is there
+// and has bits and a group size: other tools have files of these names. Errors: those of reading a
+// file that is there, and kValidationFailed where it is no JSON, naming it.
+absl::StatusOr<std::optional<HfQuantization>> QuantizationBeside(
+    const std::filesystem::path& directory);
 
 }  // namespace quantized

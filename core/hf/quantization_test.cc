@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/hf/config.h"
 #include "gmock/gmock.h"
@@ -71,12 +72,26 @@ TEST_F(QuantizationTest, OlderProgramsWroteAFileBesideIt) {
 
 TEST_F(QuantizationTest, FilesOfOtherToolsAreNoneOfTheirs) {
   Write("config.json", "{}");
-  for (const char* text : {"{", "[]", "{}", R"({"modes": ["fp16", "q8"], "bits": 4})",
+  for (const char* text : {"[]", "{}", R"({"modes": ["fp16", "q8"], "bits": 4})",
                            R"({"per_channel": true, "reduce_range": true})",
                            R"({"bits": "4", "group_size": "128"})"}) {
     Write("quantize_config.json", text);
     EXPECT_FALSE(Read().has_value()) << text;
   }
+}
+
+// Passed over, packed weights would be taken for the model's own.
+TEST_F(QuantizationTest, AFileThatIsNoJsonIsAnError) {
+  Write("config.json", "{}");
+  Write("quantize_config.json", R"({"bits": 4, )");
+  const absl::Status status = HfConfig::Read(folder_.path()).status();
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(ErrorOf(status), Error::kValidationFailed);
+  EXPECT_THAT(std::string(status.message()),
+              ::testing::StartsWith((folder_.path() / "quantize_config.json").string()));
+  EXPECT_THAT(SuggestionOf(status), ::testing::HasSubstr("Mend the file"));
+  Write("config.json", R"({"quantization_config": {"quant_method": "fp8"}})");
+  EXPECT_EQ(Read()->method, "fp8");
 }
 
 }  // namespace

@@ -100,7 +100,7 @@ absl::StatusOr<ModelSummary> SummarizeHf(const HfConfig& config, const HfWeights
   if (summary.architecture.empty() && type != config.file().end() && type->is_string()) {
     summary.architecture = type->get<std::string>();
   }
-  const bool is_quantized = QuantizationOf(config, weights) != nullptr;
+  const bool is_quantized = QuantizationOf(config, weights) != nullptr || HasPackedLinears(weights);
   std::map<DType, uint64_t> bytes_by_type;  // codes of quantized weights do not count
   for (const HfWeights::Tensor& tensor : weights.tensors()) {
     if (IsBuffer(tensor.info->name)) continue;

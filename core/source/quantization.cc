@@ -10,6 +10,18 @@
 #include "core/tensor/text.h"
 
 namespace quantized {
+namespace {
+
+// The first that stands for codes; null where there is none.
+const HfWeights::Tensor* FindCodes(const HfWeights& weights) {
+  const auto tensors = weights.tensors();
+  const auto found = std::ranges::find_if(tensors, [](const HfWeights::Tensor& tensor) {
+    return tensor.info->dtype == DType::kI32 && tensor.info->name.ends_with(".qweight");
+  });
+  return found == tensors.end() ? nullptr : &*found;
+}
+
+}  // namespace
 
 const HfQuantization* QuantizationOf(const HfConfig& config, const HfWeights& weights) {
   const std::optional<HfQuantization>& said = config.quantization();
@@ -19,6 +31,20 @@ const HfQuantization* QuantizationOf(const HfConfig& config, const HfWeights& we
   };
   if (said->is_beside && std::ranges::none_of(weights.tensors(), is_packed)) return nullptr;
   return &*said;
+}
+
+bool HasPackedLinears(const HfWeights& weights) { return FindCodes(weights) != nullptr; }
+
+absl::Status CheckPackingIsSaid(const HfConfig& config, const HfWeights& weights) {
+  const HfWeights::Tensor* codes = FindCodes(weights);
+  if (codes == nullptr || config.quantization()) return absl::OkStatus();
+  return MakeError(Error::kValidationFailed,
+                   StrCat(codes->Origin(),
+                          ": packed, found no quantization_config in config.json and no "
+                          "quantize_config.json or quant_config.json with bits and group_size, "
+                          "expected one that says how"),
+                   "Add the configuration that came with the weights: config.json with "
+                   "quantization_config, or the file beside it");
 }
 
 absl::Status QuantizedAlready(const HfQuantization& quantization) {

@@ -17,6 +17,13 @@ namespace quantized {
 // `config`.
 const HfQuantization* QuantizationOf(const HfConfig& config, const HfWeights& weights);
 
+// Whether linears are packed as AWQ and GPTQ pack them, whatever the directory says of it.
+bool HasPackedLinears(const HfWeights& weights);
+
+// kValidationFailed where they are and nothing says how: what is packed is never guessed. Names the
+// first of them and where it was looked.
+absl::Status CheckPackingIsSaid(const HfConfig& config, const HfWeights& weights);
+
 // The error of what needs an original: kNotImplemented, naming the method.
 absl::Status QuantizedAlready(const HfQuantization& quantization);
 

@@ -126,7 +126,8 @@ float FittedScale(const uint8_t* codes, float d, float m, uint8_t zero) {
 absl::Status NotFinite(std::string_view module, size_t block, std::string_view what, float found) {
   return MakeError(Error::kValidationFailed,
                    StrCat(PrintableName(module), ": block ", block, ": found ", what, " ", found,
-                          ", expected a finite one"));
+                          ", expected a finite one"),
+                   "Check that the GGUF file is whole, or use the original model");
 }
 
 BlockFitting No(std::string why) { return {BlockFit::kNone, std::move(why)}; }

@@ -24,7 +24,8 @@ std::string Text(const PackedShape& shape) {
 absl::Status DamagedTensor(std::string_view module, std::string_view suffix,
                            std::string_view what) {
   return MakeError(Error::kValidationFailed,
-                   StrCat("tensor ", PrintableName(module), ".", suffix, ": ", what));
+                   StrCat("tensor ", PrintableName(module), ".", suffix, ": ", what),
+                   "Check that all weights are there and whole, or quantize the original model");
 }
 
 uint64_t SizeBytes(const PackedShape& shape) {

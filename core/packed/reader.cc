@@ -34,7 +34,8 @@ absl::Status WrongField(std::string_view place, std::string_view field, std::str
                         const json* found) {
   return MakeError(Error::kValidationFailed,
                    StrCat(FieldName(place, field), ": expected ", expected, ", found ",
-                          found == nullptr ? "nothing" : JsonText(*found)));
+                          found == nullptr ? "nothing" : JsonText(*found)),
+                   "Use the configuration that came with the weights");
 }
 
 // `instead`: which form of the same model would do.
@@ -194,6 +195,29 @@ absl::StatusOr<PackedModule> AwqModule(const TensorStore& store, std::string nam
   return module;
 }
 
+// Whether `name` is that of a tensor that is never without a qweight. Scales may be: AutoAWQ's of
+// an activation are a vector of that name.
+bool NeedsQweight(const TensorStore& store, const std::string& name) {
+  const size_t dot = std::min(name.rfind('.'), name.size());
+  const std::string_view suffix = std::string_view(name).substr(std::min(dot + 1, name.size()));
+  if (suffix == kQweightEnd.substr(1) || std::ranges::count(kSuffixes, suffix) == 0) return false;
+  return suffix != "scales" || store.Find(name)->shape.size() > 1;
+}
+
+// Whether each linear has its codes.
+absl::Status CheckNoneLacksQweight(const TensorStore& store, std::vector<std::string> names) {
+  std::ranges::sort(names);
+  for (const std::string& name : names) {
+    if (!NeedsQweight(store, name)) continue;
+    const std::string module = name.substr(0, name.rfind('.'));
+    if (store.Find(TensorName(module, "qweight"))) continue;
+    return DamagedTensor(
+        module, "qweight",
+        StrCat("missing, found ", name.substr(module.size() + 1), " of this linear"));
+  }
+  return absl::OkStatus();
+}
+
 std::vector<PackedShape> ShapesOf(const PackedScheme& scheme, const PackedModule& module) {
   return scheme.method == PackedMethod::kAwq
              ? AwqShapes(module.out, module.in, module.group_size)
@@ -301,7 +325,9 @@ absl::StatusOr<std::optional<PackedScheme>> PackedSchemeOf(const HfConfig& confi
 absl::StatusOr<std::vector<PackedModule>> ListPackedModules(const PackedScheme& scheme,
                                                             const TensorStore& store) {
   std::vector<PackedModule> modules;
-  for (std::string& name : store.Names()) {
+  std::vector<std::string> names = store.Names();
+  RETURN_IF_ERROR(CheckNoneLacksQweight(store, names));
+  for (std::string& name : names) {
     if (!name.ends_with(kQweightEnd)) continue;
     name.resize(name.size() - kQweightEnd.size());
     ASSIGN_OR_RETURN(PackedModule module, scheme.method == PackedMethod::kAwq

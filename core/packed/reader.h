@@ -69,8 +69,9 @@ struct PackedModule {
 };
 
 // The layers whose `qweight` is in `store`, in byte order of names. Errors: kValidationFailed,
-// naming tensor, found and expected: tensors that are missing, have other dtypes or shapes than
-// each other, or tell other bits or a group size than `scheme` where nothing overrides it.
+// naming tensor, found and expected: tensors that are missing (also `qweight` itself, beside one of
+// the others), have other dtypes or shapes than each other, or tell other bits or a group size than
+// `scheme` where nothing overrides it.
 absl::StatusOr<std::vector<PackedModule>> ListPackedModules(const PackedScheme& scheme,
                                                             const TensorStore& store);
 

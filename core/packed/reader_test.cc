@@ -308,6 +308,33 @@ TEST(PackedReaderTest, TensorsThatDoNotFitAreRefused) {
   }
 }
 
+TEST(PackedReaderTest, NoTensorIsWithoutItsCodes) {
+  for (const char* left : {"qzeros", "scales", "g_idx"}) {
+    SCOPED_TRACE(left);
+    MemoryStore store;
+    AddGptq(store, "a", Linear(32, 64, 32, 4, true), GptqVersion::kV1);
+    AddGptq(store, "b.m", Linear(32, 64, 32, 4, true), GptqVersion::kV1);
+    for (const char* suffix : {"qweight", "qzeros", "scales", "g_idx"}) {
+      if (std::string(suffix) != left) store.Remove(std::string("b.m.") + suffix);
+    }
+    const auto modules = ListPackedModules({.bits = 4, .group_size = 32}, store);
+    ASSERT_FALSE(modules.ok());
+    EXPECT_EQ(ErrorOf(modules.status()), Error::kValidationFailed);
+    EXPECT_EQ(modules.status().message(),
+              std::string("tensor b.m.qweight: missing, found ") + left + " of this linear");
+    EXPECT_FALSE(SuggestionOf(modules.status()).empty());
+  }
+}
+
+TEST(PackedReaderTest, ScalesOfAnActivationAreNoLinears) {
+  MemoryStore store;
+  store.Add("m", PackAwq("m", Linear(64, 96, 32, 4, false)).value());
+  store.Add("mlp.act.scales", DType::kF16, {96}, std::vector<std::byte>(192));
+  const auto modules = ListPackedModules({.method = PackedMethod::kAwq, .group_size = 32}, store);
+  ASSERT_TRUE(modules.ok()) << modules.status();
+  EXPECT_THAT(*modules, ElementsAre(PackedModule{"m", 64, 96, 4, 32}));
+}
+
 // A store over the reader of a file, as a model directory has.
 class FileStore : public TensorStore {
  public:

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/hf/tokenizer/tokenizer.h"
 #include "core/rebuild/model_config.h"
@@ -152,7 +153,10 @@ void ExpectRoundTrip(const fs::path& original, const std::string& pre_tokenizer)
   const auto files = RebuildHfFiles(**source);
   for (const Refusal& refusal : kRefusals) {
     if (refusal.model != original.filename().string()) continue;
+    ASSERT_FALSE(files.ok());
+    EXPECT_EQ(ErrorOf(files.status()), Error::kUnsupportedConversion);
     EXPECT_THAT(files.status().ToString(), HasSubstr(std::string(refusal.message)));
+    EXPECT_EQ(SuggestionOf(files.status()), "Convert to another level of gguf");
     return;
   }
   ASSERT_TRUE(files.ok()) << files.status();

@@ -63,10 +63,14 @@ absl::StatusOr<json> BiasFields(const Architecture& architecture, uint32_t layer
         missing = &name;
       }
     }
-    if (missing != nullptr && (found > 0 || rule.field.empty())) {
+    if (missing != nullptr && rule.field.empty()) {
       return KeyError(StrCat("tensor ", *missing), "nothing",
-                      StrCat("a bias, as ", architecture.hf_names[0], " has ",
-                             rule.field.empty() ? "always" : "all or none of them"));
+                      StrCat("a bias, as ", architecture.hf_names[0], " has always"));
+    }
+    if (missing != nullptr && found > 0) {
+      return NoPlaceError(
+          StrCat("tensor ", *missing), "nothing",
+          StrCat("a bias, as ", architecture.hf_names[0], " has all or none of them"), kStaysGguf);
     }
     if (!rule.field.empty()) fields[std::string(rule.field)] = found > 0;
   }

@@ -16,11 +16,15 @@
 
 namespace quantized {
 
-inline absl::Status KeyError(std::string_view key, std::string_view found,
-                             std::string_view expected, std::string_view suggestion = "") {
+inline absl::Status KeyError(
+    std::string_view key, std::string_view found, std::string_view expected,
+    std::string_view suggestion = "Check that the GGUF file is whole, or use the original model") {
   return MakeError(Error::kValidationFailed,
                    StrCat(key, ": found ", found, ", expected ", expected), suggestion);
 }
+
+// What can still be made of a file of which no directory can be.
+inline constexpr std::string_view kStaysGguf = "Convert to another level of gguf";
 
 // The file is sound, and says what no Hugging Face directory of ours can say.
 inline absl::Status NoPlaceError(std::string_view key, std::string_view found,

@@ -153,8 +153,10 @@ bool SameValue(const gguf::Metadata& a, const gguf::Metadata& b, std::string_vie
 // Makes the architecture's keys of `config` and compares those that the file has.
 absl::Status CheckGivesBack(const Architecture& architecture, const HfConfig& config,
                             const gguf::Metadata& metadata) {
-  gguf::Metadata again;
-  RETURN_IF_ERROR(AppendLongRopeMetadata(architecture, config, again)) << kWhere;
+  // What the class makes of other fields, with no field for it.
+  gguf::Metadata computed;
+  RETURN_IF_ERROR(AppendLongRopeMetadata(architecture, config, computed)) << kWhere;
+  gguf::Metadata again = computed;
   RETURN_IF_ERROR(AppendArchitectureMetadata(architecture, config, /*file_type=*/0, again))
       << kWhere;
   const std::string prefix = StrCat(architecture.gguf_name, ".");
@@ -165,6 +167,12 @@ absl::Status CheckGivesBack(const Architecture& architecture, const HfConfig& co
     if (architecture.may_pool && name == kPooling) continue;
     const gguf::Value* value = again.Find(entry.key);
     if (value != nullptr && SameValue(metadata, again, entry.key)) continue;
+    if (computed.Find(entry.key) != nullptr) {
+      return NoPlaceError(PrintableName(entry.key), FoundText(&entry.value),
+                          StrCat(FoundText(value), ", which ", architecture.hf_names[0],
+                                 " takes whatever a configuration says"),
+                          kStaysGguf);
+    }
     if (value != nullptr) {
       return KeyError(PrintableName(entry.key), FoundText(&entry.value),
                       StrCat(FoundText(value), ", as other keys say"));

@@ -184,7 +184,8 @@ TEST(ModelConfigTest, RefusesWhatItCannotTell) {
          s.list.push_back({"blk.0.attn_q.bias", {}, {64}, "", 0});
        },
        "tensor blk.0.attn_k.bias: found nothing, expected a bias, as LlamaForCausalLM has all or "
-       "none of them"},
+       "none of them",
+       Error::kUnsupportedConversion},
       {"llama",
        [](TestSource& s) {
          s.list.push_back({"blk.0.attn_norm.bias", {}, {32}, "", 0});
@@ -202,7 +203,7 @@ TEST(ModelConfigTest, RefusesWhatItCannotTell) {
       {"phi3-long", [](TestSource& s) { s.values["rope_factors_long.weight"][0] = NAN; },
        "tensor rope_factors_long.weight: found nan, expected numbers"},
       {"phi3-long", [](TestSource& s) { s.keys.Set("phi3.rope.scaling.attn_factor", 3.0f); },
-       "phi3.rope.scaling.attn_factor: found 3, expected "},
+       "phi3.rope.scaling.attn_factor: found 3, expected ", Error::kUnsupportedConversion},
       {"qwen2",
        [](TestSource& s) {
          s.list.push_back({"rope_freqs.weight", {}, {4}, "", 0});
@@ -224,6 +225,8 @@ TEST(ModelConfigTest, RefusesWhatItCannotTell) {
     ASSERT_FALSE(rebuilt.ok());
     EXPECT_EQ(ErrorOf(rebuilt.status()), damage.error) << rebuilt.status();
     EXPECT_THAT(std::string(rebuilt.status().message()), HasSubstr(std::string(damage.message)));
+    EXPECT_EQ(SuggestionOf(rebuilt.status()).empty(),
+              damage.message.starts_with("num_attention_heads"));  // as config.json's own errors
   }
 }
 

@@ -43,12 +43,15 @@ json GptqConfig(const PackedOptions& options) {
       {"sym", options.sym},
       {"checkpoint_format", options.version == GptqVersion::kV1 ? "gptq" : "gptq_v2"},
       {"lm_head", false},
-      {"true_sequential", options.true_sequential},
-      {"damp_percent", options.damp_percent},
-      {"static_groups", options.static_groups},
       {"pack_dtype", "int32"},
       {"meta", {{"quantizer", json::array({Quantizer()})}}},
   };
+  // No loader needs them.
+  if (!options.is_converted) {
+    config["true_sequential"] = options.true_sequential;
+    config["damp_percent"] = options.damp_percent;
+    config["static_groups"] = options.static_groups;
+  }
   for (const std::string& module : options.modules_not_converted) {
     config["dynamic"][ExclusionRule(module)] = json::object();
   }

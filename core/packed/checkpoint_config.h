@@ -25,6 +25,8 @@ struct PackedOptions {
   int64_t group_size = 128;  // -1: a row is one group
   // Full names of the linear layers left as they are ("model.layers.0.mlp.gate"), besides lm_head.
   std::vector<std::string> modules_not_converted;
+  // Made of a quantized model: how its codes were chosen is not known here, and not said.
+  bool is_converted = false;
 
   // AWQ only: codes are the nearest within clipped ranges, not those of GPTQ.
   bool awq_clip = false;

@@ -49,6 +49,16 @@ TEST(CheckpointConfigTest, GptqOptionsAreSaid) {
   EXPECT_EQ(json::parse(QuantizeConfigText(options)), config);
 }
 
+TEST(CheckpointConfigTest, AConversionSaysNothingOfHowCodesWereChosen) {
+  const PackedOptions options = {.is_converted = true};
+  json want = QuantizationConfig({});
+  for (const char* field : {"true_sequential", "damp_percent", "static_groups"}) {
+    EXPECT_EQ(want.erase(field), 1u) << field;
+  }
+  EXPECT_EQ(QuantizationConfig(options), want);
+  EXPECT_EQ(json::parse(QuantizeConfigText(options)), want);
+}
+
 TEST(CheckpointConfigTest, AwqHasTheFieldsThatItsLoadersNeed) {
   PackedOptions options = {.method = PackedMethod::kAwq};
   json want = json::parse(R"({

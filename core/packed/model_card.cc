@@ -1,8 +1,10 @@
 #include "core/packed/model_card.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "core/base/str_cat.h"
 #include "core/base/version.h"
 #include "core/hf/front_matter.h"
@@ -38,6 +40,15 @@ void AppendEntry(std::string_view name, const json& value, std::string& card) {
   }
 }
 
+// Whether a tag is a format or a number of bits ("4-bit"), of which the output has its own.
+bool TellsQuantization(const std::string& tag) {
+  constexpr std::string_view kFormats[] = {"awq", "gguf", "gptq"};
+  const std::string lower = absl::AsciiStrToLower(tag);
+  if (std::ranges::find(kFormats, lower) != std::end(kFormats)) return true;
+  const size_t digits = std::min(lower.find_first_not_of("0123456789"), lower.size());
+  return digits > 0 && lower.substr(digits) == "-bit";
+}
+
 // The source's tags, then ours.
 json Tags(const json& source, const PackedOptions& options) {
   json tags = json::array();
@@ -47,7 +58,9 @@ json Tags(const json& source, const PackedOptions& options) {
   const auto found = source.find("tags");
   if (found != source.end() && found->is_array()) {
     for (const json& tag : *found) {
-      if (tag.is_string()) add(tag.get_ref<const std::string&>());
+      if (!tag.is_string()) continue;
+      const auto& text = tag.get_ref<const std::string&>();
+      if (!TellsQuantization(text)) add(text);
     }
   }
   add(std::string(NameOf(options.method)));
@@ -100,11 +113,13 @@ std::string Recipe(const PackedOptions& options) {
   if (is_gptq) {
     AppendRow("Symmetric", YesNo(options.sym), table);
     AppendRow("Activation order", YesNo(options.desc_act), table);
-    AppendRow("Damping", StrCat(options.damp_percent), table);
+    if (!options.is_converted) AppendRow("Damping", StrCat(options.damp_percent), table);
     AppendRow("Format", options.version == GptqVersion::kV1 ? "gptq" : "gptq_v2", table);
   } else {
     AppendRow("Zero points", "yes", table);
-    AppendRow("Codes", options.awq_clip ? "nearest, in clipped ranges" : "GPTQ", table);
+    if (!options.is_converted) {
+      AppendRow("Codes", options.awq_clip ? "nearest, in clipped ranges" : "GPTQ", table);
+    }
   }
   if (!options.modules_not_converted.empty()) {
     std::string names;

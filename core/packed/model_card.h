@@ -26,7 +26,8 @@ struct CardFacts {
 };
 
 // `source_card` is the README.md of the source, which may be empty: licence, languages, kind of
-// model and tags are kept from it, and base_model where `facts` has none.
+// model and tags, but those of a format or a number of bits, are kept from it, and base_model where
+// `facts` has none. Of a conversion it says nothing on how codes were chosen.
 std::string ModelCard(std::string_view source_card, const CardFacts& facts);
 
 }  // namespace quantized

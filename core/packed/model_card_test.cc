@@ -62,6 +62,24 @@ TEST(ModelCardTest, ASourceWithoutCardIsNoTrouble) {
   EXPECT_THAT(card, Not(HasSubstr("## Loaders")));
 }
 
+// How the codes were chosen it does not know, and what the source was it is no more.
+TEST(ModelCardTest, AConversionSaysNothingOfTheSourcesMethod) {
+  const auto tags_of = [](const std::string& card) { return ParseFrontMatter(card)["tags"]; };
+  const std::string source =
+      "---\ntags:\n- chat\n- AWQ\n- 8-bit\n- 4-bit\n- gguf\n- one-bit\n---\n";
+  const std::string gptq = ModelCard(source, {.title = "x", .options = {.is_converted = true}});
+  EXPECT_EQ(tags_of(gptq), json::array({"chat", "one-bit", "gptq", "4-bit", "llm-quantize"}));
+  EXPECT_THAT(gptq, HasSubstr("| Activation order | no |"));
+  EXPECT_THAT(gptq, Not(HasSubstr("Damping")));
+  const std::string awq =
+      ModelCard("---\ntags:\n- gptq\n---\n",
+                {.title = "x", .options = {.method = PackedMethod::kAwq, .is_converted = true}});
+  EXPECT_EQ(tags_of(awq), json::array({"awq", "4-bit", "llm-quantize"}));
+  EXPECT_THAT(awq, HasSubstr("| Zero points | yes |"));
+  EXPECT_THAT(awq, Not(HasSubstr("Codes")));
+  EXPECT_THAT(awq, Not(HasSubstr("GPTQ")));
+}
+
 TEST(ModelCardTest, FrontMatterOfAnySourceStaysFrontMatter) {
   const std::string card = ModelCard(
       "---\nlicense: \"a\\\"b: c # d\\n---\\nx: y\"\nlicense_name: other\nbase_model:\n- a/b\n"

@@ -6,13 +6,11 @@
 #include "core/base/status_macros.h"
 #include "core/base/version.h"
 #include "core/packed/checkpoint_config.h"
-#include "core/packed/companion_files.h"
 #include "core/packed/loader_notes.h"
 
 namespace quantized {
 namespace {
 
-constexpr std::string_view kCardFile = "README.md";
 constexpr uint64_t kMaxCardBytes = 16 << 20;
 
 }  // namespace
@@ -24,7 +22,7 @@ std::string SourceCard(const std::filesystem::path& directory) {
 
 absl::Status WriteDirectoryFiles(const DirectoryPlan& plan, DirectoryFiles files,
                                  DirectoryOutput& output) {
-  RETURN_IF_ERROR(CopyFiles(files.companions_from, output.part_path(), files.companions));
+  RETURN_IF_ERROR(output.CopyFiles(files.companions_from, files.companions));
   ASSIGN_OR_RETURN(const std::string config, OutputConfigText(files.config, plan.packed));
   RETURN_IF_ERROR(output.WriteFile("config.json", config));
   if (plan.method == PackedMethod::kGptq) {
@@ -39,9 +37,8 @@ absl::Status WriteDirectoryFiles(const DirectoryPlan& plan, DirectoryFiles files
                            {"format", NameOf(plan.method)},
                            {"level", plan.level.name},
                            {"group_size", plan.packed.group_size}});
-  return output.WriteFile(
-      kProvenanceFile,
-      files.provenance.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  output.SetProvenance(std::move(files.provenance));
+  return absl::OkStatus();
 }
 
 }  // namespace quantized

@@ -26,7 +26,8 @@ struct DirectoryFiles {
   nlohmann::json provenance;
 };
 
-// Errors: those of CopyFiles, OutputConfigText and DirectoryOutput::WriteFile.
+// All but the provenance, which the output's validation writes. Errors: those of OutputConfigText,
+// DirectoryOutput::CopyFiles and WriteFile.
 absl::Status WriteDirectoryFiles(const DirectoryPlan& plan, DirectoryFiles files,
                                  DirectoryOutput& output);
 

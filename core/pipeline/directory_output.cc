@@ -1,17 +1,18 @@
 #include "core/pipeline/directory_output.h"
 
 #include <algorithm>
-#include <cmath>
-#include <nlohmann/json.hpp>
+#include <functional>
 #include <system_error>
 
 #include "absl/strings/ascii.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/packed/awq.h"
+#include "core/packed/companion_files.h"
 #include "core/packed/gptq.h"
 #include "core/packed/reader.h"
 #include "core/pipeline/output_guard.h"
@@ -39,6 +40,26 @@ std::string NameOfUnit(size_t unit) {
   return unit == 0 ? std::string("what lies outside the layers") : StrCat("layer ", unit - 1);
 }
 
+using UnitHash = std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)>;
+
+UnitHash StartHash() {
+  UnitHash hash(XXH3_createState(), &XXH3_freeState);
+  XXH3_64bits_reset(hash.get());
+  return hash;
+}
+
+// Hands out bytes of a file, some at a time.
+absl::Status ReadPieces(const File& file, uint64_t offset, uint64_t size_bytes,
+                        const std::function<void(std::span<const std::byte>)>& take) {
+  std::vector<std::byte> bytes;
+  for (uint64_t done = 0; done < size_bytes; done += bytes.size()) {
+    bytes.resize(std::min<uint64_t>(kReadBytes, size_bytes - done));
+    RETURN_IF_ERROR(file.ReadAt(offset + done, bytes));
+    take(bytes);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 DirectoryOutput::DirectoryOutput(const QuantizeRequest& request, const DirectoryPlan& plan,
@@ -55,16 +76,20 @@ fs::path DirectoryOutput::part_path() const { return PartPath(plan_.output_path)
 
 absl::StatusOr<std::optional<std::string>> DirectoryOutput::FindExisting() {
   if (!Exists(plan_.output_path)) return std::nullopt;
+  std::string change;
   if (!request_.overwrite || request_.retried) {
     const auto text = ReadFile(plan_.output_path / kProvenanceFile, kMaxProvenanceBytes);
     const auto json = text.ok() ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
-    // The file is written before the folder gets its name: where it is, the rest is.
     if (json.is_object() && json.value("fingerprint", nlohmann::json()) == plan_.fingerprint) {
-      return *text;
+      const absl::Status status =
+          CheckFileList(plan_.output_path, json.value("files", nlohmann::json()), context_);
+      if (status.ok()) return *text;
+      if (ErrorOf(status) != Error::kValidationFailed) return status;
+      change = std::string(status.message());
     }
   }
   if (request_.overwrite) return std::nullopt;
-  return OutputIsThere(plan_.output_path);
+  return OutputIsThere(plan_.output_path, change);
 }
 
 void DirectoryOutput::RemoveLeftovers() {
@@ -228,20 +253,62 @@ uint64_t DirectoryOutput::UnitBytes(size_t unit) const {
 
 // XXH3 of the bytes of its tensors, in the order of the plan, as they are in the files.
 absl::StatusOr<uint64_t> DirectoryOutput::HashOfUnit(size_t unit) const {
-  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
-                                                                       &XXH3_freeState);
-  XXH3_64bits_reset(state.get());
-  std::vector<std::byte> bytes;
+  const UnitHash hash = StartHash();
   for (size_t i = 0; i < plan_.tensors.size(); ++i) {
     if (plan_.unit_of[i] != unit) continue;
     const auto& place = plan_.layout.tensors[i];
-    for (uint64_t done = 0; done < place.size_bytes; done += bytes.size()) {
-      bytes.resize(std::min<uint64_t>(kReadBytes, place.size_bytes - done));
-      RETURN_IF_ERROR(files_[place.file].ReadAt(place.offset + done, bytes));
-      XXH3_64bits_update(state.get(), bytes.data(), bytes.size());
+    RETURN_IF_ERROR(ReadPieces(files_[place.file], place.offset, place.size_bytes,
+                               [&](std::span<const std::byte> bytes) {
+                                 XXH3_64bits_update(hash.get(), bytes.data(), bytes.size());
+                               }));
+  }
+  return XXH3_64bits_digest(hash.get());
+}
+
+absl::Status DirectoryOutput::CheckHash(size_t unit, uint64_t found) const {
+  if (found == hashes_[unit]) return absl::OkStatus();
+  return MakeError(Error::kValidationFailed, StrCat(part_path().string(), ": ", NameOfUnit(unit),
+                                                    " is not what was written"));
+}
+
+// Whether the unit's tensors lie in several files.
+bool DirectoryOutput::IsSplit(size_t unit) const {
+  const auto tensors = std::ranges::equal_range(plan_.unit_of, unit);
+  if (tensors.empty()) return false;
+  const auto first = static_cast<size_t>(tensors.begin() - plan_.unit_of.begin());
+  const size_t last = first + tensors.size() - 1;
+  return plan_.layout.tensors[first].file != plan_.layout.tensors[last].file;
+}
+
+// Of a file of weights, which is read once: its digest, and whether the units that lie in it
+// wholly are what was written.
+absl::StatusOr<FileDigest> DirectoryOutput::ReadBack(size_t file) const {
+  const safetensors::PlannedFile& planned = plan_.layout.files[file];
+  Sha256 digest;
+  const UnitHash hash = StartHash();
+  RETURN_IF_ERROR(ReadPieces(files_[file], 0, planned.header.size(),
+                             [&](std::span<const std::byte> bytes) { digest.Update(bytes); }));
+  const auto take = [&](std::span<const std::byte> bytes) {
+    digest.Update(bytes);
+    XXH3_64bits_update(hash.get(), bytes.data(), bytes.size());
+  };
+  bool begins_here = false;
+  const size_t end = planned.first_tensor + planned.tensor_count;
+  for (size_t i = planned.first_tensor; i < end; ++i) {
+    RETURN_IF_ERROR(context_.CheckStopped());
+    const size_t unit = plan_.unit_of[i];
+    if (i == 0 || plan_.unit_of[i - 1] != unit) {
+      begins_here = true;
+      XXH3_64bits_reset(hash.get());
+    }
+    const auto& place = plan_.layout.tensors[i];
+    RETURN_IF_ERROR(ReadPieces(files_[file], place.offset, place.size_bytes, take));
+    const bool ends = i + 1 == plan_.unit_of.size() || plan_.unit_of[i + 1] != unit;
+    if (begins_here && ends) {
+      RETURN_IF_ERROR(CheckHash(unit, XXH3_64bits_digest(hash.get())));
     }
   }
-  return XXH3_64bits_digest(state.get());
+  return FileDigest{planned.size_bytes, digest.HexDigest()};
 }
 
 absl::Status DirectoryOutput::Write(const std::string& name, std::span<const std::byte> bytes) {
@@ -284,25 +351,22 @@ absl::Status DirectoryOutput::FinishUnit(size_t unit) {
 }
 
 absl::Status DirectoryOutput::WriteFile(std::string_view name, std::string_view text) {
-  return WriteFileAtomically(part_path() / name, text);
+  RETURN_IF_ERROR(WriteFileAtomically(part_path() / name, text));
+  if (!name.starts_with('.') && name != kCardFile) beside_.emplace(name);
+  return absl::OkStatus();
+}
+
+absl::Status DirectoryOutput::CopyFiles(const fs::path& from,
+                                        const std::vector<std::string>& names) {
+  RETURN_IF_ERROR(quantized::CopyFiles(from, part_path(), names));
+  beside_.insert(names.begin(), names.end());
+  return absl::OkStatus();
 }
 
 absl::Status DirectoryOutput::Validate() {
   if (checkpoint_) {
     RETURN_IF_ERROR(checkpoint_->Sync());
   }
-  std::vector<absl::Status> statuses(plan_.units);
-  context_.threads.ParallelFor(plan_.units, [&](size_t unit) {
-    const absl::StatusOr<uint64_t> hash = HashOfUnit(unit);
-    statuses[unit] = hash.status();
-    if (hash.ok() && *hash != hashes_[unit]) {
-      statuses[unit] = MakeError(
-          Error::kValidationFailed,
-          StrCat(part_path().string(), ": ", NameOfUnit(unit), " is not what was written"));
-    }
-  });
-  for (const absl::Status& status : statuses) RETURN_IF_ERROR(status);
-
   ASSIGN_OR_RETURN(const HfConfig config, HfConfig::Read(part_path()));
   ASSIGN_OR_RETURN(const std::optional<PackedScheme> scheme, PackedSchemeOf(config));
   if (!scheme || scheme->method != plan_.method) {
@@ -318,13 +382,44 @@ absl::Status DirectoryOutput::Validate() {
                      StrCat(part_path().string(), ": found ", modules.size(),
                             " packed linears, expected ", plan_.linears.size()));
   }
-  std::vector<absl::Status> sound(modules.size());
-  context_.threads.ParallelFor(sound.size(), [&](size_t i) {
-    sound[i] = context_.CheckStopped();
-    if (sound[i].ok()) sound[i] = LoadPackedModule(*scheme, store, modules[i]).status();
+
+  // All in one go, the longest first: a digest takes a file of weights from end to end, and would
+  // leave the other threads idle.
+  FileList list;
+  std::vector<std::function<absl::Status()>> checks;
+  for (size_t file = 0; file < files_.size(); ++file) {
+    checks.push_back([this, file, &digest = list[plan_.layout.files[file].name]]() -> absl::Status {
+      ASSIGN_OR_RETURN(digest, ReadBack(file));
+      return absl::OkStatus();
+    });
+  }
+  for (size_t unit = 0; unit < plan_.units; ++unit) {
+    if (!IsSplit(unit)) continue;
+    checks.push_back([this, unit]() -> absl::Status {
+      ASSIGN_OR_RETURN(const uint64_t hash, HashOfUnit(unit));
+      return CheckHash(unit, hash);
+    });
+  }
+  for (const std::string& name : beside_) {
+    checks.push_back([this, &name, &digest = list[name]]() -> absl::Status {
+      ASSIGN_OR_RETURN(digest, DigestOf(part_path() / name, context_));
+      return absl::OkStatus();
+    });
+  }
+  for (const PackedModule& module : modules) {
+    checks.push_back([&] { return LoadPackedModule(*scheme, store, module).status(); });
+  }
+  std::vector<absl::Status> statuses(checks.size());
+  context_.threads.ParallelFor(checks.size(), [&](size_t i) {
+    statuses[i] = context_.CheckStopped();
+    if (statuses[i].ok()) statuses[i] = checks[i]();
   });
-  for (const absl::Status& status : sound) RETURN_IF_ERROR(status);
-  return absl::OkStatus();
+  for (const absl::Status& status : statuses) RETURN_IF_ERROR(status);
+
+  provenance_["files"] = FileListToJson(list);
+  return WriteFileAtomically(
+      part_path() / kProvenanceFile,
+      provenance_.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 absl::Status DirectoryOutput::Publish() {

@@ -8,9 +8,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,22 +24,23 @@
 #include "core/packed/quantized_linear.h"
 #include "core/pipeline/checkpoint.h"
 #include "core/pipeline/directory_plan.h"
+#include "core/pipeline/file_list.h"
 #include "core/pipeline/output_folder.h"
 #include "core/pipeline/quantize.h"
 
 namespace quantized {
 
-// The file in an output that tells how it was made, and by which job.
-inline constexpr std::string_view kProvenanceFile = "llm-quantize.json";
+// The model card, which its owner may edit: it is in no list of files.
+inline constexpr std::string_view kCardFile = "README.md";
 
 class DirectoryOutput {
  public:
   // All arguments must outlive *this.
   DirectoryOutput(const QuantizeRequest& request, const DirectoryPlan& plan, JobContext& context);
 
-  // Whether the output is there already, whole, made by a job of this fingerprint: then its
-  // provenance, else nothing. Errors: kInvalidArgument where something else is there and may not be
-  // replaced.
+  // Whether the output is there already, made by a job of this fingerprint, every file that it
+  // wrote as it was: then its provenance, else nothing. Reads all of them. Errors: kInvalidArgument
+  // where something else is there and may not be replaced; kIo, kCancelled.
   absl::StatusOr<std::optional<std::string>> FindExisting();
   // The output stands: removes what a job left that died between its renaming and its end, its
   // checkpoint and the output that it replaced.
@@ -65,11 +69,16 @@ class DirectoryOutput {
   absl::StatusOr<uint64_t> WriteLinear(const std::string& module, const QuantizedLinear& linear);
   // All tensors of the unit are written: notes it in the checkpoint.
   absl::Status FinishUnit(size_t unit);
-  // A file beside the weights.
+  // A file beside the weights; one whose name begins with a dot is gone before the output is done.
   absl::Status WriteFile(std::string_view name, std::string_view text);
+  // `names` of the folder `from`. Errors: those of CopyFiles in core/packed/companion_files.h.
+  absl::Status CopyFiles(const std::filesystem::path& from, const std::vector<std::string>& names);
+  // What llm-quantize.json says, but for the list of files.
+  void SetProvenance(nlohmann::json provenance) { provenance_ = std::move(provenance); }
 
   // Reads everything again: each unit's bytes have the hash with which they were written, each
-  // packed linear is sound. Errors: kValidationFailed.
+  // packed linear is sound. Then all is there, and llm-quantize.json is written. Errors:
+  // kValidationFailed, kIo, kDiskFull, kCancelled.
   absl::Status Validate();
   absl::Status Publish();
   // After a failure with `status`. `may_be_wanted`: what is made is whole, and stays although it
@@ -78,6 +87,9 @@ class DirectoryOutput {
 
  private:
   absl::StatusOr<uint64_t> HashOfUnit(size_t unit) const;
+  absl::Status CheckHash(size_t unit, uint64_t found) const;
+  bool IsSplit(size_t unit) const;
+  absl::StatusOr<FileDigest> ReadBack(size_t file) const;
   // `is_foreign`: the part is another job's.
   absl::Status TakeOver(bool is_foreign, std::vector<UnitRecord>& kept);
   std::string PartOwner() const;
@@ -94,7 +106,9 @@ class DirectoryOutput {
   bool part_is_ours_ = false;
   size_t reused_units_ = 0;
   std::vector<File> files_;
-  std::vector<uint64_t> hashes_;            // of each finished unit
+  std::vector<uint64_t> hashes_;  // of each finished unit
+  std::set<std::string> beside_;  // files for the list, besides those of weights
+  nlohmann::json provenance_;
   std::unique_ptr<Checkpoint> checkpoint_;  // before files_ in destruction
 };
 

@@ -9,9 +9,10 @@
 namespace quantized {
 namespace fs = std::filesystem;
 
-absl::Status OutputIsThere(const fs::path& path) {
+absl::Status OutputIsThere(const fs::path& path, std::string_view change) {
   return MakeError(Error::kInvalidArgument,
-                   StrCat("the output ", path.string(), " exists already"),
+                   StrCat("the output ", path.string(), " exists already",
+                          change.empty() ? "" : ", but is not as it was made: ", change),
                    "Use --overwrite to replace it, or choose another name");
 }
 

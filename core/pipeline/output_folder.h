@@ -3,14 +3,16 @@
 #pragma once
 
 #include <filesystem>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 
 namespace quantized {
 
-// kInvalidArgument: something that may not be replaced has the output's name.
-absl::Status OutputIsThere(const std::filesystem::path& path);
+// kInvalidArgument: something that may not be replaced has the output's name. `change`, if any, is
+// why it does not do, although the same job made it.
+absl::Status OutputIsThere(const std::filesystem::path& path, std::string_view change = {});
 
 class OutputFolder {
  public:

@@ -10,10 +10,13 @@
 #include <nlohmann/json.hpp>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "core/base/sha256.h"
 #include "core/forward/activation_store.h"
+#include "core/pipeline/convert.h"
 #include "core/pipeline/quantize_directory.h"
 #include "core/pipeline/test_directory_distance.h"
 #include "core/pipeline/test_quantize_directory.h"
@@ -34,6 +37,15 @@ using testing::PredictionDistance;
 using testing::QuantizeDirectoryTest;
 using testing::RecordingSink;
 using testing::WeightDistance;
+
+// Where a tensor's bytes begin in a file of weights.
+uint64_t PlaceOf(const std::string& tensor, const fs::path& file) {
+  const std::string bytes = *ReadFile(file, uint64_t{1} << 32);
+  uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, bytes.data(), sizeof(header_bytes));
+  const auto header = nlohmann::json::parse(bytes.substr(sizeof(header_bytes), header_bytes));
+  return sizeof(header_bytes) + header_bytes + header[tensor]["data_offsets"][0].get<uint64_t>();
+}
 
 // Stopped in the middle of layer k + 1, and after the last one.
 TEST_F(QuantizeDirectoryTest, StoppedAfterEachLayerItEndsWithTheSameBytes) {
@@ -256,6 +268,196 @@ TEST_F(QuantizeDirectoryTest, AnOutputThatIsThere) {
   EXPECT_FALSE(fs::exists(part_));
 }
 
+// An output of this very job, changed since.
+class ChangedOutputTest : public QuantizeDirectoryTest {
+ protected:
+  QuantizeRequest ConversionTo(const std::string& format, const fs::path& gguf) const {
+    QuantizeRequest request = Request(format, "");
+    request.model_path = gguf;
+    request.conversion = {.is_wanted = true, .may_requantize = true};
+    return request;
+  }
+
+  static absl::StatusOr<QuantizeResult> RunEither(const QuantizeRequest& request) {
+    if (!request.conversion.is_wanted) return RunJob(request);
+    ThreadPool pool(2);
+    RecordingSink sink;
+    JobContext context{{}, sink, pool};
+    QuantizeOutcome outcome = Convert(request, context);
+    if (!outcome.status.ok()) return outcome.status;
+    return std::move(outcome.finished.at(0));
+  }
+
+  void Put(const std::string& name, const std::string& contents) const {
+    ASSERT_TRUE(WriteFileAtomically(output_ / name, contents).ok());
+  }
+
+  // llm-quantize.json with another list of files.
+  void PutList(const nlohmann::json& list) const {
+    auto provenance = nlohmann::json::parse(Contents(output_ / "llm-quantize.json"));
+    provenance["files"] = list;
+    Put("llm-quantize.json", provenance.dump());
+  }
+
+  struct Change {
+    const char* name;
+    std::function<void()> make;
+    std::string message;
+  };
+
+  std::vector<Change> Changes() const {
+    const fs::path weights = output_ / "model.safetensors", config = output_ / "config.json";
+    const uint64_t size_bytes = fs::file_size(weights);
+    const auto of_bytes = [=](uint64_t found) {
+      return "model.safetensors: found " + std::to_string(found) + " bytes, expected " +
+             std::to_string(size_bytes);
+    };
+    const std::string no_list = "llm-quantize.json: found no list of files";
+    return {
+        {"weights end early", [=] { fs::resize_file(weights, size_bytes - 100); },
+         of_bytes(size_bytes - 100)},
+        {"weights go on", [=] { fs::resize_file(weights, size_bytes + 8); },
+         of_bytes(size_bytes + 8)},
+        {"a code",
+         [=] { FlipByte(weights, PlaceOf("model.layers.2.mlp.up_proj.qweight", weights)); },
+         "model.safetensors: found SHA-256 "},
+        {"the last byte", [=] { FlipByte(weights, size_bytes - 1); },
+         "model.safetensors: found SHA-256 "},
+        {"the header", [=] { FlipByte(weights, 20); }, "model.safetensors: found SHA-256 "},
+        {"no weights", [=] { fs::remove(weights); },
+         "model.safetensors: found no file, expected one of "},
+        {"no tokenizer", [this] { fs::remove(output_ / "tokenizer.json"); },
+         "tokenizer.json: found no file, expected one of "},
+        {"an empty configuration", [this] { Put("config.json", "{}"); },
+         "config.json: found 2 bytes, expected "},
+        {"another configuration", [=] { FlipByte(config, fs::file_size(config) / 2); },
+         "config.json: found SHA-256 "},
+        {"a folder",
+         [=] {
+           fs::remove(config);
+           fs::create_directory(config);
+         },
+         "config.json: found no file, expected one of "},
+        {"no list, as of earlier versions", [this] { PutList(nullptr); }, no_list},
+        {"an empty list", [this] { PutList(nlohmann::json::object()); }, no_list},
+        {"names alone",
+         [this] {
+           PutList({"config.json", "model.safetensors"});
+         },
+         no_list},
+        {"sizes alone",
+         [this] {
+           PutList({{"config.json", {{"size_bytes", 5}}}});
+         },
+         no_list},
+        {"the provenance ends early",
+         [this] { fs::resize_file(output_ / "llm-quantize.json", 100); }, "exists already"},
+    };
+  }
+
+  void Restore(const Files& files) const {
+    fs::remove_all(output_);
+    fs::create_directories(output_);
+    for (const auto& [name, contents] : files) Put(name, contents);
+  }
+
+  void ExpectChangesAreSeen(const QuantizeRequest& request) {
+    const auto first = RunEither(request);
+    ASSERT_TRUE(first.ok()) << first.status();
+    const Files made = FilesOf(output_);
+    for (const Change& change : Changes()) {
+      SCOPED_TRACE(change.name);
+      change.make();
+      const Files changed = FilesOf(output_);
+      const auto refused = RunEither(request);
+      ExpectError(refused, Error::kInvalidArgument,
+                  AllOf(HasSubstr("the output " + output_.string() + " exists already"),
+                        HasSubstr(change.message)));
+      EXPECT_THAT(SuggestionOf(refused.status()), HasSubstr("--overwrite"));
+      EXPECT_THAT(Differences(FilesOf(output_), changed), IsEmpty());
+      Restore(made);
+    }
+
+    // What its owner may do with it.
+    Put("README.md", "Ours.");
+    Put("notes.txt", "of ours");
+    const auto same = RunEither(request);
+    ASSERT_TRUE(same.ok()) << same.status();
+    EXPECT_TRUE(same->already_done);
+    fs::remove(output_ / "README.md");
+    EXPECT_TRUE(RunEither(request).ok());
+
+    // An attempt that may overwrite does so, whichever it is.
+    QuantizeRequest replacing = request;
+    replacing.overwrite = true;
+    for (const bool retried : {false, true}) {
+      SCOPED_TRACE(retried);
+      fs::resize_file(output_ / "model.safetensors", 1000);
+      replacing.retried = retried;
+      const auto replaced = RunEither(replacing);
+      ASSERT_TRUE(replaced.ok()) << replaced.status();
+      EXPECT_FALSE(replaced->already_done);
+      EXPECT_THAT(Differences(FilesOf(output_), made), IsEmpty());
+    }
+    fs::remove_all(output_.parent_path());
+  }
+};
+
+TEST_F(ChangedOutputTest, OfQuantizeIsNotTakenForDone) {
+  for (const char* format : {"gptq", "awq"}) {
+    SCOPED_TRACE(format);
+    ExpectChangesAreSeen(Request(format));
+  }
+}
+
+TEST_F(ChangedOutputTest, OfConvertIsNotTakenForDone) {
+  const fs::path gguf = MakeGguf("Q4_0");
+  for (const char* format : {"gptq", "awq"}) {
+    SCOPED_TRACE(format);
+    ExpectChangesAreSeen(ConversionTo(format, gguf));
+  }
+}
+
+TEST_F(ChangedOutputTest, TheListHasEachFileThatTheJobWrote) {
+  QuantizeRequest split = Request();
+  split.calibrated.max_file_bytes = 12'000;
+  for (const QuantizeRequest& request :
+       {Request("awq"), split, ConversionTo("gptq", MakeGguf("Q8_0"))}) {
+    ASSERT_TRUE(RunEither(request).ok());
+    nlohmann::json want;
+    for (const auto& [name, contents] : FilesOf(output_)) {
+      if (name == "README.md" || name == "llm-quantize.json") continue;
+      want[name] = {{"size_bytes", contents.size()}, {"sha256", Sha256Hex(contents)}};
+    }
+    EXPECT_GE(want.size(), 5u);
+    EXPECT_EQ(nlohmann::json::parse(Contents(output_ / "llm-quantize.json"))["files"], want);
+    fs::remove_all(output_.parent_path());
+  }
+}
+
+// Layers lie in one file, or in two, or begin in one whose other layers are whole.
+TEST_F(ChangedOutputTest, WhatChangesBeforeItIsValidatedIsFoundInEveryFile) {
+  QuantizeRequest request = Request();
+  request.calibrated.max_file_bytes = 40'000;
+  ASSERT_TRUE(RunJob(request).ok());
+  std::vector<std::string> names;
+  for (const auto& [name, contents] : FilesOf(output_)) {
+    if (name.ends_with(".safetensors")) names.push_back(name);
+  }
+  EXPECT_GE(names.size(), 4u);
+  fs::remove_all(output_.parent_path());
+  for (const std::string& name : names) {
+    SCOPED_TRACE(name);
+    RecordingSink sink;
+    sink.on_phase = [&](Phase phase) {
+      if (phase == Phase::kValidate) FlipByte(part_ / name, fs::file_size(part_ / name) - 1);
+    };
+    ExpectError(RunJob(request, sink), Error::kValidationFailed,
+                HasSubstr("is not what was written"));
+    ExpectNothingLeft();
+  }
+}
+
 // Between the renaming of the output and the removal of the checkpoint.
 TEST_F(QuantizeDirectoryTest, KilledRightAfterPublishingItKnowsItsOutput) {
   const fs::path saved = dir_.path() / "saved";
@@ -301,13 +503,7 @@ class DamagedCheckpointTest : public QuantizeDirectoryTest {
 
 TEST_F(DamagedCheckpointTest, BytesOfAFinishedLayer) {
   const fs::path file = part_ / "model.safetensors";
-  const std::string bytes = Contents(file);
-  uint64_t header_bytes = 0;
-  std::memcpy(&header_bytes, bytes.data(), sizeof(header_bytes));
-  const auto header = nlohmann::json::parse(bytes.substr(8, header_bytes));
-  const uint64_t tensor_at =
-      header["model.layers.0.mlp.up_proj.qweight"]["data_offsets"][0].get<uint64_t>();
-  FlipByte(file, 8 + header_bytes + tensor_at);
+  FlipByte(file, PlaceOf("model.layers.0.mlp.up_proj.qweight", file));
   ExpectDamage(HasSubstr(": layer 0 is not what the checkpoint says"));
 }
 

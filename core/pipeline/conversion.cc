@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "core/arch/architecture.h"
@@ -19,6 +20,7 @@
 #include "core/pipeline/gguf_model.h"
 #include "core/quantize/levels.h"
 #include "core/quantize/recipe.h"
+#include "core/source/completeness.h"
 #include "core/source/hf_weights.h"
 #include "core/source/locate.h"
 #include "core/source/model_source.h"
@@ -77,32 +79,39 @@ absl::StatusOr<const Recipe*> MakableRecipe(std::string_view level) {
 
 bool IsHalf(float value) { return kernels::F16ToF32(kernels::F32ToF16(value)) == value; }
 
-// What scales, zero points and groups of all linears of a directory say.
-struct Grids {
-  std::string ordered_module;  // the first whose channels are in groups by their activations
-  int bits = 0;                // the most
-  bool fit_4_bits = true, fit_8_bits = true;  // with the zero point in the middle of so many
-  bool has_zero_point_zero = false;
-  std::string wide_module;  // the first with a scale that is no float16
+// The linears that are quantized anew, of all.
+class AnewLinears {
+ public:
+  void Count(const std::string& module, uint64_t weights, bool is_anew) {
+    ++linears_;
+    weights_ += weights;
+    if (!is_anew) return;
+    weights_anew_ += weights;
+    modules_.insert(module);
+  }
+  const std::set<std::string, std::less<>>& modules() const { return modules_; }
+
+  // "1 of 14 linears, 12 % of their weights"; nothing where it is all of them.
+  std::string Share() const {
+    if (modules_.size() == linears_) return "";
+    const auto percent =
+        std::lround(100 * static_cast<double>(weights_anew_) / static_cast<double>(weights_));
+    return StrCat(modules_.size(), " of ", linears_, " linears, ",
+                  percent == 0 ? "less than 1" : StrCat(percent), " % of their weights");
+  }
+
+ private:
+  std::set<std::string, std::less<>> modules_;
+  size_t linears_ = 0;
+  uint64_t weights_ = 0, weights_anew_ = 0;
 };
 
-absl::StatusOr<Grids> GridsOf(const PackedWeights& packed) {
-  Grids grids;
-  for (size_t i = 0; i < packed.modules().size(); ++i) {
-    ASSIGN_OR_RETURN(const QuantizedLinear grid, packed.LoadGrid(i));
-    if (!grid.group_of.empty() && grids.ordered_module.empty()) {
-      grids.ordered_module = packed.modules()[i].name;
-    }
-    grids.bits = std::max(grids.bits, grid.bits);
-    grids.fit_4_bits = grids.fit_4_bits && CanBeCentered(grid, 4);
-    grids.fit_8_bits = grids.fit_8_bits && CanBeCentered(grid, 8);
-    grids.has_zero_point_zero =
-        grids.has_zero_point_zero || std::ranges::find(grid.zeros, 0) != grid.zeros.end();
-    const bool is_half =
-        std::ranges::all_of(grid.scales.values, [](float scale) { return IsHalf(scale); });
-    if (!is_half && grids.wide_module.empty()) grids.wide_module = packed.modules()[i].name;
-  }
-  return grids;
+// `conversion` with those modules, and why there are any.
+void QuantizeAnew(const AnewLinears& anew, std::string_view why, Conversion& conversion) {
+  const std::string share = anew.Share();
+  conversion.fidelity = Fidelity::kRequantized;
+  conversion.anew = anew.modules();
+  conversion.why = StrCat(why, share.empty() ? "" : ": ", share);
 }
 
 absl::Status OrderedRefusal(const std::string& module, std::string_view what,
@@ -112,6 +121,49 @@ absl::Status OrderedRefusal(const std::string& module, std::string_view what,
       StrCat(module, ": channels are in groups by their activations (act-order), which ", what,
              " cannot hold"),
       instead);
+}
+
+// What codes of so many bits hold of the linears of a directory.
+struct Recoding {
+  AnewLinears anew;
+  int bits = 0;             // the most that are too many
+  std::string wide_module;  // the first with a scale that is no float16
+  // Of those that keep their codes:
+  bool are_centered = true;  // they can have their zero points in the middle
+  bool has_zero_point_zero = false;
+
+  std::string Why(int bits_wanted) const {
+    std::string why;
+    if (bits > 0) why = StrCat("codes of ", bits, " bits become codes of ", bits_wanted);
+    if (wide_module.empty()) return why;
+    return StrCat(why, why.empty() ? "" : "; ", wide_module,
+                  " has a scale that float16 does not hold");
+  }
+};
+
+// Errors: kUnsupportedConversion for groups by activations; those of LoadGrid.
+absl::StatusOr<Recoding> RecodingOf(const PackedWeights& packed, int bits) {
+  Recoding recoding;
+  for (size_t i = 0; i < packed.modules().size(); ++i) {
+    const PackedModule& module = packed.modules()[i];
+    ASSIGN_OR_RETURN(const QuantizedLinear grid, packed.LoadGrid(i));
+    if (!grid.group_of.empty()) {
+      return OrderedRefusal(module.name, "awq",
+                            "Convert to gguf -q Q8_0, which quantizes anew, or quantize the "
+                            "original model to awq");
+    }
+    const bool is_half =
+        std::ranges::all_of(grid.scales.values, [](float scale) { return IsHalf(scale); });
+    const bool is_kept = grid.bits <= bits && is_half;
+    recoding.anew.Count(module.name, uint64_t{module.out} * module.in, !is_kept);
+    if (grid.bits > bits) recoding.bits = std::max(recoding.bits, grid.bits);
+    if (!is_half && recoding.wide_module.empty()) recoding.wide_module = module.name;
+    if (!is_kept) continue;
+    recoding.are_centered = recoding.are_centered && CanBeCentered(grid, bits);
+    recoding.has_zero_point_zero =
+        recoding.has_zero_point_zero || std::ranges::find(grid.zeros, 0) != grid.zeros.end();
+  }
+  return recoding;
 }
 
 Conversion AtFloatLevel(const Recipe& recipe) {
@@ -126,10 +178,12 @@ Conversion AtFloatLevel(const Recipe& recipe) {
 // To a level of gguf.
 class ToGguf {
  public:
-  explicit ToGguf(const PackedWeights& packed) : packed_(packed) {}
+  // `model`: where they lie, for messages.
+  ToGguf(const PackedWeights& packed, std::string model)
+      : packed_(packed), model_(std::move(model)) {}
 
   absl::StatusOr<Conversion> Plan(std::string_view level) {
-    ASSIGN_OR_RETURN(fits_, packed_.BlockFits());
+    ASSIGN_OR_RETURN(fits_, packed_.BlockFits(), << model_);
     if (level.empty()) return PlanDefault();
     ASSIGN_OR_RETURN(const Recipe* recipe, MakableRecipe(level));
     if (recipe->is_copy()) {
@@ -152,13 +206,19 @@ class ToGguf {
                        FindRecipe(kernels::QuantTypeOf(BlockTypes()[i]).name));
       return AsBlocks(*recipe, fits_[i]);
     }
-    ASSIGN_OR_RETURN(const Grids grids, GridsOf(packed_));
-    if (!grids.ordered_module.empty()) {
-      return OrderedRefusal(grids.ordered_module, "gguf",
+    RETURN_IF_ERROR(CheckOrder()) << model_;
+    return AsBlocks(RecipeOf(Level::kQ8_0), fits_.back());
+  }
+
+  absl::Status CheckOrder() const {
+    for (size_t i = 0; i < packed_.modules().size(); ++i) {
+      ASSIGN_OR_RETURN(const QuantizedLinear grid, packed_.LoadGrid(i));
+      if (grid.group_of.empty()) continue;
+      return OrderedRefusal(packed_.modules()[i].name, "gguf",
                             "Name a level, which quantizes anew: -q Q8_0 loses least; or quantize "
                             "the original model");
     }
-    return AsBlocks(RecipeOf(Level::kQ8_0), fits_.back());
+    return absl::OkStatus();
   }
 
   static Conversion Anew(const Recipe& recipe, std::string why) {
@@ -181,6 +241,7 @@ class ToGguf {
   }
 
   const PackedWeights& packed_;
+  const std::string model_;
   std::vector<BlockFittingOfAll> fits_;
 };
 
@@ -207,15 +268,8 @@ absl::StatusOr<int64_t> GroupSizeOfAll(const PackedWeights& packed) {
 
 // From one kind of directory to the other.
 absl::StatusOr<Conversion> ToPacked(const PackedWeights& packed, PackedMethod to,
-                                    std::string_view wanted_level) {
-  ASSIGN_OR_RETURN(const BitLevel level,
-                   FindBitLevel(to, wanted_level.empty() ? "4bit" : wanted_level));
-  ASSIGN_OR_RETURN(const Grids grids, GridsOf(packed));
-  if (!grids.ordered_module.empty()) {
-    return OrderedRefusal(grids.ordered_module, "awq",
-                          "Convert to gguf -q Q8_0, which quantizes anew, or quantize the original "
-                          "model to awq");
-  }
+                                    const BitLevel& level) {
+  ASSIGN_OR_RETURN(const Recoding recoding, RecodingOf(packed, level.bits));
   for (const PackedModule& module : packed.modules()) {
     RETURN_IF_ERROR(CheckPackableWidths({.name = module.name, .out = module.out, .in = module.in},
                                         Error::kUnsupportedConversion, "Convert to gguf"));
@@ -230,20 +284,12 @@ absl::StatusOr<Conversion> ToPacked(const PackedWeights& packed, PackedMethod to
   options.method = to;
   options.bits = level.bits;
   ASSIGN_OR_RETURN(options.group_size, GroupSizeOfAll(packed));
-  const bool centers = level.bits == 8 ? grids.fit_8_bits : level.bits == 4 && grids.fit_4_bits;
-  if (grids.bits > level.bits) {
-    conversion.why = StrCat("codes of ", grids.bits, " bits become codes of ", level.bits);
-  } else if (!grids.wide_module.empty()) {
-    conversion.why = StrCat(grids.wide_module, " has a scale that float16 does not hold");
+  if (!recoding.anew.modules().empty()) {
+    QuantizeAnew(recoding.anew, recoding.Why(level.bits), conversion);
   }
-  if (conversion.why.empty()) {
-    options.sym = centers;
-  } else {
-    conversion.fidelity = Fidelity::kRequantized;
-    options.sym = true;
-  }
-  if (to == PackedMethod::kAwq) options.sym = false;
-  if (!options.sym && grids.has_zero_point_zero) options.version = GptqVersion::kV2;
+  // What is quantized anew takes the form that the others need.
+  options.sym = to == PackedMethod::kGptq && recoding.are_centered;
+  if (!options.sym && recoding.has_zero_point_zero) options.version = GptqVersion::kV2;
   return conversion;
 }
 
@@ -251,7 +297,11 @@ absl::StatusOr<Conversion> OfDirectory(const fs::path& path, std::string_view to
                                        std::string_view level) {
   ASSIGN_OR_RETURN(const HfConfig config, HfConfig::Read(path));
   const std::optional<HfQuantization>& quantization = config.quantization();
-  if (!quantization) return NotQuantized(path, "it has no quantization_config", to);
+  if (!quantization) {
+    ASSIGN_OR_RETURN(const std::unique_ptr<HfWeights> weights, HfWeights::Open(path));
+    RETURN_IF_ERROR(CheckPackingIsSaid(config, *weights)) << path.string();
+    return NotQuantized(path, "it has no quantization_config", to);
+  }
   ASSIGN_OR_RETURN(const std::optional<PackedScheme> scheme, PackedSchemeOf(config));
   if (!scheme) {
     return MakeError(Error::kUnsupportedConversion,
@@ -270,26 +320,30 @@ absl::StatusOr<Conversion> OfDirectory(const fs::path& path, std::string_view to
                      "llm-quantize convert --list shows what can be made");
   }
   ASSIGN_OR_RETURN(const std::unique_ptr<PackedWeights> packed,
-                   PackedWeights::Open(*weights, *scheme));
+                   PackedWeights::Open(*weights, *scheme), << path.string());
   if (packed->modules().empty()) {
     return MakeError(
         Error::kValidationFailed,
-        StrCat(path.string(), ": no tensor is quantized, although it has ", quantization->place));
+        StrCat(path.string(), ": no tensor is quantized, although it has ", quantization->place),
+        "Check that config.json and the weights belong together");
   }
+  RETURN_IF_ERROR(CheckComplete(config, *weights)) << path.string();
   Conversion conversion;
   if (to == kGguf) {
-    if (FindArchitecture(config.architecture()) == nullptr) {
+    const std::string& name = config.architecture();
+    if (FindArchitecture(name) == nullptr) {
       return MakeError(
           Error::kUnsupportedConversion,
           StrCat(path.string(), "/config.json: architectures: found ",
-                 PrintableName(config.architecture()), ", which has no form in gguf here"),
-          StrCat("Convert between awq and gptq only"));
+                 name.empty() ? "nothing, expected one that has a form in gguf here"
+                              : StrCat(PrintableName(name), ", which has no form in gguf here")),
+          "Convert between awq and gptq only");
     }
-    ASSIGN_OR_RETURN(conversion, ToGguf(*packed).Plan(level));
+    ASSIGN_OR_RETURN(conversion, ToGguf(*packed, path.string()).Plan(level));
   } else {
-    ASSIGN_OR_RETURN(
-        conversion,
-        ToPacked(*packed, to == kAwq ? PackedMethod::kAwq : PackedMethod::kGptq, level));
+    const PackedMethod method = to == kAwq ? PackedMethod::kAwq : PackedMethod::kGptq;
+    ASSIGN_OR_RETURN(const BitLevel wanted, FindBitLevel(method, level.empty() ? "4bit" : level));
+    ASSIGN_OR_RETURN(conversion, ToPacked(*packed, method, wanted), << path.string());
   }
   conversion.from = StrCat(from, " ", scheme->bits, "bit");
   return conversion;
@@ -334,7 +388,7 @@ absl::StatusOr<bool> IsHalf(const GgufTensorSource& source, const TensorSource::
 
 absl::StatusOr<Conversion> OfGgufToPacked(const fs::path& path, PackedMethod to,
                                           std::string_view wanted_level) {
-  ASSIGN_OR_RETURN(const GgufModel model, OpenGgufModel(path));
+  ASSIGN_OR_RETURN(const GgufModel model, OpenGgufModel(path), << path.string());
   const std::vector<const TensorSource::Tensor*> linears = LinearsOf(model);
   if (linears.empty()) {
     return MakeError(
@@ -359,18 +413,25 @@ absl::StatusOr<Conversion> OfGgufToPacked(const fs::path& path, PackedMethod to,
   }
   Conversion conversion;
   conversion.level = level.name;
-  if (const auto other = other_grid(level.bits); other != linears.end()) {
-    conversion.fidelity = Fidelity::kRequantized;
-    conversion.why = StrCat((*other)->name, " is ", (*other)->type, ", which codes of ", level.bits,
-                            " bits do not hold");
-  }
   conversion.packed = {.method = to, .bits = level.bits, .group_size = 32};
   conversion.packed.sym = to == PackedMethod::kGptq;
-  if (conversion.fidelity == Fidelity::kRequantized) return conversion;
-  ASSIGN_OR_RETURN(conversion.packed.group_size, GroupSizeOf(*model.tensors, linears, level.bits));
+  if (const auto other = other_grid(level.bits); other != linears.end()) {
+    AnewLinears anew;
+    for (const TensorSource::Tensor* linear : linears) {
+      anew.Count(ModuleOfWeight(linear->name), linear->shape[0] * linear->shape[1],
+                 !CodesHold(GgufTensorSource::TypeOf(*linear), level.bits));
+    }
+    QuantizeAnew(anew,
+                 StrCat((*other)->name, " is ", (*other)->type, ", which codes of ", level.bits,
+                        " bits do not hold"),
+                 conversion);
+    return conversion;
+  }
+  ASSIGN_OR_RETURN(conversion.packed.group_size, GroupSizeOf(*model.tensors, linears, level.bits),
+                   << path.string());
   for (const TensorSource::Tensor* tensor : model.tensors->tensors()) {
     if (std::ranges::find(linears, tensor) != linears.end()) continue;
-    ASSIGN_OR_RETURN(const bool is_half, IsHalf(*model.tensors, *tensor));
+    ASSIGN_OR_RETURN(const bool is_half, IsHalf(*model.tensors, *tensor), << path.string());
     if (is_half) continue;
     conversion.fidelity = Fidelity::kRounded;
     conversion.why = StrCat(tensor->name, " is ", tensor->type, " and becomes float16");

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,8 +40,10 @@ struct Conversion {
   std::string why;  // it is not exact
   // To gguf, where the linears of a directory are written as blocks of this type.
   std::optional<kernels::TypeId> blocks = {};
-  // To awq and gptq, what the configuration of the result says.
+  // To awq and gptq, what the configuration of the result says,
   PackedOptions packed = {};
+  // and the modules whose weights are quantized anew: all others keep their codes and scales.
+  std::set<std::string, std::less<>> anew = {};
 };
 
 // `level` may be empty: the one that loses nothing, else the nearest. Errors: kModelNotFound;

@@ -87,6 +87,7 @@ absl::StatusOr<double> LossToFolder(const ConvertedFolder& folder, size_t thread
   // One of each kind ("q_proj"), from all over the model.
   std::map<std::string, std::vector<const ConvertedFolder::Linear*>> kinds;
   for (const ConvertedFolder::Linear& linear : folder.linears) {
+    if (!linear.is_anew) continue;
     kinds[linear.shape.name.substr(linear.shape.name.rfind('.') + 1)].push_back(&linear);
   }
   ThreadPool pool(threads);

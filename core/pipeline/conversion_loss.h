@@ -13,7 +13,8 @@ namespace quantized {
 // reading.
 absl::StatusOr<double> LossToGguf(const QuantizeRequest& request);
 
-// The same over some linears of a folder. Errors: those of making them.
+// The same over some of the linears of a folder that are quantized anew. Errors: those of making
+// them.
 absl::StatusOr<double> LossToFolder(const ConvertedFolder& folder, size_t threads);
 
 }  // namespace quantized

@@ -1,17 +1,23 @@
 #include "core/pipeline/convert_directory.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstddef>
 #include <filesystem>
 #include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
+#include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
+#include "core/arch/tensor_names.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/machine.h"
@@ -28,7 +34,11 @@
 #include "core/pipeline/output_guard.h"
 #include "core/pipeline/progress.h"
 #include "core/pipeline/room.h"
+#include "core/source/checkpoint_tensor.h"
 #include "core/source/locate.h"
+#include "core/source/widen.h"
+#include "core/tensor/dtype.h"
+#include "kernels/types/half.h"
 
 namespace quantized {
 namespace {
@@ -55,6 +65,28 @@ std::optional<uint32_t> LayerNumberOf(std::string_view name) {
 bool IsLinear(const CheckpointTensor& tensor) {
   return tensor.shape.size() == 2 && tensor.name.ends_with(".weight") &&
          ModuleOfWeight(tensor.name) != "lm_head" && tensor.name.find("embed") == std::string::npos;
+}
+
+// Whether a loader, for which all of the result is float16, finds numbers where the tensor has
+// them. Integers stay what they are; tables that a model makes anew are not loaded.
+absl::Status CheckValues(const CheckpointTensor& tensor, std::span<const std::byte> bytes) {
+  const DTypeRow& type = RowOf(tensor.dtype);
+  if (!type.is_float) return absl::OkStatus();
+  std::vector<float> values(bytes.size() / type.size_bytes);
+  WidenToF32(tensor.dtype, bytes.data(), values.size(), values.data());
+  for (const float value : values) {
+    if (!std::isfinite(value)) {
+      return MakeError(Error::kValidationFailed,
+                       StrCat(tensor.Origin(), ": holds values that are no finite numbers"),
+                       "Check that the weights are whole, or use the original model");
+    }
+    if (IsBuffer(tensor.name) || kernels::IsFiniteF16(kernels::F32ToF16(value))) continue;
+    return MakeError(Error::kValidationFailed,
+                     StrCat(tensor.Origin(), ": found ", value,
+                            ", expected values that float16 can hold (up to 65504)"),
+                     "Convert to gguf, which keeps them");
+  }
+  return absl::OkStatus();
 }
 
 struct Item {
@@ -96,6 +128,7 @@ absl::StatusOr<DirectoryPlan> PlanOf(const QuantizeRequest& request, const Conve
   plan.method = conversion.packed.method;
   ASSIGN_OR_RETURN(plan.level, FindBitLevel(plan.method, conversion.level));
   plan.packed = conversion.packed;
+  plan.packed.is_converted = true;
   plan.output_path = fs::absolute(request.outputs[0].path).lexically_normal();
   for (const ConvertedFolder::Linear& linear : folder.linears) plan.linears.push_back(linear.shape);
   for (const CheckpointTensor& tensor : folder.others) {
@@ -112,8 +145,12 @@ absl::StatusOr<DirectoryPlan> PlanOf(const QuantizeRequest& request, const Conve
     plan.units = std::max(plan.units, item.unit + 1);
   }
   RETURN_IF_ERROR(plan.LayOut());
-  const nlohmann::json parts = {kVersion, folder.fingerprint, QuantizationConfig(plan.packed),
-                                NameOf(conversion.fidelity), plan.output_path.string()};
+  nlohmann::json parts = {kVersion, folder.fingerprint, QuantizationConfig(plan.packed),
+                          NameOf(conversion.fidelity), plan.output_path.string()};
+  // Of all or none of the linears the fidelity tells it.
+  if (!conversion.anew.empty() && conversion.anew.size() < folder.linears.size()) {
+    parts.push_back(conversion.anew);
+  }
   plan.fingerprint = Sha256Hex(parts.dump());
   return plan;
 }
@@ -223,15 +260,18 @@ class DirectoryConversion {
   absl::Status WriteUnit(const std::vector<Item>& items) {
     std::vector<absl::Status> statuses(items.size());
     std::vector<Written> written(items.size());
-    const bool anew = conversion_.fidelity == Fidelity::kRequantized;
     const auto write = [&](size_t i) {
       statuses[i] = items[i].linear != nullptr ? WriteLinear(*items[i].linear, written[i])
                                                : WriteOther(*items[i].other, written[i]);
     };
-    if (anew) {
-      for (size_t i = 0; i < items.size(); ++i) write(i);
-    } else {
-      context_.threads.ParallelFor(items.size(), write);
+    const auto is_anew = [&](size_t i) {
+      return items[i].linear != nullptr && items[i].linear->is_anew;
+    };
+    context_.threads.ParallelFor(items.size(), [&](size_t i) {
+      if (!is_anew(i)) write(i);
+    });
+    for (size_t i = 0; i < items.size(); ++i) {
+      if (is_anew(i)) write(i);
     }
     for (size_t i = 0; i < items.size(); ++i) {
       RETURN_IF_ERROR(statuses[i]);
@@ -242,11 +282,14 @@ class DirectoryConversion {
   }
 
   absl::Status WriteLinear(const ConvertedFolder::Linear& linear, Written& written) {
-    ASSIGN_OR_RETURN(const ConvertedLinear made, linear.make(context_.threads));
+    ASSIGN_OR_RETURN(const ConvertedLinear made, linear.make(context_.threads), << ModelPath());
     ASSIGN_OR_RETURN(written.size_bytes, output_->WriteLinear(linear.shape.name, made.linear));
     written.relative_error = made.relative_error;
     return absl::OkStatus();
   }
+
+  // For messages.
+  std::string ModelPath() const { return request_.model_path.string(); }
 
   absl::Status WriteOther(const CheckpointTensor& tensor, Written& written) {
     const uint64_t size_bytes = plan_.layout.tensors[plan_.index.at(tensor.name)].size_bytes;
@@ -257,11 +300,23 @@ class DirectoryConversion {
     std::vector<std::byte> bytes;
     for (uint64_t done = 0; done < size_bytes; done += bytes.size()) {
       bytes.resize(std::min(piece, size_bytes - done));
-      RETURN_IF_ERROR(tensor.read(done, bytes));
+      RETURN_IF_ERROR(tensor.read(done, bytes)) << ModelPath();
+      RETURN_IF_ERROR(CheckValues(tensor, bytes)) << ModelPath();
       RETURN_IF_ERROR(output_->WritePiece(tensor.name, done, bytes));
     }
     written.size_bytes = size_bytes;
     return absl::OkStatus();
+  }
+
+  // For the card.
+  std::string WhatWasKept() const {
+    if (conversion_.fidelity == Fidelity::kExact) return ", every weight kept";
+    if (conversion_.fidelity == Fidelity::kRounded) {
+      return ", quantized weights kept, others rounded to float16";
+    }
+    const size_t anew = conversion_.anew.size(), all = folder_.linears.size();
+    if (anew == all) return ", its weights quantized anew";
+    return StrCat(", weights of ", anew, " of ", all, " linears quantized anew, the others' kept");
   }
 
   absl::Status WriteFiles() {
@@ -274,12 +329,7 @@ class DirectoryConversion {
                             .config = folder_.config,
                             .source_card = folder_.card};
     files.card.title = folder_.summary.name;
-    files.card.calibration =
-        StrCat("None here: converted from ", conversion_.from,
-               conversion_.fidelity == Fidelity::kRequantized ? ", its weights quantized anew"
-               : conversion_.fidelity == Fidelity::kRounded
-                   ? ", quantized weights kept, others rounded to float16"
-                   : ", every weight kept");
+    files.card.calibration = StrCat("None here: converted from ", conversion_.from, WhatWasKept());
     files.provenance = {{"source_fingerprint", folder_.fingerprint},
                         {"converted_from", conversion_.from},
                         {"fidelity", NameOf(conversion_.fidelity)}};
@@ -295,7 +345,11 @@ class DirectoryConversion {
     result.already_done = done_;
     result.fidelity = NameOf(conversion_.fidelity);
     const size_t made = folder_.linears.size();
-    if (made > 0 && reused_layers_ == 0) {
+    // Measured as linears are made; of an output that was there, by the job that made it.
+    const std::optional<QuantizeResult>& previous = request_.outputs[0].previous;
+    if (done_ && previous && previous->fingerprint == plan_.fingerprint) {
+      result.mean_module_error = previous->mean_module_error;
+    } else if (!done_ && made > 0 && reused_layers_ == 0) {
       result.mean_module_error = error_sum_ / static_cast<double>(made);
     }
     return result;

@@ -34,6 +34,9 @@ class ConvertGgufTest : public ConvertTest {
   void WriteGguf(const std::string& level, const DirectoryModel& model = {}, bool pure = true) {
     fs::remove_all(model_);
     testing::WriteDirectoryModel(model_, model);
+    MakeGguf(level, pure);
+  }
+  void MakeGguf(const std::string& level, bool pure = true) {
     QuantizeRequest request = Request("gguf", level);
     request.conversion = {};
     request.gguf.pure = pure;
@@ -210,6 +213,25 @@ TEST_F(ConvertGgufTest, TheFileAndTheFoldersAroundItAreNeverReplaced) {
               HasSubstr("the output " + gguf_.string() + " would replace"));
   EXPECT_TRUE(Contents(gguf_) == before);
   EXPECT_EQ(Contents(notes), "precious");
+}
+
+// The file is sound: it is the class in transformers that has all biases or none.
+TEST_F(ConvertGgufTest, WhatNoDirectoryCanSayIsRefused) {
+  testing::WriteDirectoryModel(model_, {.biases = true});
+  Rewrite([](std::map<std::string, Stored>& tensors) {
+    std::erase_if(tensors, [](const auto& entry) { return entry.first.ends_with("o_proj.bias"); });
+  });
+  ASSERT_NO_FATAL_FAILURE(MakeGguf("Q8_0"));
+  for (const char* format : {"gptq", "awq"}) {
+    const absl::Status status = Run(FromGguf(format)).status();
+    ExpectError(
+        status, Error::kUnsupportedConversion,
+        ::testing::StartsWith(gguf_.string() + ": tensor blk.0.attn_output.bias: found nothing"));
+    EXPECT_EQ(SuggestionOf(status), "Convert to another level of gguf");
+  }
+  QuantizeRequest request = FromGguf("gguf", "Q4_0");
+  request.outputs[0].path = dir_.path() / "other.gguf";
+  EXPECT_TRUE(Run(request).ok()) << "as the suggestion says";
 }
 
 TEST_F(ConvertGgufTest, WidthsThatDirectoriesDoNotHoldAreRefused) {

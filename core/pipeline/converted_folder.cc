@@ -76,16 +76,13 @@ absl::StatusOr<ConvertedLinear> LinearAnew(const GgufTensorSource& source,
   return made;
 }
 
+// The linear by the codes and scales of its blocks.
 absl::StatusOr<ConvertedLinear> LinearOf(const GgufTensorSource& source,
                                          const TensorSource::Tensor& weight,
-                                         const Conversion& conversion, ThreadPool& threads) {
+                                         const PackedOptions& options) {
   const uint64_t out = weight.shape[0], in = weight.shape[1];
-  if (conversion.fidelity == Fidelity::kRequantized) {
-    return LinearAnew(source, weight, conversion.packed, threads);
-  }
-  ASSIGN_OR_RETURN(QuantizedLinear linear,
-                   LinearOfBlocks(source, weight, 0, out, conversion.packed.bits));
-  const int64_t group_size = conversion.packed.group_size;
+  ASSIGN_OR_RETURN(QuantizedLinear linear, LinearOfBlocks(source, weight, 0, out, options.bits));
+  const int64_t group_size = options.group_size;
   return ConvertedLinear{
       Regrouped(std::move(linear), group_size < 0 ? in : static_cast<size_t>(group_size))};
 }
@@ -121,6 +118,8 @@ absl::StatusOr<ConvertedLinear> QuantizedAnew(const Matrix& weights, const Packe
   grid.bits = options.bits;
   grid.group_size = options.group_size < 0 ? 0 : static_cast<size_t>(options.group_size);
   grid.form = options.sym ? kernels::RangeForm::kSymmetric : kernels::RangeForm::kWithZero;
+  grid.avoid_zero_point_zero =
+      options.method == PackedMethod::kGptq && !options.sym && options.version == GptqVersion::kV1;
   grid.search = RangeSearch::kPlain;
   ASSIGN_OR_RETURN(QuantizedLinear linear, RoundToNearest(weights, grid, {}, threads));
   const double error = RelativeError(weights, linear);
@@ -138,7 +137,8 @@ absl::StatusOr<ConvertedFolder> FolderOfPacked(const fs::path& directory,
   }
   const auto open = std::make_shared<OpenDirectory>();
   ASSIGN_OR_RETURN(open->weights, HfWeights::Open(directory));
-  ASSIGN_OR_RETURN(open->packed, PackedWeights::Open(*open->weights, *scheme));
+  ASSIGN_OR_RETURN(open->packed, PackedWeights::Open(*open->weights, *scheme),
+                   << directory.string());
 
   ConvertedFolder folder;
   folder.source = open;
@@ -147,20 +147,22 @@ absl::StatusOr<ConvertedFolder> FolderOfPacked(const fs::path& directory,
   ASSIGN_OR_RETURN(folder.summary, SummarizeHf(config, *open->weights, HfModelName(directory)));
   const PackedWeights* packed = open->packed.get();
   const PackedOptions options = conversion.packed;
-  const bool anew = conversion.fidelity == Fidelity::kRequantized;
   std::unordered_set<std::string> weights;
   for (size_t i = 0; i < packed->modules().size(); ++i) {
     const PackedModule& module = packed->modules()[i];
     weights.insert(StrCat(module.name, ".weight"));
     ConvertedFolder::Linear& linear = folder.linears.emplace_back();
     linear.shape = {.name = module.name, .out = module.out, .in = module.in};
+    linear.is_anew = conversion.anew.contains(module.name);
+    const bool anew = linear.is_anew;
     linear.make = [=](ThreadPool& threads) -> absl::StatusOr<ConvertedLinear> {
       ASSIGN_OR_RETURN(const auto loaded, packed->Load(i));
       if (anew) return QuantizedAnew(Decoded(*loaded), options, threads);
       return Recoded(*loaded, options);
     };
   }
-  ASSIGN_OR_RETURN(std::vector<CheckpointTensor> tensors, packed->Tensors(kernels::TypeId::kF32));
+  ASSIGN_OR_RETURN(std::vector<CheckpointTensor> tensors, packed->Tensors(kernels::TypeId::kF32),
+                   << directory.string());
   for (CheckpointTensor& tensor : tensors) {
     if (!weights.contains(tensor.name)) folder.others.push_back(std::move(tensor));
   }
@@ -177,24 +179,30 @@ absl::StatusOr<ConvertedFolder> FolderOfPacked(const fs::path& directory,
 
 absl::StatusOr<ConvertedFolder> FolderOfGguf(const fs::path& file, const Conversion& conversion,
                                              std::string_view pre_tokenizer) {
-  ASSIGN_OR_RETURN(GgufModel opened, OpenGgufModel(file));
+  ASSIGN_OR_RETURN(GgufModel opened, OpenGgufModel(file), << file.string());
   const auto model = std::make_shared<GgufModel>(std::move(opened));
   ConvertedFolder folder;
   folder.source = model;
   folder.summary = model->source->summary();
   folder.fingerprint = model->source->fingerprint();
   folder.config = model->hf_config.file();
-  ASSIGN_OR_RETURN(folder.files, RebuildHfFiles(*model->source, pre_tokenizer));
+  ASSIGN_OR_RETURN(folder.files, RebuildHfFiles(*model->source, pre_tokenizer), << file.string());
   std::unordered_set<const TensorSource::Tensor*> linears;
-  for (const TensorSource::Tensor* weight : LinearsOf(*model)) {
+  const std::vector<const TensorSource::Tensor*> weights = LinearsOf(*model);
+  for (const TensorSource::Tensor* weight : weights) {
     linears.insert(weight);
     ConvertedFolder::Linear& linear = folder.linears.emplace_back();
     linear.shape = {
         .name = ModuleOfWeight(weight->name), .out = weight->shape[0], .in = weight->shape[1]};
     RETURN_IF_ERROR(CheckPackableWidths(linear.shape, Error::kUnsupportedConversion,
-                                        "Convert to another level of gguf"));
-    linear.make = [model, weight, conversion](ThreadPool& threads) {
-      return LinearOf(*model->tensors, *weight, conversion, threads);
+                                        "Convert to another level of gguf"))
+        << file.string();
+    linear.is_anew = conversion.anew.contains(linear.shape.name);
+    const bool anew = linear.is_anew;
+    const PackedOptions options = conversion.packed;
+    linear.make = [model, weight, anew, options](ThreadPool& threads) {
+      return anew ? LinearAnew(*model->tensors, *weight, options, threads)
+                  : LinearOf(*model->tensors, *weight, options);
     };
   }
   for (const TensorSource::Tensor* tensor : model->tensors->tensors()) {

@@ -31,8 +31,9 @@ struct ConvertedLinear {
 struct ConvertedFolder {
   struct Linear {
     LinearShape shape;
-    // Thread-safe; on the pool's threads only where the conversion quantizes nothing anew. Errors:
-    // those of reading.
+    bool is_anew = false;  // quantized anew; else it keeps its codes and scales
+    // Thread-safe; on the pool's threads only where it is not quantized anew. Errors: those of
+    // reading.
     std::function<absl::StatusOr<ConvertedLinear>(ThreadPool& threads)> make;
   };
 
@@ -49,7 +50,7 @@ struct ConvertedFolder {
 };
 
 // Of an AWQ or GPTQ directory. `conversion` is one that PlanConversion gave. Errors: those of
-// reading it.
+// reading it, naming it.
 absl::StatusOr<ConvertedFolder> FolderOfPacked(const std::filesystem::path& directory,
                                                const Conversion& conversion);
 

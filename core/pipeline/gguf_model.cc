@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "core/arch/tensor_names.h"
@@ -13,6 +15,21 @@
 #include "kernels/types/quant_type.h"
 
 namespace quantized {
+namespace {
+
+bool IsOfBlocks(const TensorSource::Tensor& tensor) {
+  return kernels::QuantTypeOf(GgufTensorSource::TypeOf(tensor)).block_values > 1;
+}
+
+// The part of a layer that a linear's weight is in, all experts being one:
+// "model.layers.3.self_attn", "model.layers.3.mlp".
+std::string_view PartOf(std::string_view weight) {
+  const size_t experts = weight.find(".experts.");
+  if (experts != std::string_view::npos) return weight.substr(0, experts);
+  return weight.substr(0, weight.rfind('.', weight.rfind('.') - 1));
+}
+
+}  // namespace
 
 bool HasBlocks(std::span<const SourceTensor> tensors) {
   return std::ranges::any_of(tensors, [](const SourceTensor& tensor) {
@@ -33,11 +50,18 @@ absl::StatusOr<GgufModel> OpenGgufModel(const std::filesystem::path& file) {
 
 std::vector<const TensorSource::Tensor*> LinearsOf(const GgufModel& model) {
   std::vector<const TensorSource::Tensor*> linears;
+  std::set<std::string_view> quantized_parts;
   for (const TensorSource::Tensor* tensor : model.tensors->tensors()) {
     const auto match =
         MatchTensorName(*model.architecture, model.config.geometry.layers, tensor->name);
-    if (match.ok() && *match && IsQuantizedLinear(**match)) linears.push_back(tensor);
+    if (!match.ok() || !*match || !IsQuantizedLinear(**match)) continue;
+    linears.push_back(tensor);
+    if (IsOfBlocks(*tensor)) quantized_parts.insert(PartOf(tensor->name));
   }
+  if (quantized_parts.empty()) return linears;
+  std::erase_if(linears, [&](const TensorSource::Tensor* linear) {
+    return !quantized_parts.contains(PartOf(linear->name));
+  });
   return linears;
 }
 

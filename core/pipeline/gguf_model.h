@@ -34,7 +34,10 @@ struct GgufModel {
 // and GgufTensorSource::Open.
 absl::StatusOr<GgufModel> OpenGgufModel(const std::filesystem::path& file);
 
-// The weights of the linears in its layers, which AWQ and GPTQ quantize.
+// The weights of the linears in its layers, which AWQ and GPTQ quantize. Those of a part of a layer
+// (attention, feed-forward) whose linears all have 16 or 32 bits are left out, as formats leave
+// them as they are: not single ones, since loaders join some, query, key and value, and want one
+// kind. Of a model with no other linears they are all there.
 std::vector<const TensorSource::Tensor*> LinearsOf(const GgufModel& model);
 
 // Rows of a linear whose blocks codes of `bits` bits hold (core/packed/gguf_blocks.h), in groups of

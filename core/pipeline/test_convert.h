@@ -8,8 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <utility>
@@ -26,11 +28,14 @@
 #include "core/pipeline/quantize.h"
 #include "core/pipeline/test_directory.h"
 #include "core/pipeline/test_packed_directory.h"
+#include "core/source/hf_weights.h"
 #include "core/source/model_source.h"
+#include "core/tensor/dtype.h"
 #include "kernels/codecs/codec.h"
 #include "kernels/types/quant_type.h"
 #include "tests/support/paths.h"
 #include "tests/support/recording_sink.h"
+#include "tests/support/safetensors_file.h"
 
 namespace quantized::testing {
 
@@ -43,6 +48,38 @@ class ConvertTest : public ::testing::Test {
     std::filesystem::remove_all(model_);
     WriteDirectoryModel(model_, model);
     PackDirectory(model_, choices);
+  }
+
+  // A tensor as a file of weights has it.
+  struct Stored {
+    std::string dtype;
+    std::vector<uint64_t> shape;
+    std::string bytes;
+  };
+  // Writes the weights of model_ again, as `change` leaves them.
+  void Rewrite(const std::function<void(std::map<std::string, Stored>&)>& change) const {
+    std::map<std::string, Stored> tensors;
+    const auto weights = *HfWeights::Open(model_);
+    for (const HfWeights::Tensor& tensor : weights->tensors()) {
+      Stored& stored = tensors[tensor.info->name];
+      stored = {std::string(RowOf(tensor.info->dtype).name), tensor.info->shape,
+                std::string(tensor.info->size_bytes, '\0')};
+      const auto bytes = std::as_writable_bytes(std::span(stored.bytes));
+      ASSERT_TRUE(tensor.file->Read(*tensor.info, 0, bytes).ok());
+    }
+    change(tensors);
+    SafetensorsFile file;
+    for (const auto& [name, stored] : tensors) {
+      file.Add(name, stored.dtype, stored.shape, stored.bytes);
+    }
+    file.WriteTo(model_ / "model.safetensors");
+  }
+
+  // config.json of model_.
+  void EditConfig(const std::function<void(nlohmann::json&)>& change) const {
+    nlohmann::json config = nlohmann::json::parse(Contents(model_ / "config.json"));
+    change(config);
+    ASSERT_TRUE(WriteFileAtomically(model_ / "config.json", config.dump()).ok());
   }
 
   QuantizeRequest Request(const std::string& format, const std::string& level = "") const {

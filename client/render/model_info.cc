@@ -82,6 +82,7 @@ std::string FurtherRow(std::string_view key, const Json& value) {
 
 std::string CellText(const Json& value) {
   if (value.is_number_float()) return fmt::format("{:.3g}", value.get<double>());
+  if (value.is_null()) return "-";
   std::string text = value.is_array() ? "" : ValueText(value);
   if (!value.is_array()) return text.empty() ? "-" : text;
   for (const Json& one : value) text += (text.empty() ? "" : " x ") + ValueText(one);

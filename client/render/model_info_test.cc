@@ -49,6 +49,21 @@ TEST(ModelInfoTest, HumanFormLeavesOutWhatIsNotTold) {
   EXPECT_THAT(text->json, HasSubstr("\"parameter_count\": 0,"));
 }
 
+TEST(ModelInfoTest, WhatWasNotMeasuredHasNoFigure) {
+  std::string inspection(kInspection);
+  inspection.insert(inspection.size() - 1,
+                    R"(,"scales_undone":true,"relative_error":0.119,"tensor_errors":[
+      {"name":"a","type":"4-bit","relative_error":0.12,"max_error":0.5,"scales":"undone"},
+      {"name":"b","type":"F16","relative_error":null,"max_error":null,"scales":"folded"}])");
+  const auto text = FormatModelInfo(inspection);
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(text->human, HasSubstr("\nScales Undone: yes\nRelative Error: 0.119\n\n"
+                                     "NAME  TYPE   RELATIVE ERROR  MAX ERROR  SCALES\n"
+                                     "a     4-bit  0.12            0.5        undone\n"
+                                     "b     F16    -               -          folded\n"));
+  EXPECT_THAT(text->json, HasSubstr("\"max_error\": null"));
+}
+
 TEST(ModelInfoTest, JsonHasTheContractsKeysFirst) {
   const auto text = FormatModelInfo(kInspection);
   ASSERT_TRUE(text.ok()) << text.status();

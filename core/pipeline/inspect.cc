@@ -263,14 +263,33 @@ absl::StatusOr<Json> InspectHf(const std::filesystem::path& directory, bool list
   return json;
 }
 
+std::string_view NameOf(UndoneScales::State state) {
+  switch (state) {
+    case UndoneScales::State::kNone:
+      return "";
+    case UndoneScales::State::kUndone:
+      return "undone";
+    case UndoneScales::State::kFolded:
+      return "folded";
+    case UndoneScales::State::kNotUndone:
+      return "not undone";
+  }
+  return "";
+}
+
 void AddDifference(const ModelDifference& difference, Json& json) {
+  if (difference.scales_undone) json["scales_undone"] = *difference.scales_undone;
   json["relative_error"] = difference.relative_error;
+  const auto number = [](const std::optional<double>& value) {
+    return value ? Json(*value) : Json(nullptr);
+  };
   Json errors = Json::array();
   for (const TensorDifference& tensor : difference.tensors) {
-    errors.push_back({{"name", tensor.name},
-                      {"type", tensor.type},
-                      {"relative_error", tensor.relative_error},
-                      {"max_error", tensor.max_error}});
+    Json& row = errors.emplace_back(Json{{"name", tensor.name},
+                                         {"type", tensor.type},
+                                         {"relative_error", number(tensor.relative_error)},
+                                         {"max_error", number(tensor.max_error)}});
+    if (difference.scales_undone == true) row["scales"] = NameOf(tensor.scales);
   }
   json["tensor_errors"] = std::move(errors);
 }

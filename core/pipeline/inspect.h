@@ -33,16 +33,21 @@ struct InspectOptions {
 //   files             how many hold the tensors
 //   tensors           if asked for: [{"name", "type", "shape", "size_bytes"}, …], shapes outermost
 //                     first, in the order of the files
-//   verified_tensors  if asked for: how many were read and are sound
+//   verified_tensors  if asked for: how many were read and are sound, counted as tensor_count
 //   relative_error, tensor_errors   if asked for: of all matrices; [{"name", "type",
-//                     "relative_error", "max_error"}, …]
+//                     "relative_error", "max_error"}, …], names and types as in tensors
+//   scales_undone     before these, where AWQ's scales were found in the model: true, and each of
+//                     tensor_errors has "scales" ("undone", "folded": a norm, "not undone" or "");
+//                     errors of a norm and of what is not undone are null. False where they may be
+//                     there, but are looked for only in known architectures
 // parameter_count is exact or 0: of weights that are quantized in a way that we do not read, shapes
 // do not tell it (core/source/hf_summary.h).
 // Text is as the file has it; what prints it replaces bytes that are not UTF-8
 // (nlohmann's error_handler_t::replace). Works for any architecture and any tokenizer, but for the
-// comparison. Errors: those of LocateModel, GgufReader and SafetensorsReader; kModelNotFound for a
-// directory without config.json or weights; kValidationFailed for a damaged one; those of
-// VerifyModel and CompareTensors.
+// comparison of a directory with a GGUF file, whose tensors only known architectures name alike.
+// Errors: those of LocateModel, GgufReader and SafetensorsReader; kModelNotFound for a directory
+// without config.json or weights; kValidationFailed for a damaged one; those of VerifyModel and
+// CompareTensors.
 absl::StatusOr<nlohmann::ordered_json> Inspect(const std::filesystem::path& path,
                                                const InspectOptions& options = {});
 

@@ -2,22 +2,22 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
-#include <unordered_map>
+#include <unordered_set>
 
-#include "core/arch/tensor_names.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
 #include "core/gguf/reader.h"
 #include "core/hf/config.h"
+#include "core/pipeline/for_each.h"
+#include "core/pipeline/model_pair.h"
 #include "core/source/checkpoint_tensor.h"
+#include "core/source/completeness.h"
 #include "core/source/locate.h"
-#include "core/source/model_source.h"
 #include "core/source/packed_weights.h"
 #include "core/source/quantization.h"
 #include "core/source/widen.h"
@@ -31,15 +31,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kValuesAtOnce = 1 << 20;
-
-// body(0) … body(count - 1) on the pool; the first error in that order.
-absl::Status ForEach(size_t count, ThreadPool& threads,
-                     const std::function<absl::Status(size_t)>& body) {
-  std::vector<absl::Status> statuses(count);
-  threads.ParallelFor(count, [&](size_t i) { statuses[i] = body(i); });
-  for (const absl::Status& status : statuses) RETURN_IF_ERROR(status);
-  return absl::OkStatus();
-}
 
 // An error of a conversion is here one of the model.
 absl::Status AsUnsound(const absl::Status& status) {
@@ -101,15 +92,22 @@ absl::StatusOr<uint64_t> VerifyDirectory(const fs::path& path, ThreadPool& threa
   ASSIGN_OR_RETURN(const HfConfig config, HfConfig::Read(path));
   ASSIGN_OR_RETURN(const std::unique_ptr<HfWeights> weights, HfWeights::Open(path));
   ASSIGN_OR_RETURN(const std::optional<PackedScheme> scheme, ReadableScheme(config, *weights));
+  std::unordered_set<std::string> linears;
   if (scheme) {
     ASSIGN_OR_RETURN(const auto packed, PackedWeights::Open(*weights, *scheme));
     RETURN_IF_ERROR(ForEach(packed->modules().size(), threads,
                             [&](size_t i) { return packed->Load(i).status(); }));
+    for (const PackedModule& module : packed->modules()) linears.insert(module.name);
   }
+  RETURN_IF_ERROR(CheckComplete(config, *weights));
   const std::vector<CheckpointTensor> tensors = PlainTensors(*weights);
   RETURN_IF_ERROR(
       ForEach(tensors.size(), threads, [&](size_t i) { return VerifyTensor(tensors[i]); }));
-  return tensors.size();
+  const auto stands_alone = [&](const CheckpointTensor& tensor) {
+    const size_t dot = std::min(tensor.name.rfind('.'), tensor.name.size());
+    return tensor.name.substr(dot) == ".bias" || !linears.contains(tensor.name.substr(0, dot));
+  };
+  return linears.size() + static_cast<uint64_t>(std::ranges::count_if(tensors, stands_alone));
 }
 
 // Sums over pairs of values.
@@ -129,143 +127,57 @@ struct Sums {
   }
 };
 
-absl::Status ReadValues(const ModelSource& source, size_t tensor, uint64_t first, uint64_t rows,
-                        std::vector<float>& values) {
-  const SourceTensor& info = source.tensors()[tensor];
-  std::vector<std::byte> bytes(rows *
-                               kernels::RowBytes(kernels::QuantTypeOf(info.type), info.cols()));
-  RETURN_IF_ERROR(source.ReadRows(tensor, first, rows, bytes));
-  values.resize(rows * info.cols());
-  kernels::FindCodec(info.type)->decode(bytes.data(), values.size(), values.data());
-  return absl::OkStatus();
-}
-
-// A tensor of the model and one of the source, which are compared.
-struct TensorPair {
-  std::string name;
-  size_t in_model = 0, in_source = 0;
-};
-
-absl::StatusOr<Sums> CompareTensor(const ModelSource& model, const ModelSource& source,
-                                   const TensorPair& pair) {
-  const SourceTensor& info = model.tensors()[pair.in_model];
-  const SourceTensor& source_info = source.tensors()[pair.in_source];
-  const uint64_t at_once = std::max<uint64_t>(1, kValuesAtOnce / info.cols());
-  const auto check = [&](std::string_view whose, const std::string& origin,
-                         std::span<const float> values) {
-    if (AreFinite(values)) return absl::OkStatus();
-    return NotFinite(StrCat("tensor ", PrintableName(pair.name), " of the ", whose, ", ", origin));
-  };
-  std::vector<float> found, wanted;
-  Sums sums;
-  for (uint64_t row = 0; row < info.rows(); row += at_once) {
-    const uint64_t count = std::min(at_once, info.rows() - row);
-    RETURN_IF_ERROR(ReadValues(model, pair.in_model, row, count, found));
-    RETURN_IF_ERROR(ReadValues(source, pair.in_source, row, count, wanted));
-    RETURN_IF_ERROR(check("model", info.origin, found));
-    RETURN_IF_ERROR(check("source", source_info.origin, wanted));
-    for (size_t i = 0; i < found.size(); ++i) sums.Add(found[i], wanted[i]);
-  }
+// Of each of the pair's parts, what `scales` says undone.
+absl::StatusOr<std::vector<Sums>> CompareTensor(const ModelPair& models, const TensorPair& pair,
+                                                const UndoneScales* scales) {
+  std::vector<Sums> sums(pair.parts.size());
+  const uint64_t rows_of_part = pair.rows() / sums.size();
+  RETURN_IF_ERROR(
+      models.ForEachRow(pair, [&](uint64_t row, std::span<float> found, std::span<float> wanted) {
+        if (scales != nullptr) scales->Undo(row, found, wanted);
+        Sums& part = sums[row / rows_of_part];
+        for (size_t i = 0; i < found.size(); ++i) part.Add(found[i], wanted[i]);
+      }));
   return sums;
 }
 
-using Places = std::unordered_map<std::string_view, size_t>;
-
-Places PlacesOf(const ModelSource& source) {
-  Places places;
-  for (size_t i = 0; i < source.tensors().size(); ++i) places[source.tensors()[i].name] = i;
-  return places;
-}
-
-// A model without an output head has its embedding in the place of one.
-std::optional<size_t> PlaceOf(const Places& places, std::string_view name) {
-  auto found = places.find(name);
-  if (found == places.end() && name == "output.weight") found = places.find("token_embd.weight");
-  if (found == places.end()) return std::nullopt;
-  return found->second;
-}
-
-absl::Status WrongSource(std::string_view tensor, std::string_view what) {
-  return MakeError(Error::kValidationFailed, StrCat("tensor ", PrintableName(tensor), ": ", what),
-                   "Check that the model was made of this source");
-}
-
-// Shapes are the same and both types are decoded.
-absl::Status CheckPair(const ModelSource& model, const ModelSource& source,
-                       const TensorPair& pair) {
-  const SourceTensor& tensor = model.tensors()[pair.in_model];
-  const SourceTensor& other = source.tensors()[pair.in_source];
-  if (other.dims != tensor.dims) {
-    return WrongSource(pair.name, StrCat("found shape ", ShapeText(tensor.dims),
-                                         ", the source has ", ShapeText(other.dims)));
-  }
-  for (const SourceTensor* one : {&tensor, &other}) {
-    if (kernels::FindCodec(one->type) != nullptr) continue;
-    return MakeError(
-        Error::kValidationFailed,
-        StrCat(one->origin, ": type ", kernels::QuantTypeOf(one->type).name, " is not decoded"));
-  }
-  return absl::OkStatus();
-}
-
-// Every tensor of either with the other's of the same name, in the model's order; last a head that
-// only the source has. Generated tensors that one of them lacks are passed over.
-absl::StatusOr<std::vector<TensorPair>> MatchTensors(const ModelSource& model,
-                                                     const ModelSource& source) {
-  const Places in_model = PlacesOf(model), in_source = PlacesOf(source);
-  std::vector<TensorPair> pairs;
-  for (size_t i = 0; i < model.tensors().size(); ++i) {
-    const std::string& name = model.tensors()[i].name;
-    if (const auto place = PlaceOf(in_source, name)) {
-      pairs.push_back({name, i, *place});
-    } else if (!IsGeneratedTensor(name)) {
-      return WrongSource(name, "the source does not have it");
-    }
-  }
-  std::vector<std::string_view> lost;
-  for (size_t i = 0; i < source.tensors().size(); ++i) {
-    const std::string& name = source.tensors()[i].name;
-    if (in_model.contains(name)) continue;
-    if (const auto place = PlaceOf(in_model, name)) {
-      pairs.push_back({name, *place, i});
-    } else if (!IsGeneratedTensor(name)) {
-      lost.push_back(name);
-    }
-  }
-  if (!lost.empty()) {
-    return WrongSource(lost[0],
-                       StrCat("the source has it, the model does not",
-                              lost.size() == 1 ? "" : StrCat("; nor ", lost.size() - 1, " more")));
-  }
-  for (const TensorPair& pair : pairs) RETURN_IF_ERROR(CheckPair(model, source, pair));
-  return pairs;
-}
-
-absl::StatusOr<ModelDifference> Compare(const fs::path& model_path, const fs::path& source_path,
+absl::StatusOr<ModelDifference> Compare(const fs::path& model, const fs::path& source,
                                         ThreadPool& threads) {
-  const SourceOptions options = {.may_be_packed = true};
-  ASSIGN_OR_RETURN(const std::unique_ptr<ModelSource> model, OpenModelSource(model_path, options));
-  ASSIGN_OR_RETURN(const std::unique_ptr<ModelSource> source,
-                   OpenModelSource(source_path, options));
-  ASSIGN_OR_RETURN(const std::vector<TensorPair> pairs, MatchTensors(*model, *source));
-  std::vector<Sums> sums(pairs.size());
+  using State = UndoneScales::State;
+  ASSIGN_OR_RETURN(const ModelPair models, ModelPair::Open(model, source));
+  ModelDifference difference;
+  std::vector<UndoneScales> scales;  // empty: none
+  if (models.keys() == TensorKeys::kGguf) {
+    ASSIGN_OR_RETURN(scales, FindFoldedScales(models, threads));
+    if (!scales.empty()) difference.scales_undone = true;
+  } else {
+    ASSIGN_OR_RETURN(const bool any_differs, AnyNormDiffers(models));
+    if (any_differs) difference.scales_undone = false;
+  }
+  const std::span<const TensorPair> pairs = models.pairs();
+  std::vector<std::vector<Sums>> sums(pairs.size());
   RETURN_IF_ERROR(ForEach(pairs.size(), threads, [&](size_t i) -> absl::Status {
-    ASSIGN_OR_RETURN(sums[i], CompareTensor(*model, *source, pairs[i]));
+    ASSIGN_OR_RETURN(sums[i],
+                     CompareTensor(models, pairs[i], scales.empty() ? nullptr : &scales[i]));
     return absl::OkStatus();
   }));
-  ModelDifference difference;
   Sums all;
-  for (size_t i = 0; i < sums.size(); ++i) {
-    const SourceTensor& tensor = model->tensors()[pairs[i].in_model];
-    const bool is_file = !model->is_conversion();
-    difference.tensors.push_back(
-        {.name = pairs[i].name,
-         .type = is_file ? std::string(kernels::QuantTypeOf(tensor.type).name) : "",
-         .relative_error = sums[i].RelativeError(),
-         .max_error = sums[i].max_error});
-    if (tensor.dims.size() < 2) continue;  // norms can be thousands of times as large
-    all.differences += sums[i].differences;
-    all.values += sums[i].values;
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    const State state = scales.empty() ? State::kNone : scales[i].state;
+    const bool is_measured = state == State::kNone || state == State::kUndone;
+    for (size_t part = 0; part < sums[i].size(); ++part) {
+      const Sums& of_part = sums[i][part];
+      TensorDifference& tensor = difference.tensors.emplace_back();
+      tensor.name = pairs[i].parts[part].name;
+      tensor.type = pairs[i].parts[part].type;
+      tensor.scales = state;
+      if (!is_measured) continue;
+      tensor.relative_error = of_part.RelativeError();
+      tensor.max_error = of_part.max_error;
+      if (pairs[i].dims.size() < 2) continue;  // norms can be thousands of times as large
+      all.differences += of_part.differences;
+      all.values += of_part.values;
+    }
   }
   difference.relative_error = all.RelativeError();
   return difference;

@@ -5,7 +5,9 @@
 
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -80,7 +82,7 @@ TEST_F(ModelCheckTest, SoundModelsAreCounted) {
   MakeGguf("Q4_0");
   EXPECT_EQ(*VerifyModel(gguf_, threads_), 3u + 3 * 9);
   PackDirectory(model_, {});
-  EXPECT_EQ(*VerifyModel(model_, threads_), 3u + 3 * (2 + 7 * 4));
+  EXPECT_EQ(*VerifyModel(model_, threads_), 3u + 3 * 9) << "what is packed is one";
 }
 
 TEST_F(ModelCheckTest, ValuesThatAreNoNumbersAreFound) {
@@ -171,11 +173,12 @@ TEST_F(ModelCheckTest, ValuesThatAreNoNumbersAreNotCompared) {
     WriteDirectoryModel(model_, model);
     const auto ours = CompareTensors(model_, sound, threads_).status();
     EXPECT_EQ(ErrorOf(ours), Error::kValidationFailed);
-    EXPECT_THAT(std::string(ours.message()), HasSubstr("tensor blk.1.ffn_up.weight of the model"));
+    EXPECT_THAT(std::string(ours.message()),
+                HasSubstr("tensor model.layers.1.mlp.up_proj.weight of the model"));
     const auto theirs = CompareTensors(sound, model_, threads_).status();
     EXPECT_EQ(ErrorOf(theirs), Error::kValidationFailed);
     EXPECT_THAT(std::string(theirs.message()),
-                HasSubstr("tensor blk.1.ffn_up.weight of the source"));
+                HasSubstr("tensor model.layers.1.mlp.up_proj.weight of the source"));
   }
 }
 
@@ -201,7 +204,7 @@ TEST_F(ModelCheckTest, AHeadThatOneOfThemLacksIsItsEmbedding) {
     ASSERT_TRUE(difference.ok()) << difference.status();
     ASSERT_EQ(difference->tensors.size(), 3u + 3 * 9);
     for (const TensorDifference& tensor : difference->tensors) {
-      EXPECT_EQ(tensor.relative_error > 0, tensor.name == "output.weight") << tensor.name;
+      EXPECT_EQ(tensor.relative_error > 0, tensor.name == "lm_head.weight") << tensor.name;
     }
   }
 }
@@ -238,6 +241,90 @@ TEST_F(ModelCheckTest, AZeroPointThatWrapsAroundIsFound) {
   EXPECT_TRUE(Inspect(model_).ok());
   ExpectUnsound(model_, "loaders of version 1 read as zero point 0 or as 16");
   EXPECT_EQ(ErrorOf(CompareTensors(model_, source, threads_).status()), Error::kValidationFailed);
+}
+
+// As --tensors lists them, experts one by one; a file's names are its own.
+TEST_F(ModelCheckTest, ADirectoryIsComparedUnderItsOwnNames) {
+  for (const uint32_t experts : {0u, 3u}) {
+    SCOPED_TRACE(experts);
+    fs::remove_all(model_);
+    WriteDirectoryModel(model_, {.experts = experts, .biases = true});
+    const fs::path packed = dir_.path() / "packed";
+    fs::remove_all(packed);
+    fs::copy(model_, packed);
+    PackDirectory(packed, {});
+    const auto info = Inspect(packed, {.tensors = true, .verify = true, .against = model_});
+    ASSERT_TRUE(info.ok()) << info.status();
+    EXPECT_EQ((*info)["verified_tensors"], (*info)["tensor_count"]);
+    EXPECT_FALSE(info->contains("scales_undone"));
+    std::map<std::string, std::string> listed, compared;
+    for (const auto& tensor : (*info)["tensors"]) listed[tensor["name"]] = tensor["type"];
+    for (const auto& tensor : (*info)["tensor_errors"]) {
+      compared[tensor["name"]] = tensor["type"];
+      EXPECT_FALSE(tensor.contains("scales"));
+      EXPECT_EQ(tensor["relative_error"] > 0, tensor["type"] == "4-bit") << tensor["name"];
+    }
+    EXPECT_EQ(compared, listed);
+    MakeGguf("F16");
+    const auto gguf = Inspect(gguf_, {.tensors = true, .against = packed});
+    ASSERT_TRUE(gguf.ok()) << gguf.status();
+    ASSERT_EQ((*gguf)["tensor_errors"].size(), (*gguf)["tensors"].size());
+    for (size_t i = 0; i < (*gguf)["tensors"].size(); ++i) {
+      EXPECT_EQ((*gguf)["tensor_errors"][i]["name"], (*gguf)["tensors"][i]["name"]);
+    }
+  }
+}
+
+TEST_F(ModelCheckTest, AComparisonNeedsNoTokenizer) {
+  WriteDirectoryModel(model_);
+  MakeGguf("Q4_0");
+  const double expected = CompareTensors(gguf_, model_, threads_)->relative_error;
+  const fs::path packed = dir_.path() / "packed";
+  fs::copy(model_, packed);
+  PackDirectory(packed, {});
+  fs::remove(model_ / "tokenizer.json");
+  fs::remove(packed / "tokenizer.json");
+  const auto gguf = CompareTensors(gguf_, model_, threads_);
+  ASSERT_TRUE(gguf.ok()) << gguf.status();
+  EXPECT_EQ(gguf->relative_error, expected);
+  const auto directory = CompareTensors(packed, model_, threads_);
+  EXPECT_TRUE(directory.ok()) << directory.status();
+}
+
+// Two directories are compared by the names that they have; where scales would be is not known.
+TEST_F(ModelCheckTest, DirectoriesOfAnUnknownArchitectureAreCompared) {
+  WriteDirectoryModel(model_, {.tied = true});
+  MakeGguf("F16");
+  const fs::path packed = dir_.path() / "packed";
+  fs::copy(model_, packed);
+  PackDirectory(packed, {});
+  const auto known = CompareTensors(packed, model_, threads_);
+  ASSERT_TRUE(known.ok()) << known.status();
+  const auto make_unknown = [](const fs::path& directory) {
+    nlohmann::json config = nlohmann::json::parse(*ReadFile(directory / "config.json", 1 << 20));
+    config["architectures"] = {"UnheardOfForCausalLM"};
+    EXPECT_TRUE(WriteFileAtomically(directory / "config.json", config.dump()).ok());
+  };
+  make_unknown(packed);  // one is enough
+  const auto unknown = CompareTensors(packed, model_, threads_);
+  ASSERT_TRUE(unknown.ok()) << unknown.status();
+  EXPECT_NEAR(unknown->relative_error, known->relative_error, 1e-9);
+  EXPECT_EQ(unknown->tensors.size(), known->tensors.size());
+  EXPECT_EQ(unknown->scales_undone, std::nullopt);
+  RemoveTensor(packed, "lm_head.weight");
+  EXPECT_TRUE(CompareTensors(packed, model_, threads_).ok());
+  const auto beside_gguf = CompareTensors(packed, gguf_, threads_).status();
+  EXPECT_EQ(ErrorOf(beside_gguf), Error::kValidationFailed);
+  EXPECT_THAT(std::string(beside_gguf.message()), HasSubstr("found UnheardOfForCausalLM"));
+
+  const fs::path other = dir_.path() / "other";
+  WriteDirectoryModel(other, {.alter = [](const std::string& name, std::span<float> values) {
+                        if (name.ends_with("layernorm.weight")) values[0] *= 2;
+                      }});
+  make_unknown(other);
+  const auto info = Inspect(other, {.against = model_});
+  ASSERT_TRUE(info.ok()) << info.status();
+  EXPECT_EQ((*info)["scales_undone"], false);
 }
 
 TEST_F(ModelCheckTest, InspectTellsOfAPackedDirectory) {

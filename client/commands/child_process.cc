@@ -12,14 +12,24 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <optional>
 
+#include "client/commands/held_signals.h"
 #include "core/base/environment.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 
 namespace quantized {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kForever{-1};  // to poll
+// How long a child may take to end that was asked to; then it is killed.
+constexpr std::chrono::seconds kStopPatience{2};
 
 // Tells the whole lines of `text` from `told` on.
 void TellLines(std::string_view text, size_t& told,
@@ -30,15 +40,32 @@ void TellLines(std::string_view text, size_t& told,
   }
 }
 
-// Reads `out` and `err` until both end; false when one gives more than is allowed.
-bool ReadBoth(int out, int err, const ChildOptions& options, ChildOutput& output) {
+enum class ReadingEnd { kClosed, kTooMuch, kNotStopping };
+
+// Reads `out` and `err` until both end, or one gives more than is allowed. A signal asks the child
+// to end, which has kStopPatience to do so.
+ReadingEnd ReadBoth(int out, int err, pid_t child, const HeldSignals& signals,
+                    const ChildOptions& options, ChildOutput& output) {
   const std::array<int, 2> fds = {out, err};
   const std::array<std::string*, 2> texts = {&output.out, &output.err};
   size_t told = 0;
-  std::array<pollfd, 2> waiting = {pollfd{fds[0], POLLIN, 0}, pollfd{fds[1], POLLIN, 0}};
+  std::array<pollfd, 3> waiting = {pollfd{fds[0], POLLIN, 0}, pollfd{fds[1], POLLIN, 0},
+                                   pollfd{signals.fd(), POLLIN, 0}};
+  std::optional<Clock::time_point> deadline;
   while (waiting[0].fd >= 0 || waiting[1].fd >= 0) {
-    if (poll(waiting.data(), waiting.size(), -1) < 0 && errno != EINTR) return true;
-    for (size_t i = 0; i < waiting.size(); ++i) {
+    const milliseconds left =
+        deadline ? std::chrono::ceil<milliseconds>(*deadline - Clock::now()) : kForever;
+    if (deadline && left.count() <= 0) return ReadingEnd::kNotStopping;
+    if (poll(waiting.data(), waiting.size(), static_cast<int>(left.count())) < 0) {
+      if (errno == EINTR) continue;
+      return ReadingEnd::kClosed;
+    }
+    if (waiting[2].revents != 0) {
+      kill(child, SIGTERM);
+      deadline = Clock::now() + kStopPatience;
+      waiting[2].fd = -1;  // it is not taken: who holds signals dies by it
+    }
+    for (size_t i = 0; i < fds.size(); ++i) {
       if (waiting[i].fd < 0 || waiting[i].revents == 0) continue;
       std::array<char, 65536> bytes;
       const ssize_t count = read(waiting[i].fd, bytes.data(), bytes.size());
@@ -48,11 +75,11 @@ bool ReadBoth(int out, int err, const ChildOptions& options, ChildOutput& output
         continue;
       }
       texts[i]->append(bytes.data(), count);
-      if (texts[i]->size() > options.max_bytes) return false;
+      if (texts[i]->size() > options.max_bytes) return ReadingEnd::kTooMuch;
       if (fds[i] == err && options.on_err_line) TellLines(output.err, told, options.on_err_line);
     }
   }
-  return true;
+  return ReadingEnd::kClosed;
 }
 
 // A descriptor that reads `bytes`, as a file that is nowhere: unlike a pipe it needs nobody to
@@ -96,7 +123,12 @@ absl::StatusOr<pid_t> Spawn(std::vector<std::string>& arguments, bool sees_secre
   sigemptyset(&pipe_signal);
   sigaddset(&pipe_signal, SIGPIPE);
   posix_spawnattr_setsigdefault(&attributes, &pipe_signal);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+  // What is held back from us is not from the child.
+  sigset_t mask;
+  pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+  for (const int signal : kHeldSignals) sigdelset(&mask, signal);
+  posix_spawnattr_setsigmask(&attributes, &mask);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
   std::vector<std::string> variables = sees_secrets ? AllVariables() : WithoutSecrets(environ);
   pid_t pid = 0;
   const int error = posix_spawn(&pid, arguments[0].c_str(), &actions, &attributes,
@@ -115,6 +147,7 @@ absl::StatusOr<pid_t> Spawn(std::vector<std::string>& arguments, bool sees_secre
 
 absl::StatusOr<ChildOutput> RunChild(std::vector<std::string> arguments,
                                      const ChildOptions& options) {
+  const HeldSignals signals;
   ASSIGN_OR_RETURN(const int in, Readable(options.input));
   std::array<int, 2> out, err;
   if (pipe2(out.data(), O_CLOEXEC) != 0) {
@@ -134,10 +167,10 @@ absl::StatusOr<ChildOutput> RunChild(std::vector<std::string> arguments,
   close(out[1]);
   close(err[1]);
   ChildOutput output;
-  bool within_limit = true;
+  ReadingEnd end = ReadingEnd::kClosed;
   if (pid.ok()) {
-    within_limit = ReadBoth(out[0], err[0], options, output);
-    if (!within_limit) kill(*pid, SIGKILL);
+    end = ReadBoth(out[0], err[0], *pid, signals, options, output);
+    if (end != ReadingEnd::kClosed) kill(*pid, SIGKILL);
     int status = 0;
     while (waitpid(*pid, &status, 0) < 0 && errno == EINTR) {
     }
@@ -147,7 +180,7 @@ absl::StatusOr<ChildOutput> RunChild(std::vector<std::string> arguments,
   close(out[0]);
   close(err[0]);
   if (!pid.ok()) return pid.status();
-  if (!within_limit) {
+  if (end == ReadingEnd::kTooMuch) {
     return MakeError(Error::kInternal,
                      fmt::format("{} printed more than {} bytes", arguments[0], options.max_bytes));
   }

@@ -29,7 +29,8 @@ struct ChildOptions {
 };
 
 // Runs the program `arguments[0]` (a path) and waits for its end. Errors: kInternal when it cannot
-// be started or prints too much.
+// be started or prints too much. A signal that ends this program ends the child first; where it is
+// held by the caller, too (held_signals.h), what the child printed comes back.
 absl::StatusOr<ChildOutput> RunChild(std::vector<std::string> arguments,
                                      const ChildOptions& options = {});
 

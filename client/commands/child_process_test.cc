@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "client/commands/held_signals.h"
 #include "core/base/error.h"
 #include "tests/support/paths.h"
 
@@ -53,6 +54,53 @@ TEST(RunChildTest, TellsTheSignalThatKilledIt) {
   const auto child = Shell("kill -SEGV $$");
   ASSERT_TRUE(child.ok()) << child.status();
   EXPECT_EQ(child->signal, SIGSEGV);
+}
+
+// What a child runs that tells its number, then sends the test a signal and stays.
+std::string SignalAndStay(const std::filesystem::path& number) {
+  return "echo $$ > " + number.string() + "; kill -TERM $PPID; exec sleep 1000";
+}
+
+void ExpectGone(const std::filesystem::path& number) {
+  pid_t child = 0;
+  ASSERT_TRUE(std::ifstream(number) >> child);
+  EXPECT_EQ(kill(child, 0), -1);
+}
+
+TEST(RunChildTest, ASignalEndsTheChildFirst) {
+  const testing::TempDir dir;
+  const std::filesystem::path number = dir.path() / "number";
+  for (const std::string before : {"", "trap '' TERM; "}) {
+    EXPECT_EXIT((void)Shell(before + SignalAndStay(number)), ::testing::KilledBySignal(SIGTERM),
+                "");
+    ExpectGone(number);
+  }
+}
+
+TEST(RunChildTest, WhoHoldsSignalsCleansUpFirst) {
+  const testing::TempDir dir;
+  const std::filesystem::path number = dir.path() / "number", made = dir.path() / "made";
+  std::filesystem::create_directory(made);
+  EXPECT_EXIT(
+      {
+        const HeldSignals signals;
+        const auto child = Shell("echo out; " + SignalAndStay(number));
+        const auto next = Shell("exec sleep 1000");  // ends at once
+        if (child.ok() && child->out == "out\n" && child->signal == SIGTERM && next.ok()) {
+          std::filesystem::remove(made);
+        }
+      },
+      ::testing::KilledBySignal(SIGTERM), "");
+  ExpectGone(number);
+  EXPECT_FALSE(std::filesystem::exists(made));
+}
+
+TEST(RunChildTest, WhatIsHeldBackFromUsIsNotFromTheChild) {
+  const HeldSignals signals;
+  const auto child = Shell("kill -HUP $$; echo still here");
+  ASSERT_TRUE(child.ok()) << child.status();
+  EXPECT_EQ(child->signal, SIGHUP);
+  EXPECT_EQ(child->out, "");
 }
 
 TEST(RunChildTest, TakesMoreThanAPipeHolds) {

@@ -3,14 +3,13 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include <array>
 #include <chrono>
 #include <optional>
 #include <utility>
 
+#include "client/commands/held_signals.h"
 #include "client/render/human.h"
 #include "client/render/job_display.h"
 #include "client/render/json.h"
@@ -18,7 +17,6 @@
 #include "client/render/resume_command.h"
 #include "client/render/text.h"
 #include "client/rpc/error_detail.h"
-#include "core/base/check.h"
 #include "core/base/error.h"
 
 namespace quantized {
@@ -32,47 +30,6 @@ constexpr std::chrono::seconds kCancelPatience{12};
 // The progress line is redrawn this often; other displays only need to notice a long wait.
 constexpr milliseconds kRedrawPause{100};
 constexpr milliseconds kTickPause{500};
-
-// SIGINT, SIGTERM and SIGHUP as readable bytes for as long as the object lives. Blocked before any
-// other thread starts, so that all threads have them blocked. A signal that was ignored when the
-// program started (nohup) stays so.
-class Signals {
- public:
-  Signals() {
-    sigemptyset(&set_);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-      struct sigaction action {};
-      sigaction(signal, nullptr, &action);
-      // Linux queues a blocked signal even where it is ignored.
-      if (action.sa_handler != SIG_IGN) sigaddset(&set_, signal);
-    }
-    CHECK(pthread_sigmask(SIG_BLOCK, &set_, &before_) == 0);
-    fd_ = signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK);
-    CHECK(fd_ >= 0);
-  }
-  ~Signals() { Release(); }
-  Signals(const Signals&) = delete;
-  Signals& operator=(const Signals&) = delete;
-
-  // From here on signals do again what they did before.
-  void Release() {
-    if (fd_ < 0) return;
-    close(fd_);
-    fd_ = -1;
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-
-  int fd() const { return fd_; }
-  std::optional<int> Take() const {
-    signalfd_siginfo info;
-    if (read(fd_, &info, sizeof(info)) != sizeof(info)) return std::nullopt;
-    return static_cast<int>(info.ssi_signo);
-  }
-
- private:
-  sigset_t set_, before_;
-  int fd_ = -1;
-};
 
 class Follower {
  public:
@@ -202,7 +159,7 @@ class Follower {
   const FollowOptions& options_;
   Output& output_;
   JobDisplay display_;
-  Signals signals_;  // before the session, whose threads inherit the mask
+  HeldSignals signals_;  // before the session, whose threads inherit the mask
   JobSession session_;
 
   v1::Job job_;

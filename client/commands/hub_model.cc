@@ -13,6 +13,7 @@ namespace quantized {
 absl::StatusOr<HubHeaders> HubHeaders::Fetch(const std::string& hub_id, Texts texts,
                                              CommandContext& context) {
   HubHeaders headers;
+  headers.signals_ = std::make_unique<HeldSignals>();
   ASSIGN_OR_RETURN(headers.folder_, TempFolder::Create("llm-quantize"));
   // Named as the model, whose name is part of what is planned.
   const std::filesystem::path name =

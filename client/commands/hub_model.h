@@ -9,13 +9,15 @@
 
 #include "absl/status/statusor.h"
 #include "client/commands/command.h"
+#include "client/commands/held_signals.h"
 #include "client/render/fetcher_answer.h"
 #include "core/base/temp_folder.h"
 
 namespace quantized {
 
 // A model of the Hub whose headers alone were fetched, laid out like its directory; or the model
-// itself where a cache holds it. What was fetched is removed with this object. Move-only.
+// itself where a cache holds it. What was fetched is removed with this object, which holds signals
+// back until then: one that ends this program leaves nothing behind. Move-only.
 class HubHeaders {
  public:
   // kFew are enough for `info`; a plan wants all of them, the tokenizer included.
@@ -32,6 +34,7 @@ class HubHeaders {
  private:
   HubHeaders() = default;
 
+  std::unique_ptr<HeldSignals> signals_;  // before the folder, which goes first
   std::unique_ptr<TempFolder> folder_;
   std::filesystem::path path_;
   uint64_t missing_bytes_ = 0;

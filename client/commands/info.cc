@@ -70,9 +70,12 @@ absl::StatusOr<std::string> InspectModel(const NamedModel& model, const Values& 
   if (model.hub_id.empty()) return Inspect(model.path, values, context);
   for (const char* option : {"--verify", "--against"}) {
     if (!values.Has(option)) continue;
-    return MakeError(Error::kInvalidArgument,
-                     fmt::format("{} reads the weights, which info does not fetch", option),
-                     "Give the path of a local model");
+    return MakeError(
+        Error::kInvalidArgument,
+        fmt::format("'{}' is no path here, so it is taken for a model of the Hugging Face Hub, "
+                    "whose weights info does not fetch; {} reads them",
+                    model.hub_id, option),
+        "Check the path; of a model of the Hub give that of a local copy");
   }
   ASSIGN_OR_RETURN(const HubHeaders headers,
                    HubHeaders::Fetch(model.hub_id, HubHeaders::Texts::kFew, context));

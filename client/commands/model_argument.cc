@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <string>
 #include <system_error>
 
+#include "absl/strings/str_replace.h"
 #include "core/base/error.h"
 
 namespace quantized {
@@ -38,6 +41,41 @@ bool IsHubId(std::string_view model) {
   return IsHubName(repository.substr(0, slash)) && IsHubName(repository.substr(slash + 1));
 }
 
+// The rest of `text` where it begins with `prefix`, else nothing.
+std::optional<std::string_view> After(std::string_view text, std::string_view prefix) {
+  if (!text.starts_with(prefix)) return std::nullopt;
+  return text.substr(prefix.size());
+}
+
+// Up to the next slash, which goes, too.
+std::string_view TakePart(std::string_view& path) {
+  const std::string_view part = path.substr(0, path.find('/'));
+  path.remove_prefix(std::min(part.size() + 1, path.size()));
+  return part;
+}
+
+// Of the address of a model's page on the Hub, or of one of its files, the model's id; empty for
+// another text. Any host: mirrors have the Hub's paths.
+std::string HubIdOfUrl(std::string_view text) {
+  std::optional<std::string_view> rest = After(text, "https://");
+  if (!rest) rest = After(text, "http://");
+  if (!rest) return "";
+  std::string_view path = rest->substr(0, rest->find_first_of("?#"));
+  TakePart(path);  // the host
+  const std::string_view owner = TakePart(path), name = TakePart(path);
+  if (!IsHubName(owner) || !IsHubName(name)) return "";
+  std::string id = fmt::format("{}/{}", owner, name);
+  if (path.empty()) return id;
+  constexpr std::array<std::string_view, 3> kOfRevision = {"tree", "blob", "resolve"};
+  const bool names_revision = std::ranges::find(kOfRevision, TakePart(path)) != kOfRevision.end();
+  const std::string_view revision = TakePart(path);
+  if (!names_revision || revision.empty()) return "";
+  id += fmt::format("@{}", revision);
+  // "refs%2Fpr%2F1": the one character of revisions that addresses escape.
+  absl::StrReplaceAll({{"%2F", "/"}}, &id);
+  return id;
+}
+
 }  // namespace
 
 absl::StatusOr<NamedModel> ResolveModel(std::string_view model) {
@@ -49,8 +87,10 @@ absl::StatusOr<NamedModel> ResolveModel(std::string_view model) {
   // A folder that may not be entered shows as an error other than "not there".
   const std::string why =
       error && error != std::errc::no_such_file_or_directory ? ": " + error.message() : "";
+  const std::string id = HubIdOfUrl(model);
   return MakeError(Error::kModelNotFound, fmt::format("Model '{}' not found{}", model, why),
-                   "Check the path of the model directory or GGUF file");
+                   id.empty() ? "Check the path of the model directory or GGUF file"
+                              : fmt::format("Give the model's name: {}", id));
 }
 
 fs::path AbsolutePath(const fs::path& path) {

@@ -17,7 +17,7 @@ struct NamedModel {
 };
 
 // What exists is a path. Errors: kModelNotFound for a path that is not there, or a text that is
-// neither a path nor a Hub id.
+// neither a path nor a Hub id; of the address of a model's page the suggestion names the id.
 absl::StatusOr<NamedModel> ResolveModel(std::string_view model);
 
 // Absolute, without "." and "..": as the user sees it, so symbolic links stay unless a ".." would

@@ -45,6 +45,32 @@ TEST_F(ModelArgumentTest, AMissingPathIsNotFound) {
   }
 }
 
+TEST_F(ModelArgumentTest, OfAnAddressOfTheHubTheNameIsSuggested) {
+  const auto suggestion = [](const std::string& model) {
+    const auto named = ResolveModel(model);
+    EXPECT_EQ(ErrorOf(named.status()), Error::kModelNotFound) << model;
+    return SuggestionOf(named.status());
+  };
+  for (const std::string host : {"https://huggingface.co/", "http://127.0.0.1:8080/"}) {
+    const std::string model = host + "org/na.me";
+    for (const std::string rest : {"", "/", "?library=transformers", "/#top"}) {
+      EXPECT_EQ(suggestion(model + rest), "Give the model's name: org/na.me") << model << rest;
+    }
+    for (const std::string rest : {"/tree/v2", "/tree/v2/", "/blob/v2/config.json",
+                                   "/resolve/v2/model.safetensors?download=true"}) {
+      EXPECT_EQ(suggestion(model + rest), "Give the model's name: org/na.me@v2") << model << rest;
+    }
+    EXPECT_EQ(suggestion(model + "/tree/refs%2Fpr%2F1"),
+              "Give the model's name: org/na.me@refs/pr/1");
+  }
+  for (const std::string model :
+       {"https://huggingface.co", "https://huggingface.co/models", "https://huggingface.co//name",
+        "https://huggingface.co/datasets/org/name", "https://huggingface.co/org/name/tree",
+        "ftp://huggingface.co/org/name", "./org/name"}) {
+    EXPECT_EQ(suggestion(model), "Check the path of the model directory or GGUF file") << model;
+  }
+}
+
 TEST_F(ModelArgumentTest, WhatIsNotThereMayBeOnTheHub) {
   for (const std::string model : {"meta-llama/Llama-2-7b-hf", "gpt2", "org/name@main",
                                   "org/name@refs/pr/1", "invalid-model"}) {

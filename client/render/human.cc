@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "client/render/plan.h"
 #include "client/render/progress_line.h"
 #include "client/render/result.h"
 #include "client/render/substitution_kinds.h"
@@ -56,6 +57,13 @@ std::string FilesOf(const v1::QuantizeResult& result) {
                      last.filename().native());
 }
 
+std::string ConversionOf(const v1::QuantizeResult& result) {
+  std::string text = fmt::format("{} from {}", result.fidelity(), result.original_dtype());
+  const double error = RelativeErrorOf(result).value_or(0);
+  if (error > 0) text += fmt::format("; weights changed by {}", WeightChangeOf(error));
+  return text;
+}
+
 std::string HumanResult(const v1::QuantizeResult& result) {
   std::string text = Row("Output", MainFileOf(result));
   if (result.files_size() > 1) text += Row("Files", FilesOf(result));
@@ -81,10 +89,7 @@ std::string HumanResult(const v1::QuantizeResult& result) {
                                            : std::string("not known"));
     }
   }
-  if (!result.fidelity().empty()) {
-    text +=
-        Row("Conversion", fmt::format("{} from {}", result.fidelity(), result.original_dtype()));
-  }
+  if (!result.fidelity().empty()) text += Row("Conversion", ConversionOf(result));
   for (const std::string& file : result.quality().report_files()) text += Row("Report", file);
   for (const std::string& note : result.notes()) text += Row("Note", note);
   SubstitutionKinds substitutions;
@@ -114,6 +119,7 @@ std::string HumanJob(const v1::Job& job) {
   if (job.queue_position() > 0) text += Row("Queue Position", std::to_string(job.queue_position()));
   if (job.spec().has_quantize()) {
     const v1::QuantizeSpec& spec = job.spec().quantize();
+    text += Row("Operation", OperationOf(job.spec()));
     text += Row("Model", spec.has_hub() ? spec.model_name() : spec.model_path());
     text += Row("Level", LevelsOf(spec));
     for (const v1::OutputSpec& output : spec.outputs()) text += Row("Output", output.path());

@@ -66,6 +66,20 @@ TEST(HumanResultsTest, TellsOfTheCalibrationWhereThereWasOne) {
                         "Note: model.layers.1.mlp.up_proj: rounded\n"));
 }
 
+TEST(HumanResultsTest, TellsOfAConversionWhatItLost) {
+  v1::QuantizeResults results;
+  v1::QuantizeResult& result = *results.add_outputs();
+  result.set_original_dtype("gguf Q4_1");
+  result.set_fidelity("requantized");
+  EXPECT_THAT(HumanResults(results), HasSubstr("Conversion: requantized from gguf Q4_1\n"));
+  result.set_mean_module_error(0.0025);
+  EXPECT_THAT(HumanResults(results),
+              HasSubstr("Conversion: requantized from gguf Q4_1; weights changed by 5 %\n"));
+  result.set_fidelity("exact");
+  result.set_mean_module_error(0);
+  EXPECT_THAT(HumanResults(results), HasSubstr("Conversion: exact from gguf Q4_1\n"));
+}
+
 TEST(HumanResultsTest, TheTableOfQualityComesLast) {
   v1::QuantizeResults results;
   v1::QuantizeResult& result = *results.add_outputs();
@@ -133,6 +147,15 @@ TEST(HumanJobTest, ShowsEachOutputAndWhatIsFinished) {
   const std::string text = HumanJob(job);
   EXPECT_THAT(text, HasSubstr("Level: Q8_0,F16\nOutput: /o/Q8_0\nOutput: /o/F16\n"));
   EXPECT_THAT(text, HasSubstr("Error: bad\nFinished: /o/Q8_0\n"));
+}
+
+TEST(HumanJobTest, NamesTheOperation) {
+  v1::Job job;
+  EXPECT_THAT(HumanJob(job), Not(HasSubstr("Operation")));
+  v1::QuantizeSpec& spec = *job.mutable_spec()->mutable_quantize();
+  EXPECT_THAT(HumanJob(job), HasSubstr("Operation: quantize\nModel: "));
+  spec.mutable_conversion();
+  EXPECT_THAT(HumanJob(job), HasSubstr("Operation: convert\nModel: "));
 }
 
 TEST(HumanJobTest, NamesAModelOfTheHubAsItWasTyped) {

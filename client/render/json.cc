@@ -93,7 +93,10 @@ Json ResultObject(const v1::QuantizeResult& result, std::string_view job_id) {
     }
   }
   if (!result.fidelity().empty()) {
-    metadata["conversion"] = {{"from", result.original_dtype()}, {"fidelity", result.fidelity()}};
+    const std::optional<double> error = RelativeErrorOf(result);
+    metadata["conversion"] = {{"from", result.original_dtype()},
+                              {"fidelity", result.fidelity()},
+                              {"relative_error", error ? Json(*error) : Json()}};
   }
   if (result.has_quality()) metadata["quality"] = QualityObject(result.quality());
   return {{"status", "success"},
@@ -183,14 +186,14 @@ Json QualitySpecObject(const v1::QuantizeSpec& spec) {
 }
 
 Json SpecObject(const v1::JobSpec& spec) {
-  if (!spec.has_quantize()) return {{"operation", "noop"}};
+  if (!spec.has_quantize()) return {{"operation", OperationOf(spec)}};
   const v1::QuantizeSpec& quantize = spec.quantize();
   std::vector<std::string> levels, paths;
   for (const v1::OutputSpec& output : quantize.outputs()) {
     levels.push_back(output.level());
     paths.push_back(output.path());
   }
-  return {{"operation", "quantize"},
+  return {{"operation", OperationOf(spec)},
           {"model_name", quantize.model_name()},
           {"model_path", quantize.model_path()},
           {"commit", quantize.has_hub() ? Json(quantize.hub().commit()) : Json()},

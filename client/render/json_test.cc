@@ -122,6 +122,22 @@ TEST(JsonResultTest, TellsOfTheCalibrationWhereThereWasOne) {
   EXPECT_EQ(metadata["notes"], Json::array({"model.layers.0.mlp.up_proj: rounded"}));
 }
 
+TEST(JsonResultTest, TellsOfAConversionWhatItLost) {
+  v1::QuantizeResult result = ContractResult();
+  const auto conversion = [&result] {
+    return Json::parse(JsonResults(OneOf(result), ""))["metadata"]["conversion"];
+  };
+  EXPECT_TRUE(conversion().is_null());
+  result.set_fidelity("requantized");
+  EXPECT_EQ(conversion(), Json::parse(R"({"from": "float16", "fidelity": "requantized",
+                                          "relative_error": null})"));
+  result.set_mean_module_error(0.25);
+  EXPECT_EQ(conversion()["relative_error"], 0.5);
+  result.clear_mean_module_error();
+  result.set_fidelity("exact");
+  EXPECT_EQ(conversion()["relative_error"], 0);
+}
+
 TEST(JsonErrorTest, HasTheContractsKeysForEveryError) {
   for (const ErrorRow& row : AllErrors()) {
     const Json object = Json::parse(JsonError(MakeError(row.error, "what", "do this"), "", ""));
@@ -182,6 +198,16 @@ TEST(JsonJobTest, TellsStateSpecAndOutcome) {
   EXPECT_TRUE(object["spec"]["commit"].is_null());
   spec.mutable_hub()->set_commit("0123abc");
   EXPECT_EQ(Json::parse(JsonJob(job))["spec"]["commit"], "0123abc");
+}
+
+TEST(JsonJobTest, NamesTheOperation) {
+  v1::Job job;
+  const auto operation = [&job] { return Json::parse(JsonJob(job))["spec"]["operation"]; };
+  EXPECT_EQ(operation(), "noop");
+  v1::QuantizeSpec& spec = *job.mutable_spec()->mutable_quantize();
+  EXPECT_EQ(operation(), "quantize");
+  spec.mutable_conversion();
+  EXPECT_EQ(operation(), "convert");
 }
 
 TEST(JsonJobTest, TellsHowACalibratedJobWasAskedFor) {

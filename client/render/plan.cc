@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <cmath>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -214,7 +213,7 @@ absl::StatusOr<ConversionPlan> ReadConversionPlan(std::string_view plan) {
 }
 
 std::string WeightChangeOf(double relative_error) {
-  return fmt::format("{:.2g} %", 100 * std::sqrt(relative_error));
+  return fmt::format("{:.2g} %", 100 * relative_error);
 }
 
 absl::StatusOr<PlanText> FormatPlan(std::string_view plan, const std::optional<HubFacts>& hub) {

@@ -29,17 +29,18 @@ absl::StatusOr<PlanText> FormatPlan(std::string_view plan,
 
 // What a plan says of a conversion.
 struct ConversionPlan {
-  std::string level;          // that is made
-  std::string from;           // "gptq 4bit"
-  std::string fidelity;       // "exact", "rounded", "requantized"
-  std::string why;            // it is not exact
-  double relative_error = 0;  // |difference of weights|² / |weights|²
+  std::string level;     // that is made
+  std::string from;      // "gptq 4bit"
+  std::string fidelity;  // "exact", "rounded", "requantized"
+  std::string why;       // it is not exact
+  // The root of |difference of weights|² / |weights|², as wherever JSON has this key of weights.
+  double relative_error = 0;
 };
 
 // Errors: those of FormatPlan; kInternal for the plan of no conversion.
 absl::StatusOr<ConversionPlan> ReadConversionPlan(std::string_view plan);
 
-// "1.8 %": how far weights are off by that error, as a root mean square.
+// "1.8 %" of 0.018.
 std::string WeightChangeOf(double relative_error);
 
 }  // namespace quantized

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "client/render/result.h"
 #include "client/render/text.h"
 
 namespace quantized {
@@ -83,14 +84,16 @@ std::string ResumeCommand(const v1::JobSpec& spec) {
   for (const v1::OutputSpec& output : quantize.outputs()) levels.push_back(output.level());
   const std::filesystem::path output(quantize.outputs(0).path());
   const std::string& model = quantize.has_hub() ? quantize.model_name() : quantize.model_path();
-  CommandText command(
-      fmt::format("llm-quantize quantize {} {}", ShellQuote(model), ShellQuote(quantize.format())));
+  CommandText command(fmt::format("llm-quantize {} {} {}", OperationOf(spec), ShellQuote(model),
+                                  ShellQuote(quantize.format())));
   command.Option("-q", fmt::format("{}", fmt::join(levels, ",")));
   command.Option("-o", output.parent_path().native());
   // Several outputs have the names that they get without it.
   if (levels.size() == 1) command.Option("-n", output.filename().native());
   command.Option("--checkpoint-dir", quantize.checkpoint().directory());
   command.Flag("--overwrite", quantize.overwrite());
+  // The loss was accepted already.
+  command.Flag("--force", quantize.conversion().may_requantize());
   command.Option("--pre", quantize.pre_tokenizer());
   command.Flag("--strict", quantize.strict());
   if (quantize.has_quality()) AddQualityOptions(quantize.quality(), command);

@@ -38,6 +38,20 @@ TEST(ResumeCommandTest, NamesAModelOfTheHubAsTheUserDid) {
             "--checkpoint-dir /c");
 }
 
+TEST(ResumeCommandTest, OfAConversionIsConvert) {
+  v1::JobSpec spec = Spec();
+  v1::QuantizeSpec& quantize = *spec.mutable_quantize();
+  quantize.mutable_conversion();
+  const std::string common =
+      "llm-quantize convert '/my models/a' gguf -q Q4_K_M -o /out -n a-Q4_K_M.gguf "
+      "--checkpoint-dir /c";
+  EXPECT_EQ(ResumeCommand(spec), common);
+  quantize.set_overwrite(true);
+  quantize.set_pre_tokenizer("llama-bpe");
+  quantize.mutable_conversion()->set_may_requantize(true);
+  EXPECT_EQ(ResumeCommand(spec), common + " --overwrite --force --pre llama-bpe");
+}
+
 TEST(ResumeCommandTest, SeveralLevelsKeepTheirNames) {
   v1::JobSpec spec = Spec();
   v1::OutputSpec& output = *spec.mutable_quantize()->add_outputs();

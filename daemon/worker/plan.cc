@@ -1,5 +1,6 @@
 #include "daemon/worker/plan.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -53,7 +54,7 @@ Json ConversionObject(const ConversionForecast& conversion) {
   return {{"from", conversion.from},
           {"fidelity", conversion.fidelity},
           {"why", conversion.why},
-          {"relative_error", conversion.relative_error}};
+          {"relative_error", std::sqrt(conversion.relative_error)}};
 }
 
 Json PlanObject(const QuantizeForecast& forecast) {

@@ -5,6 +5,8 @@
 //   model_name, architecture, parameter_count, num_layers, original_dtype, original_size
 //   outputs      in the order of the spec: [{quantization_level, files, file_size, bits_per_weight,
 //                substitutions: [{tensor, wanted_type, used_type, why}, …]}, …]
+//   conversion   null, or {from, fidelity, why, relative_error}: of a sample, the root of
+//                |difference of weights|² / |weights|²; 0 where none is quantized anew
 //   threads, memory_needed_bytes, memory_available_bytes, disk_needed_bytes, disk_free_bytes
 //   warnings     what would stop the job, in words
 #pragma once

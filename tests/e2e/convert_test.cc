@@ -2,6 +2,7 @@
 // no byte of what is made, a job that nobody watches goes on, and what is finished is used again.
 #include <signal.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -20,8 +21,11 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+using ::testing::AllOf;
 using ::testing::Each;
+using ::testing::HasSubstr;
 using testing::Moment;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 constexpr char kWeights[] = "*.part/model.safetensors";
@@ -52,9 +56,8 @@ class ConvertJobTest : public ::testing::Test {
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
-  testing::ProcessResult RunWithFault(const std::vector<std::string>& words,
-                                      const std::string& call, const std::string& path, int n,
-                                      const std::string& action) const {
+  testing::ProcessOptions OptionsWithFault(const std::string& call, const std::string& path, int n,
+                                           const std::string& action) const {
     testing::ProcessOptions options = sandbox_.options();
     options.environment.merge(testing::FaultEnvironment({.exe = "quantize-worker",
                                                          .call = call,
@@ -62,7 +65,42 @@ class ConvertJobTest : public ::testing::Test {
                                                          .n = n,
                                                          .action = action,
                                                          .mark = fired_}));
-    return RunProcess(testing::Sandbox::Command(words), options);
+    return options;
+  }
+  testing::ProcessResult RunWithFault(const std::vector<std::string>& words,
+                                      const std::string& call, const std::string& path, int n,
+                                      const std::string& action) const {
+    return RunProcess(testing::Sandbox::Command(words), OptionsWithFault(call, path, n, action));
+  }
+  // Whether the worker has stopped itself in front of the operation.
+  bool WorkerStops() const {
+    return testing::WaitUntil([this] {
+      const auto workers = sandbox_.Processes("quantize-worker");
+      return !workers.empty() && testing::ProcessState(workers[0]) == 'T';
+    });
+  }
+  // The command that a user is told who interrupts the job in front of its n-th write; here its
+  // result is JSON.
+  std::string CommandThatGoesOn(const std::vector<std::string>& words, const std::string& path,
+                                int n) const {
+    testing::Process client(testing::Sandbox::Command(words),
+                            OptionsWithFault("write", path, n, "stop"));
+    EXPECT_TRUE(WorkerStops()) << "the worker never came to this operation";
+    client.Signal(SIGINT);
+    EXPECT_TRUE(testing::WaitUntil([this] {
+      return sandbox_.Run({"jobs", "list"}).out.find("CANCELLING") != std::string::npos;
+    }));
+    for (const pid_t worker : sandbox_.Processes("quantize-worker")) kill(worker, SIGCONT);
+    const testing::ProcessResult result = client.Wait();
+    EXPECT_EQ(result.signal, SIGINT) << result.err;
+    const json error = json::parse(result.out, nullptr, false);
+    EXPECT_TRUE(error.is_object()) << result.out;
+    const std::string begin = "Go on with: llm-quantize ";
+    const std::string suggestion = error.is_object() ? error.value("suggestion", "") : "";
+    EXPECT_THAT(suggestion, StartsWith(begin));
+    return suggestion.starts_with(begin)
+               ? "llm-quantize --format json " + suggestion.substr(begin.size())
+               : "false";
   }
   void Succeed(const std::vector<std::string>& words) const {
     const testing::ProcessResult result = sandbox_.Run(words);
@@ -143,6 +181,40 @@ TEST_P(ConvertKillTest, EndsWithTheSameFiles) {
 INSTANTIATE_TEST_SUITE_P(All, ConvertKillTest, ::testing::ValuesIn(kMoments),
                          [](const auto& param) { return testing::TestNameOf(param.param); });
 
+TEST_F(ConvertJobTest, TheCommandThatIsPrintedDoesNotAskForTheLossAgain) {
+  MakeSourceFor("gguf");
+  const std::vector<std::string> loss = {"-q", "Q5_1", "--force"};
+  const std::string command = CommandThatGoesOn(Words("gguf", loss), "*.part", 9);
+  const json object = Made(sandbox_.RunInShell(command));
+  EXPECT_GE(object["metadata"]["units_reused"], 7);
+  EXPECT_EQ(object["metadata"]["conversion"]["fidelity"], "requantized");
+  EXPECT_TRUE(object["metadata"]["conversion"]["relative_error"].is_null()) << "nobody measures it";
+}
+
+TEST_F(ConvertJobTest, PlanResultAndInfoTellTheSameLoss) {
+  Succeed(
+      {"quantize", testing::TinyModel(), "gguf", "-q", "Q5_1", "-o", models_, "-n", "source.gguf"});
+  std::vector<std::string> words = Words("gptq", {"-q", "4bit", "--plan"});
+  const json planned = Made(sandbox_.Run(words))["conversion"];
+  words.back() = "--force";
+  const json made = Made(sandbox_.Run(words))["metadata"]["conversion"];
+  EXPECT_EQ(made["fidelity"], "requantized");
+  const double error = made["relative_error"];
+  EXPECT_GT(error, 0.01);
+  EXPECT_NEAR(planned["relative_error"], error, error / 4) << "of a sample";
+  const json compared =
+      Made(sandbox_.Run({"--format", "json", "info", "out/made", "--against", SourceFor("gptq")}));
+  EXPECT_NEAR(compared["relative_error"], error, error / 4) << "of all matrices";
+
+  // What is there already is as far off as it was.
+  const json again = Made(sandbox_.Run(words))["metadata"];
+  EXPECT_EQ(again["already_done"], true);
+  EXPECT_EQ(again["conversion"], made);
+  words.erase(words.begin(), words.begin() + 2);
+  EXPECT_THAT(sandbox_.Run(words).out,
+              HasSubstr("Conversion: requantized from gguf Q5_1; weights changed by "));
+}
+
 class ConvertFormatTest : public ConvertJobTest, public ::testing::WithParamInterface<const char*> {
  protected:
   const std::string format_ = GetParam();
@@ -159,11 +231,9 @@ TEST_P(ConvertFormatTest, ADetachedJobOutlivesItsWorkerAndIsAttachedTo) {
   ASSERT_EQ(detached.exit_code, 0) << detached.err;
   const json told = json::parse(detached.out, nullptr, false);
   ASSERT_TRUE(told.is_object()) << detached.out;
+  EXPECT_EQ(told["spec"]["operation"], "convert");
   const std::string id = told["id"];
-  ASSERT_TRUE(testing::WaitUntil([&] {
-    const auto workers = sandbox_.Processes("quantize-worker");
-    return !workers.empty() && testing::ProcessState(workers[0]) == 'T';
-  })) << "the worker never came to this operation";
+  ASSERT_TRUE(WorkerStops()) << "the worker never came to this operation";
   testing::Process attached(testing::Sandbox::Command({"--format", "json", "jobs", "attach", id}),
                             sandbox_.options());
   EXPECT_TRUE(attached.WaitForOutput("Architecture: "));
@@ -194,7 +264,69 @@ TEST_P(ConvertFormatTest, AJobWithoutRoomIsResumed) {
   ExpectUndisturbedOutputs(format_);
 }
 
+TEST_P(ConvertFormatTest, TheCommandThatIsPrintedGoesOn) {
+  MakeSourceFor(format_);
+  const std::string command = CommandThatGoesOn(Words(format_), path_, nth_);
+  const json object = Made(sandbox_.RunInShell(command));
+  EXPECT_GE(object["metadata"]["units_reused"], reused_);
+  ExpectUndisturbedOutputs(format_);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, ConvertFormatTest, ::testing::Values("gptq", "gguf"),
+                         [](const auto& param) { return std::string(param.param); });
+
+// GPTQ of a GGUF file, AWQ of a GPTQ directory.
+class ConvertedFolderTest : public ConvertFormatTest {
+ protected:
+  const fs::path folder_ = sandbox_.work() / "out" / "made";
+};
+
+TEST_P(ConvertedFolderTest, IsDoneAsLongAsItIsWhatWasMade) {
+  MakeSourceFor(format_);
+  Made(sandbox_.Run(Words(format_)));
+  const json again = Made(sandbox_.Run(Words(format_)));
+  EXPECT_EQ(again["metadata"]["already_done"], true);
+  EXPECT_EQ(again["validation_status"], "valid");
+
+  const fs::path weights = folder_ / "model.safetensors";
+  const uint64_t size_bytes = fs::file_size(weights);
+  fs::resize_file(weights, size_bytes - 100);
+  const testing::ProcessResult refused = sandbox_.Run(Words(format_));
+  EXPECT_EQ(refused.exit_code, 2) << refused.out << refused.err;
+  const json error = json::parse(refused.out, nullptr, false);
+  ASSERT_TRUE(error.is_object()) << refused.out;
+  EXPECT_THAT(
+      error.value("message", ""),
+      AllOf(HasSubstr(folder_.string()), HasSubstr("exists already"),
+            HasSubstr("model.safetensors: found " + std::to_string(size_bytes - 100) + " bytes")));
+  EXPECT_THAT(error.value("suggestion", ""), HasSubstr("--overwrite"));
+
+  const json anew = Made(sandbox_.Run(Words(format_, {"--overwrite"})));
+  EXPECT_EQ(anew["metadata"]["already_done"], false);
+  EXPECT_EQ(fs::file_size(weights), size_bytes);
+}
+
+// Nothing was calibrated, and what the source was it is no more.
+TEST_P(ConvertedFolderTest, SaysOfItselfWhatHappened) {
+  MakeSourceFor(format_);
+  Made(sandbox_.Run(Words(format_)));
+  const json config = json::parse(testing::ReadAll(folder_ / "config.json"));
+  const json& quantization = config["quantization_config"];
+  EXPECT_EQ(quantization["quant_method"], format_);
+  for (const char* field : {"damp_percent", "true_sequential", "static_groups"}) {
+    EXPECT_FALSE(quantization.contains(field)) << field;
+  }
+  if (format_ == "gptq") {
+    EXPECT_EQ(json::parse(testing::ReadAll(folder_ / "quantize_config.json")), quantization);
+  }
+  const std::string card = testing::ReadAll(folder_ / "README.md");
+  EXPECT_THAT(card, HasSubstr("- \"" + format_ + "\"\n"));
+  EXPECT_THAT(card, Not(HasSubstr(format_ == "gptq" ? "- \"awq\"" : "- \"gptq\"")));
+  EXPECT_THAT(card, Not(HasSubstr("Damping")));
+  EXPECT_THAT(card, Not(HasSubstr("| Codes |")));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ConvertedFolderTest, ::testing::Values("gptq", "awq"),
                          [](const auto& param) { return std::string(param.param); });
 
 }  // namespace

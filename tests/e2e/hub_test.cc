@@ -1,4 +1,6 @@
 // What needs no job: `info org/name` and the care of the cache, with a Hub on the loopback.
+#include <signal.h>
+
 #include <fstream>
 
 #include "gmock/gmock.h"
@@ -91,6 +93,21 @@ TEST_F(HubCommandsTest, WhatTheHubDoesNotHaveIsNotFound) {
               HasSubstr("is no model of the Hugging Face Hub"));
 }
 
+TEST_F(HubCommandsTest, WhatIsNoPathIsSaidToBeTakenForAModelOfTheHub) {
+  for (const std::vector<std::string>& options :
+       {std::vector<std::string>{"--verify"}, {"--against", testing::TinyModel()}}) {
+    std::vector<std::string> words = {"info", "nothere/x"};
+    words.insert(words.end(), options.begin(), options.end());
+    const json error = RunJson(words, 2);
+    EXPECT_EQ(error["message"],
+              "'nothere/x' is no path here, so it is taken for a model of the Hugging Face Hub, "
+              "whose weights info does not fetch; " +
+                  options[0] + " reads them");
+    EXPECT_THAT(error["suggestion"], HasSubstr("Check the path"));
+  }
+  EXPECT_THAT(user_.server.requests(), IsEmpty());
+}
+
 TEST_F(HubCommandsTest, WhoMayNotReadAModelIsToldSo) {
   testing::HubRepository gated = HubUser::Model();
   gated.gated = true;
@@ -123,6 +140,31 @@ TEST_F(HubCommandsTest, AModelThatBecamePrivateIsNoMissingOne) {
     EXPECT_EQ(refused["error_type"], "AuthenticationRequiredError");
     EXPECT_THAT(refused["message"], HasSubstr("does not show model 'me/tiny', which it once did"));
     EXPECT_THAT(refused["suggestion"], HasSubstr("HF_TOKEN"));
+  }
+}
+
+// The server never answers for one of the model's files.
+TEST_F(HubCommandsTest, ASignalLeavesNothingBehind) {
+  const std::filesystem::path temporary = user_.sandbox.path() / "tmp";
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"info", "me/tiny"},
+        {"quantize", "me/tiny", "gguf", "-q", "Q4_0", "--plan"}}) {
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      SCOPED_TRACE(command[0] + " " + std::to_string(signal));
+      user_.server.ForgetRequests();
+      user_.server.Fail({.kind = testing::HubFaultKind::kStallBeforeHeaders,
+                         .port = testing::HubPort::kHub,
+                         .path_part = "/config.json"});
+      testing::Process client(testing::Sandbox::Command(command), user_.options());
+      ASSERT_TRUE(user_.server.WaitForRequests("/config.json", 1));
+      EXPECT_FALSE(std::filesystem::is_empty(temporary));
+      client.Signal(signal);
+      const ProcessResult result = client.Wait();
+      EXPECT_EQ(result.signal, signal) << result.out << result.err;
+      EXPECT_EQ(result.out, "");
+      EXPECT_TRUE(std::filesystem::is_empty(temporary));
+      EXPECT_THAT(user_.sandbox.Processes("quantize-fetch"), IsEmpty());
+    }
   }
 }
 

@@ -12,6 +12,7 @@ packages="
   libhwy-dev libcli11-dev nlohmann-json3-dev libsimdjson-dev
   libpcre2-dev libutf8proc-dev libxxhash-dev libopenblas-dev liblapacke-dev
   libgtest-dev libgmock-dev libbenchmark-dev
+  fish mandoc zsh
 "
 
 if ! command -v dpkg-query >/dev/null; then

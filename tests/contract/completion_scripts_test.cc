@@ -52,6 +52,19 @@ class CompletionScriptsTest : public ::testing::Test {
                    line + "' | cut -f 1");
   }
 
+  // `words` as they are on the command line; the last one is at the cursor.
+  std::vector<std::string> InZsh(const std::string& words) const {
+    return LinesOf(R"(zsh -f -c '
+      compdef() { : }
+      compset() { : }
+      compadd() { (( ! $#found )) || print -rl -- $found }
+      _files() { print -r -- files $* }
+      source "$SOURCE_DIR/deploy/completions/_llm-quantize"
+      words=("$@") CURRENT=$#
+      _llm_quantize' zsh )" +
+                   words);
+  }
+
   Sandbox user_;
 };
 
@@ -98,8 +111,16 @@ TEST_F(CompletionScriptsTest, FishCompletesCommandLines) {
               UnorderedElementsAre("CANCELLING", "CANCELLED"));
 }
 
-TEST_F(CompletionScriptsTest, ZshUnderstandsItsOwn) {
+TEST_F(CompletionScriptsTest, ZshCompletesCommandLines) {
   if (!Has("zsh")) GTEST_SKIP() << "no zsh here";
+  EXPECT_THAT(InZsh("llm-quantize qu"), ElementsAre("quantize"));
+  EXPECT_THAT(InZsh("llm-quantize jobs ''"), Contains("attach"));
+  EXPECT_THAT(InZsh("llm-quantize jobs list --state C"),
+              UnorderedElementsAre("CANCELLING", "CANCELLED"));
+  EXPECT_THAT(InZsh("llm-quantize info m --format=j"), ElementsAre("--format=json"));
+  EXPECT_THAT(InZsh("llm-quantize quantize ./m"), ElementsAre("files"));
+  EXPECT_THAT(InZsh("llm-quantize quantize m gguf -o ''"), ElementsAre("files -/"));
+  EXPECT_THAT(InZsh("llm-quantize quantise ''"), IsEmpty());
   EXPECT_THAT(LinesOf("zsh -f -n \"$SOURCE_DIR/deploy/completions/_llm-quantize\""), IsEmpty());
 }
 

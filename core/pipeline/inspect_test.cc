@@ -259,6 +259,8 @@ TEST_F(InspectTest, AStoredHeadThatIsTiedCountsOnce) {
   EXPECT_EQ(count(kTied, "model.embed_tokens.weight", 4), 16u) << "of another shape";
   EXPECT_EQ(count(R"({"tie_word_embeddings": false})", "model.embed_tokens.weight", 3), 14u);
   EXPECT_EQ(count("{}", "model.embed_tokens.weight", 3), 14u);
+  constexpr const char* kGemma2 = R"({"architectures": ["Gemma2ForCausalLM"]})";
+  EXPECT_EQ(count(kGemma2, "model.embed_tokens.weight", 3), 8u) << "reads no head";
 }
 
 TEST_F(InspectTest, ContractKeysAreThereEvenWhereTheModelDoesNotTell) {

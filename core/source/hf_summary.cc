@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/arch/architecture.h"
 #include "core/arch/tensor_names.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
@@ -52,15 +53,25 @@ uint64_t ParameterCount(const std::vector<CheckpointTensor>& tensors) {
   return count;
 }
 
-// Elements of an output head that is stored although the configuration makes it the embedding:
-// loaders use the one for the other, so they are parameters once (transformers' num_parameters). A
-// head that is quantized, or of another shape, is its own.
+// Whether loaders take the embedding for the output head, whatever is stored.
+bool HasTiedHead(const HfConfig& config) {
+  const auto tied = config.fields().find("tie_word_embeddings");
+  if (tied != config.fields().end()) return *tied == true;
+  // Where the configuration is silent, only an architecture that reads no head tells.
+  const Architecture* architecture = FindArchitecture(config.architecture());
+  return architecture != nullptr &&
+         std::ranges::any_of(architecture->tensors, [](const TensorRule& rule) {
+           return rule.hf == "lm_head" && rule.gguf.empty();
+         });
+}
+
+// Elements of an output head that is stored although it is the embedding: they are parameters once
+// (transformers' num_parameters). A head that is quantized, or of another shape, is its own.
 uint64_t TiedHeadElements(const HfConfig& config, const HfWeights& weights) {
   constexpr std::string_view kHead = "lm_head.weight";
   constexpr std::string_view kEmbeddings[] = {"embed_tokens.weight", "wte.weight",
                                               "word_embeddings.weight"};
-  const auto tied = config.fields().find("tie_word_embeddings");
-  if (tied == config.fields().end() || *tied != true) return 0;
+  if (!HasTiedHead(config)) return 0;
   const auto tensors = weights.tensors();
   const auto is_head = [&](const HfWeights::Tensor& tensor) {
     return tensor.info->name == kHead || tensor.info->name.ends_with(StrCat(".", kHead));

@@ -118,6 +118,13 @@ tidy() {
   fi
 }
 
+# The stand-in for the Hub, and our client, beside the real one from PyPI.
+prove_server() {
+  say "huggingface_hub"
+  check "prove_server.sh" tests/hub/prove_server.sh >"$reports/prove-server.log" 2>&1
+  cat "$reports/prove-server.log"
+}
+
 # All targets together: 2 minutes of processor time, an hour in the nightly run.
 fuzz() {
   local total=120 targets=(tests/fuzz/*_fuzz.cc)
@@ -140,6 +147,7 @@ check "make_smollm2.sh" tests/support/make_smollm2.sh
 build release all || finish
 run_tests release
 if [ $quick = no ]; then
+  prove_server
   build asan core/all daemon/worker/all daemon/executors/all daemon/queue/all daemon/hub/all \
     tests/fuzz/all &&
     run_tests asan -R '^(core_|daemon_worker|daemon_executors|daemon_queue|daemon_hub|fuzz_)'

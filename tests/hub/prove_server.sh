@@ -9,10 +9,10 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 build=$(realpath "${1:-build/release}")
-venv=build/hub-venv
-if [[ ! -x $venv/bin/python ]] || ! "$venv/bin/python" -c "import huggingface_hub" 2>/dev/null; then
+venv=build/hub-venv release=2.4.0
+if ! "$venv/bin/pip" freeze 2>/dev/null | grep -qx "huggingface_hub==$release"; then
   python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet huggingface_hub
+  "$venv/bin/pip" install --quiet "huggingface_hub==$release"
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -34,12 +34,11 @@ download() {  # HF_HUB_CACHE [offline]: prints the snapshot's folder
 from huggingface_hub import snapshot_download
 print(snapshot_download('me/model', allow_patterns=['*.json', '*.safetensors', '*.md']))"
 }
-version=$("$venv/bin/python" -c "import huggingface_hub as h; print(h.__version__)")
 
 snapshot=$(download "$theirs/hub")
 mapfile -t fetched < <(fetch "$ours" "$work/none")
 diff -r "$snapshot" "${fetched[0]}"
-echo "same files: huggingface_hub $version and quantize-fetch ($(du -shL "$snapshot" | cut -f1))"
+echo "same files: huggingface_hub $release and quantize-fetch ($(du -shL "$snapshot" | cut -f1))"
 
 # The same blobs under the same names, linked alike.
 diff <(cd "$theirs/hub/models--me--model" && find blobs snapshots refs -printf '%p %l\n' | sort) \

@@ -7,31 +7,24 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <random>
 #include <set>
+#include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/arch/architecture.h"
-#include "core/arch/geometry.h"
-#include "core/arch/tensor_names.h"
 #include "core/base/thread_pool.h"
 #include "core/hf/config.h"
 #include "core/pipeline/convert.h"
+#include "core/pipeline/test_architecture.h"
 #include "core/pipeline/test_convert.h"
 #include "core/source/hf_weights.h"
 #include "core/source/packed_weights.h"
 #include "core/source/widen.h"
 #include "kernels/types/half.h"
-#include "tests/support/paths.h"
 #include "tests/support/recording_sink.h"
-#include "tests/support/safetensors_file.h"
 
 namespace quantized {
 namespace {
@@ -39,23 +32,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::ConvertTest;
 using testing::RecordingSink;
-using testing::SafetensorsFile;
-
-// A committed model of the architecture, of which configuration and tokenizer are taken.
-struct Example {
-  std::string_view hf_name, folder;
-};
-constexpr Example kExamples[] = {
-    {"LlamaForCausalLM", "Llama-3.9-1B-Instruct"},
-    {"MistralForCausalLM", "mistral-no-head-dim"},
-    {"Qwen2ForCausalLM", "qwen2-yarn"},
-    {"Qwen3ForCausalLM", "Qwen3-Embedding-0.6B"},
-    {"Gemma3ForCausalLM", "gemma-3-f16"},
-    {"Gemma2ForCausalLM", "gemma-2-f16"},
-    {"Phi3ForCausalLM", "Phi-4-bpe"},
-    {"MixtralForCausalLM", "Mixtral-sharded"},
-    {"Qwen3MoeForCausalLM", "Qwen3-MoE-tied"},
-};
 
 struct Tensor {
   std::vector<uint64_t> shape;
@@ -75,70 +51,13 @@ double RelativeError(const std::vector<float>& found, const std::vector<float>& 
 class ConvertArchitectures : public ConvertTest,
                              public ::testing::WithParamInterface<const Architecture*> {
  protected:
-  // Configuration and tokenizer of the example, with widths that AWQ and GPTQ hold.
-  void WriteConfig(const Architecture& architecture) {
-    const auto example = std::ranges::find_if(kExamples, [&](const Example& one) {
-      return FindArchitecture(one.hf_name) == &architecture;
-    });
-    ASSERT_NE(example, std::end(kExamples)) << "there is no example of it";
-    const fs::path folder = testing::GoldenDir() / "hf2gguf/models" / example->folder;
-    fs::create_directories(model_);
-    for (const auto& entry : fs::directory_iterator(folder)) {
-      const std::string name = entry.path().filename();
-      if (name.find("token") != std::string::npos) fs::copy(entry.path(), model_ / name);
-    }
-    nlohmann::json config = nlohmann::json::parse(Contents(folder / "config.json"));
-    config.erase("attention_bias");
-    config.update({{"hidden_size", 64},
-                   {"intermediate_size", 96},
-                   {"num_attention_heads", 4},
-                   {"num_key_value_heads", 2},
-                   {"head_dim", 16},
-                   {"tie_word_embeddings", false},
-                   {"torch_dtype", "float16"}});
-    if (config.contains("num_local_experts")) config["num_local_experts"] = 3;
-    if (config.contains("num_experts")) {
-      config.update(
-          {{"num_experts", 3}, {"num_experts_per_tok", 2}, {"moe_intermediate_size", 32}});
-    }
-    std::ofstream(model_ / "config.json") << config.dump(2);
-  }
-
-  // Random weights for every rule of the architecture; of Qwen 2 the biases that it always has.
-  void WriteWeights(const Architecture& architecture) {
-    const Geometry geometry = *GeometryOf(*HfConfig::Read(model_));
-    SafetensorsFile file;
-    std::mt19937 random(3);
-    const auto add = [&](const std::string& name, const std::vector<uint64_t>& shape) {
-      uint64_t count = 1;
-      for (const uint64_t dim : shape) count *= dim;
-      std::normal_distribution<float> normal(shape.size() == 1 ? 0.5f : 0, 0.1f);
-      Tensor& tensor = originals_[name];
-      tensor.shape = shape;
-      std::string bytes(count * sizeof(uint16_t), '\0');
-      for (uint64_t i = 0; i < count; ++i) {
-        const uint16_t half = kernels::F32ToF16(normal(random));
-        std::memcpy(bytes.data() + i * sizeof(half), &half, sizeof(half));
-        tensor.values.push_back(kernels::F16ToF32(half));
-      }
-      file.Add(name, "F16", shape, bytes);
-    };
-    for (const TensorRule& rule : architecture.tensors) {
-      if (rule.gguf.empty()) continue;
-      const bool is_in_layer = rule.hf.find("{i}") != std::string_view::npos;
-      const bool has_bias = architecture.model_type == "qwen2" && rule.rows != Dim::kNone &&
-                            rule.hf.find("self_attn") != std::string_view::npos &&
-                            !rule.hf.ends_with("o_proj");
-      for (uint32_t layer = 0; layer < (is_in_layer ? geometry.layers : 1); ++layer) {
-        for (uint32_t expert = 0; expert < (IsStacked(rule) ? geometry.experts : 1); ++expert) {
-          const std::string name = CheckpointName(rule, layer, expert);
-          add(name, ShapeOf(rule, /*is_bias=*/false, geometry));
-          if (!has_bias) continue;
-          add(name.substr(0, name.rfind('.')) + ".bias", ShapeOf(rule, /*is_bias=*/true, geometry));
-        }
-      }
-    }
-    file.WriteTo(model_ / "model.safetensors");
+  void WriteModel(const Architecture& architecture) {
+    testing::WriteArchitectureModel(
+        architecture, model_,
+        [this](const std::string& name, std::span<const uint64_t> shape, std::span<float> values) {
+          for (float& value : values) value = kernels::F16ToF32(kernels::F32ToF16(value));
+          originals_[name] = {{shape.begin(), shape.end()}, {values.begin(), values.end()}};
+        });
   }
 
   void WriteGguf() {
@@ -183,8 +102,7 @@ class ConvertArchitectures : public ConvertTest,
 };
 
 TEST_P(ConvertArchitectures, TheDirectoryHasTheWeightsOfTheOriginal) {
-  ASSERT_NO_FATAL_FAILURE(WriteConfig(*GetParam()));
-  WriteWeights(*GetParam());
+  ASSERT_NO_FATAL_FAILURE(WriteModel(*GetParam()));
   ASSERT_NO_FATAL_FAILURE(WriteGguf());
   // Norms plus one are rounded to the float16 that they had without.
   const bool adds_one = std::ranges::any_of(GetParam()->tensors, [](const TensorRule& rule) {

@@ -29,7 +29,8 @@
 namespace quantized::testing {
 
 // Called with each tensor before it is rounded to float16.
-using AlterTensor = std::function<void(const std::string& name, std::span<float> values)>;
+using AlterTensor = std::function<void(const std::string& name, std::span<const uint64_t> shape,
+                                       std::span<float> values)>;
 
 inline void WriteArchitectureConfig(const Architecture& architecture,
                                     const std::filesystem::path& directory) {
@@ -87,7 +88,7 @@ inline void WriteArchitectureModel(const Architecture& architecture,
     std::normal_distribution<float> normal(shape.size() == 1 ? 0.5f : 0, 0.1f);
     std::vector<float> values(count);
     for (float& value : values) value = normal(random);
-    alter(name, values);
+    alter(name, shape, values);
     std::string bytes(count * sizeof(uint16_t), '\0');
     for (uint64_t i = 0; i < count; ++i) {
       const uint16_t half = kernels::F32ToF16(values[i]);

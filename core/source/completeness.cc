@@ -7,8 +7,6 @@
 #include <unordered_set>
 #include <utility>
 
-#include "core/arch/architecture.h"
-#include "core/arch/geometry.h"
 #include "core/arch/tensor_names.h"
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
@@ -58,20 +56,24 @@ absl::Status CheckComplete(const HfConfig& config, const HfWeights& weights) {
   for (const TensorRule& rule : architecture->tensors) {
     if (rule.gguf.empty() || rule.optional) continue;
     const bool is_in_layers = rule.hf.find("{i}") != std::string_view::npos;
-    const bool is_stacked = IsStacked(rule);
     for (uint32_t layer = 0; layer < (is_in_layers ? geometry.layers : 1); ++layer) {
-      for (uint32_t expert = 0; expert < (is_stacked ? geometry.experts : 1); ++expert) {
+      for (uint32_t expert = 0; expert < (IsStacked(rule) ? geometry.experts : 1); ++expert) {
         if (found.contains(StrCat(PlainModule(rule, layer, expert), ".weight"))) continue;
-        return MakeError(Error::kValidationFailed,
-                         StrCat("tensor ", CheckpointName(rule, layer, expert),
-                                ": expected by config.json (", geometry.layers, " layers",
-                                is_stacked ? StrCat(" of ", geometry.experts, " experts") : "",
-                                "), found in no file"),
-                         "Check that all weights are there and belong to this config.json");
+        return MissingTensor(rule, layer, expert, geometry);
       }
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status MissingTensor(const TensorRule& rule, uint32_t layer, uint32_t expert,
+                           const Geometry& geometry) {
+  const std::string experts = IsStacked(rule) ? StrCat(" of ", geometry.experts, " experts") : "";
+  return MakeError(
+      Error::kValidationFailed,
+      StrCat("tensor ", CheckpointName(rule, layer, expert), ": expected by config.json (",
+             geometry.layers, " layers", experts, "), found in no file"),
+      "Check that all weights are there and belong to this config.json");
 }
 
 }  // namespace quantized

@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/source/completeness.h"
 #include "core/tensor/shape.h"
 
 namespace quantized {
@@ -111,12 +112,7 @@ class Planner {
         const bool stacked = IsStacked(rule);
         const uint32_t expert = stacked ? FirstMissingExpert(rule, layer) : 0;
         if (stacked && expert == geometry_.experts) continue;  // another matrix of the layer misses
-        return MakeError(Error::kValidationFailed,
-                         StrCat("tensor ", CheckpointName(rule, layer, expert),
-                                ": expected by config.json (", geometry_.layers, " layers",
-                                stacked ? StrCat(" of ", geometry_.experts, " experts") : "",
-                                "), found in no file"),
-                         "Check that all weights are there and belong to this config.json");
+        return MissingTensor(rule, layer, expert, geometry_);
       }
     }
     return absl::OkStatus();

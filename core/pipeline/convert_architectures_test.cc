@@ -18,6 +18,7 @@
 #include "core/base/thread_pool.h"
 #include "core/hf/config.h"
 #include "core/pipeline/convert.h"
+#include "core/pipeline/gguf_model.h"
 #include "core/pipeline/test_architecture.h"
 #include "core/pipeline/test_convert.h"
 #include "core/source/hf_weights.h"
@@ -60,8 +61,8 @@ class ConvertArchitectures : public ConvertTest,
         });
   }
 
-  void WriteGguf() {
-    QuantizeRequest request = Request("gguf", "Q8_0");
+  void WriteGguf(const std::string& level) {
+    QuantizeRequest request = Request("gguf", level);
     request.conversion = {};
     request.gguf.pure = true;
     ThreadPool pool(2);
@@ -98,16 +99,19 @@ class ConvertArchitectures : public ConvertTest,
            !name.ends_with(".gate.weight");
   }
 
+  // Norms plus one are rounded to the float16 that they had without.
+  static bool AddsOne(const Architecture& architecture) {
+    return std::ranges::any_of(architecture.tensors, [](const TensorRule& rule) {
+      return rule.transform == Transform::kAddOne;
+    });
+  }
+
   Tensors originals_;
 };
 
 TEST_P(ConvertArchitectures, TheDirectoryHasTheWeightsOfTheOriginal) {
   ASSERT_NO_FATAL_FAILURE(WriteModel(*GetParam()));
-  ASSERT_NO_FATAL_FAILURE(WriteGguf());
-  // Norms plus one are rounded to the float16 that they had without.
-  const bool adds_one = std::ranges::any_of(GetParam()->tensors, [](const TensorRule& rule) {
-    return rule.transform == Transform::kAddOne;
-  });
+  ASSERT_NO_FATAL_FAILURE(WriteGguf("Q8_0"));
   struct Case {
     const char* format;
     double largest_error;  // of linears
@@ -131,11 +135,36 @@ TEST_P(ConvertArchitectures, TheDirectoryHasTheWeightsOfTheOriginal) {
       EXPECT_EQ(packed.contains(name), is_linear);
       const double error = RelativeError(found[name].values, original.values);
       if (original.shape.size() == 1) {
-        EXPECT_LE(error, adds_one ? 1e-5 : 0);
+        EXPECT_LE(error, AddsOne(*GetParam()) ? 1e-5 : 0);
       } else {
         EXPECT_LT(error, is_linear ? largest_error : 1e-4);
       }
     }
+  }
+}
+
+// What a directory is made of that is quantized from such a file.
+TEST_P(ConvertArchitectures, AFloat16FileHasTheTensorsOfTheOriginal) {
+  ASSERT_NO_FATAL_FAILURE(WriteModel(*GetParam()));
+  ASSERT_NO_FATAL_FAILURE(WriteGguf("F16"));
+  const auto model = OpenGgufModel(gguf_);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(model->tensors->tensors().size(), originals_.size());
+  for (const TensorSource::Tensor* tensor : model->tensors->tensors()) {
+    SCOPED_TRACE(tensor->name);
+    ASSERT_TRUE(originals_.contains(tensor->name));
+    Tensor expected = originals_[tensor->name];
+    ASSERT_EQ(tensor->shape, expected.shape);
+    const bool is_vector = tensor->shape.size() == 1;
+    if (is_vector && AddsOne(*GetParam())) {
+      for (float& value : expected.values) {
+        value = kernels::F16ToF32(kernels::F32ToF16(1 + value)) - 1;
+      }
+    }
+    std::vector<float> found(expected.values.size());
+    const uint64_t rows = is_vector ? 1 : tensor->shape[0];
+    ASSERT_TRUE(model->tensors->ReadRows(*tensor, 0, rows, found.data()).ok());
+    EXPECT_EQ(found, expected.values);
   }
 }
 

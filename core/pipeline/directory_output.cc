@@ -273,11 +273,12 @@ absl::Status DirectoryOutput::CheckHash(size_t unit, uint64_t found) const {
 
 // Whether the unit's tensors lie in several files.
 bool DirectoryOutput::IsSplit(size_t unit) const {
-  const auto tensors = std::ranges::equal_range(plan_.unit_of, unit);
-  if (tensors.empty()) return false;
-  const auto first = static_cast<size_t>(tensors.begin() - plan_.unit_of.begin());
-  const size_t last = first + tensors.size() - 1;
-  return plan_.layout.tensors[first].file != plan_.layout.tensors[last].file;
+  const std::vector<size_t>& units = plan_.unit_of;
+  const auto [begin, end] = std::equal_range(units.begin(), units.end(), unit);
+  if (begin == end) return false;
+  const auto& first = plan_.layout.tensors[static_cast<size_t>(begin - units.begin())];
+  const auto& last = plan_.layout.tensors[static_cast<size_t>(end - units.begin()) - 1];
+  return first.file != last.file;
 }
 
 // Of a file of weights, which is read once: its digest, and whether the units that lie in it

@@ -136,7 +136,7 @@ absl::StatusOr<ModelInfoText> FormatModelInfo(std::string_view inspection, std::
       return BadInspection(fmt::format("has '{}' of type {}", row.key, found->type_name()));
     }
     ordered[std::string(row.key)] = *found;
-    const bool is_told = row.kind == KeyKind::kText ? *found != "" : *found != 0;
+    const bool is_told = *found != (row.kind == KeyKind::kText ? Json("") : Json(0));
     if (is_told) text.human += fmt::format("{}: {}\n", row.label, ContractValue(row, *found));
   }
   std::string tables;

@@ -54,23 +54,24 @@ std::optional<Entry> ReadEntry(std::string_view line) {
 
 }  // namespace
 
+ChunkJournal ChunkJournal::Read(std::string_view text, const Key& key, std::string boot) {
+  ChunkJournal journal(key, std::move(boot));
+  journal.ReadLines(text);
+  return journal;
+}
+
 absl::StatusOr<ChunkJournal> ChunkJournal::Open(const std::filesystem::path& path, const Key& key) {
-  ChunkJournal journal(path, key, BootId());
   const absl::StatusOr<std::string> text = ReadFile(path, kMaxJournalBytes);
-  if (text.ok()) {
-    journal.Read(*text);
-  } else if (ErrorOf(text.status()) == Error::kIo) {
-    return text.status();
-  }
+  if (!text.ok() && ErrorOf(text.status()) == Error::kIo) return text.status();
+  ChunkJournal journal = Read(text.ok() ? *text : "", key, BootId());
+  journal.path_ = path;
   RETURN_IF_ERROR(journal.Rewrite());
   return journal;
 }
 
 uint64_t ChunkJournal::PeekBytes(const std::filesystem::path& path, const Key& key) {
-  ChunkJournal journal(path, key, BootId());
   const absl::StatusOr<std::string> text = ReadFile(path, kMaxJournalBytes);
-  if (text.ok()) journal.Read(*text);
-  return journal.received_bytes();
+  return text.ok() ? Read(*text, key, BootId()).received_bytes() : 0;
 }
 
 uint64_t ChunkJournal::received_bytes() const {
@@ -85,7 +86,7 @@ std::string ChunkJournal::FirstLine(std::string_view boot) const {
                 " ", boot, "\n");
 }
 
-void ChunkJournal::Read(std::string_view text) {
+void ChunkJournal::ReadLines(std::string_view text) {
   const size_t first_end = text.find('\n');
   if (first_end == std::string_view::npos) return;
   const std::string_view first_line = text.substr(0, first_end + 1);

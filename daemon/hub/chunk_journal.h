@@ -42,6 +42,10 @@ class ChunkJournal {
   // Opens or makes the journal at `path`. Errors: kIo, kDiskFull.
   static absl::StatusOr<ChunkJournal> Open(const std::filesystem::path& path, const Key& key);
 
+  // What Open finds in a file with that text, at the boot `boot`; nothing can be added to it. Never
+  // fails.
+  static ChunkJournal Read(std::string_view text, const Key& key, std::string boot);
+
   // The received_bytes() that Open would find. Writes nothing.
   static uint64_t PeekBytes(const std::filesystem::path& path, const Key& key);
 
@@ -61,10 +65,9 @@ class ChunkJournal {
   absl::Status Remove();
 
  private:
-  ChunkJournal(std::filesystem::path path, Key key, std::string boot)
-      : path_(std::move(path)), key_(std::move(key)), boot_(std::move(boot)) {}
+  ChunkJournal(Key key, std::string boot) : key_(std::move(key)), boot_(std::move(boot)) {}
   std::string FirstLine(std::string_view boot) const;
-  void Read(std::string_view text);
+  void ReadLines(std::string_view text);
   // Writes all that is known afresh, as of this boot, in place of the file: a process that is
   // killed meanwhile leaves the old one.
   absl::Status Rewrite();

@@ -15,6 +15,7 @@
 #include "core/packed/companion_files.h"
 #include "core/packed/gptq.h"
 #include "core/packed/reader.h"
+#include "core/pipeline/for_each.h"
 #include "core/pipeline/output_guard.h"
 #include "core/pipeline/part_file.h"
 #include "core/pipeline/replace_folder.h"
@@ -410,12 +411,11 @@ absl::Status DirectoryOutput::Validate() {
   for (const PackedModule& module : modules) {
     checks.push_back([&] { return LoadPackedModule(*scheme, store, module).status(); });
   }
-  std::vector<absl::Status> statuses(checks.size());
-  context_.threads.ParallelFor(checks.size(), [&](size_t i) {
-    statuses[i] = context_.CheckStopped();
-    if (statuses[i].ok()) statuses[i] = checks[i]();
-  });
-  for (const absl::Status& status : statuses) RETURN_IF_ERROR(status);
+  const auto check = [&](size_t i) -> absl::Status {
+    RETURN_IF_ERROR(context_.CheckStopped());
+    return checks[i]();
+  };
+  RETURN_IF_ERROR(ForEach(checks.size(), context_.threads, check));
 
   provenance_["files"] = FileListToJson(list);
   return WriteFileAtomically(

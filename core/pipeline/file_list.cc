@@ -12,6 +12,7 @@
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/base/str_cat.h"
+#include "core/pipeline/for_each.h"
 
 namespace quantized {
 namespace {
@@ -92,12 +93,9 @@ absl::Status CheckFileList(const fs::path& folder, const nlohmann::json& list,
     RETURN_IF_ERROR(CheckSize(folder, file.first, file.second.size_bytes));
     each.push_back(&file);
   }
-  std::vector<absl::Status> statuses(each.size());
-  context.threads.ParallelFor(each.size(), [&](size_t i) {
-    statuses[i] = CheckDigest(folder, each[i]->first, each[i]->second.sha256, context);
+  return ForEach(each.size(), context.threads, [&](size_t i) {
+    return CheckDigest(folder, each[i]->first, each[i]->second.sha256, context);
   });
-  for (const absl::Status& status : statuses) RETURN_IF_ERROR(status);
-  return absl::OkStatus();
 }
 
 }  // namespace quantized

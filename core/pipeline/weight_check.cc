@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/base/status_macros.h"
+#include "core/pipeline/for_each.h"
 
 namespace quantized {
 namespace {
@@ -31,17 +32,13 @@ absl::Status CheckHalves(const HalfTensorSource& half,
       pieces.push_back({tensor, first, std::min(at_once, rows - first)});
     }
   }
-  std::vector<absl::Status> statuses(pieces.size());
-  context.threads.ParallelFor(pieces.size(), [&](size_t i) {
+  return ForEach(pieces.size(), context.threads, [&](size_t i) -> absl::Status {
     const Piece& piece = pieces[i];
-    statuses[i] = context.CheckStopped();
-    if (!statuses[i].ok()) return;
+    RETURN_IF_ERROR(context.CheckStopped());
     const uint64_t cols = piece.tensor->shape.empty() ? 1 : piece.tensor->shape.back();
     std::vector<float> values(piece.count * cols);
-    statuses[i] = half.ReadRows(*piece.tensor, piece.first, piece.count, values.data());
+    return half.ReadRows(*piece.tensor, piece.first, piece.count, values.data());
   });
-  for (const absl::Status& status : statuses) RETURN_IF_ERROR(status);
-  return absl::OkStatus();
 }
 
 }  // namespace quantized

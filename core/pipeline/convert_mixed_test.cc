@@ -199,20 +199,7 @@ TEST_F(ConvertMixedTest, OneOf16BitsAmongOthersIsQuantized) {
 
 TEST_F(ConvertMixedTest, GoesOnWhereItWasStopped) {
   WriteWithWideDownProjections();
-  const QuantizeRequest request = Accepted(Request("awq"));
-  ASSERT_TRUE(Run(request).ok());
-  const std::string whole = Contents(folder_ / "model.safetensors");
-  fs::remove_all(folder_.parent_path());
-  RecordingSink sink;
-  std::stop_source stop;
-  sink.on_progress = [&](const RecordingSink::Progress& progress) {
-    if (progress.done == 2) stop.request_stop();
-  };
-  EXPECT_EQ(ErrorOf(Run(request, sink, stop.get_token()).status()), Error::kCancelled);
-  const auto result = Run(request);
-  ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_EQ(result->units_reused, 2u);
-  EXPECT_TRUE(Contents(folder_ / "model.safetensors") == whole);
+  ExpectGoesOnWhereItWasStopped(Accepted(Request("awq")));
 }
 
 }  // namespace

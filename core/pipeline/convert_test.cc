@@ -327,21 +327,7 @@ TEST_F(ConvertTest, TheModelIsNeverReplaced) {
 
 TEST_F(ConvertTest, GoesOnWhereItWasStopped) {
   Write({Gptq(4)});
-  ASSERT_TRUE(Run(Request("awq")).ok());
-  const std::string whole = Contents(folder_ / "model.safetensors");
-  fs::remove_all(folder_.parent_path());
-  RecordingSink sink;
-  std::stop_source stop;
-  sink.on_progress = [&](const RecordingSink::Progress& progress) {
-    if (progress.done == 2) stop.request_stop();
-  };
-  EXPECT_EQ(ErrorOf(Run(Request("awq"), sink, stop.get_token()).status()), Error::kCancelled);
-  EXPECT_FALSE(fs::exists(folder_));
-  const auto result = Run(Request("awq"));
-  ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_EQ(result->units_reused, 2u);
-  EXPECT_EQ(Contents(folder_ / "model.safetensors"), whole);
-  EXPECT_FALSE(fs::exists(checkpoints_ / result->fingerprint));
+  ExpectGoesOnWhereItWasStopped(Request("awq"));
 }
 
 TEST(Conversions, EveryRowIsAPairOfFormats) {

@@ -107,6 +107,26 @@ class ConvertTest : public ::testing::Test {
     return Run(request, sink);
   }
 
+  // After its second unit a conversion to a directory is stopped, and then makes the same bytes as
+  // one that was not.
+  void ExpectGoesOnWhereItWasStopped(const QuantizeRequest& request) const {
+    ASSERT_TRUE(Run(request).ok());
+    const std::string whole = Contents(folder_ / "model.safetensors");
+    std::filesystem::remove_all(folder_.parent_path());
+    RecordingSink sink;
+    std::stop_source stop;
+    sink.on_progress = [&](const RecordingSink::Progress& progress) {
+      if (progress.done == 2) stop.request_stop();
+    };
+    EXPECT_EQ(ErrorOf(Run(request, sink, stop.get_token()).status()), Error::kCancelled);
+    EXPECT_FALSE(std::filesystem::exists(folder_));
+    const auto result = Run(request);
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->units_reused, 2u);
+    EXPECT_TRUE(Contents(folder_ / "model.safetensors") == whole);
+    EXPECT_FALSE(std::filesystem::exists(checkpoints_ / result->fingerprint));
+  }
+
   static void ExpectError(const absl::Status& status, Error error,
                           const ::testing::Matcher<std::string>& message) {
     ASSERT_FALSE(status.ok());

@@ -301,7 +301,7 @@ BlobDownload::Source BlobDownload::SourceFor(const HttpClient& client) {
 // After a response whose range came: the next chunk need not ask the Hub where the file is.
 void BlobDownload::RememberSource(const HttpClient& client, const HttpResponse& response) {
   const MutexLock lock(mutex_);
-  if (OriginOf(response.url) != OriginOf(client.settings().endpoint)) direct_url_ = response.url;
+  if (!IsOfHub(client.settings(), response)) direct_url_ = response.url;
   ranges_came_ |= response.status == 206;
   const std::string etag = response.Header("etag");
   const std::string origin = OriginOf(response.url).value_or("");
